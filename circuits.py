@@ -1,0 +1,3718 @@
+"""Components that send each other events, and the reactor that carries them.
+
+    from circuits import Component, Event
+
+    class Hello(Event):
+        "Somebody should say hello."
+
+    class App(Component):
+        def started(self, *args):
+            self.fire(Hello())
+
+        def hello(self):
+            print("Hello World!")
+            raise SystemExit(0)
+
+    App().run()
+
+Contents
+
+ 1. Errors
+ 2. Events
+ 3. Values
+ 4. Handlers
+ 5. Tasks and waiting
+ 6. The reactor: one queue, one thread
+ 7. Managers: nodes of the tree
+ 8. Components
+ 9. Pollers
+10. Timers
+11. Workers
+12. Debugger and fallbacks
+13. Loader
+14. Tools
+15. Names of the current release
+16. Dotted names
+
+Names used throughout: a *manager* is a node of a component tree; the *root*
+is its top; the *reactor* is what exists once per tree (queue, plans, timers,
+poller); a *plan* says which handlers an event reaches; a *task* is a running
+generator or coroutine; a *Waiting* is what a task can be suspended on.
+
+The promises: events are dispatched in the order in which they were fired;
+the handlers of one event run by priority, then in the order in which their
+components joined the tree; all handlers run in the thread that runs the root;
+fire() may be called from any thread.
+
+To use this file, copy it into your project with this notice.  It needs
+Python 3.8 or newer and nothing else.
+"""
+
+# SPDX-License-Identifier: MIT
+# Copyright (c) 2026 the circuits-in-four-files authors
+
+import os
+import sys
+import time
+from _thread import RLock
+from _thread import allocate_lock
+from _thread import get_ident
+from collections import deque
+from heapq import heapify
+from heapq import heappop
+from heapq import heappush
+from itertools import count
+from itertools import repeat
+from types import CoroutineType
+from types import FunctionType
+from types import GeneratorType
+from types import MethodType
+from types import ModuleType
+
+try:                    # absent on some embedded builds; pollers then say so
+    import select
+except ImportError:
+    select = None
+
+__version__ = "2.1.0"   # the documented interface this file implements
+__author__ = "the circuits-in-four-files authors"
+__date__ = "2026-11-24"
+
+__all__ = (
+    "BaseComponent", "BaseEvent", "Cancelled", "CircuitsError", "Component", "Debugger",
+    "DerivedEvent", "Event", "LiteralEvent", "Loader", "Manager", "Task",
+    "TimeoutError", "Timer", "Value", "Worker", "handler", "reprhandler",
+    "sleep", "task",
+)
+
+#: Seconds between two steps of a task that keeps saying "not yet" (see 5).
+TIMEOUT = 0.1
+
+#: Bare yields in a row after which a task counts as polling (see 5).
+SPIN_LIMIT = 1000
+
+#: Results one firing may collect: an endless generator must not eat the memory.
+MAX_RESULTS = 100_000
+
+#: Batches dispatched before sockets and timers are looked at again.  A poll is
+#: a system call; one per batch would cost more than the events of a short one.
+BATCHES_PER_POLL = 16
+
+#: Batches that stop() still delivers; a chain of events that never ends is cut.
+DRAIN_LIMIT = 1000
+
+#: Channel sets remembered per event name.  Channels made for each connection
+#: would otherwise fill the memory.
+MAX_PLANS = 1000
+
+#: repr() of an event is cut at this many characters.
+REPR_LIMIT = 4000
+
+
+# ---------------------------------------------------------------------------
+# 1. Errors
+#
+# One class per thing a caller can do.  Mistakes of the programmer raise
+# TypeError, ValueError or RuntimeError at once.
+# ---------------------------------------------------------------------------
+
+class CircuitsError(Exception):
+    """Base of what this framework raises itself."""
+
+
+class TimeoutError(CircuitsError):
+    """wait() or call() took longer than its timeout.
+
+    Not the builtin of this name, which is an OSError.
+    """
+
+
+class Cancelled(CircuitsError):
+    """The component that was handling the awaited event left the tree."""
+
+
+class UnregistrableError(CircuitsError):
+    """register() would join two trees that are both running."""
+
+
+class SingletonError(CircuitsError):
+    """register() would put a second singleton into the tree; args: the component."""
+
+
+# ---------------------------------------------------------------------------
+# 2. Events
+#
+# Something to be done or something that happened.  The class gives the name
+# under which handlers know it: FooBar is handled by foo_bar.
+# ---------------------------------------------------------------------------
+
+def uncamel(name):
+    """Turn a class name into an event name; a run of capitals is one word.
+
+    >>> uncamel("FooBar"), uncamel("HTTPError"), uncamel("WritePID"), uncamel("A1B")
+    ('foo_bar', 'httperror', 'write_pid', 'a1_b')
+    """
+    out = []
+    previous = ""
+    for char in name:
+        if "A" <= char <= "Z" and ("a" <= previous <= "z" or "0" <= previous <= "9"):
+            out.append("_")
+        out.append(char)
+        previous = char
+    return "".join(out).lower()
+
+
+# The state of one firing; see Event._state.
+FRESH, QUEUED, SPECIAL, DONE = range(4)
+
+
+class Event:
+    """Something that components can fire and handle.
+
+        class Move(Event):
+            "A piece moved."
+            success = True          # fire move_success when all handlers ran
+
+        self.fire(Move("e2", "e4"))
+
+    The arguments are handed to the handlers as they are.  An event may be
+    fired again once it is done; one still on its way is copied first.
+
+    Set on the class or on an event:
+        channels  where it goes when fire() names no channel; a tuple
+        success   fire <name>_success(event, value) when no handler raised
+        failure   fire <name>_failure(event, (type, value, traceback lines))
+                  for each handler that raised
+        complete  fire <name>_complete(event, value) when the event and all
+                  that it caused, directly or not, are done
+        notify    fire <name>_value_changed(value) at the component that fired
+                  it, when a result arrives; a string names another event
+        success_channels, complete_channels  where those two go instead
+
+    Set by the framework: args (a list), kwargs, value (the Value of its last
+    firing), handler (the one being invoked, for handlers that take *event*).
+    """
+
+    name = "event"
+    channels = ()
+    notify = False
+    success = False
+    failure = False
+    complete = False
+    alert_done = False          # somebody waits: fire <name>_done if it is heard
+    waitingHandlers = 0         # tasks of this event that are still running
+    parent = None
+    stopped = False
+    cancelled = False
+    uid = None
+    handler = None
+    kwargs = {}
+
+    _args = ()
+    _custom_name = False        # the class body says name = "..."
+    _value = None               # the Value in flight, or one that holds results
+    _waiters = None             # what to tell when the event is done
+    _effects = 0                # > 0: complete-tracking is on (see Reactor)
+    _cause = None
+    _on_complete = None
+    _priority = 0
+
+    # FRESH: not fired.  QUEUED: fired, nothing special.  SPECIAL: somebody
+    # waits, or it is tracked, cancelled, or has tasks.  DONE: all ran.
+    # An Event subclass whose __init__ does not call ours stays at None.
+    _state = None
+
+    def __init_subclass__(cls, **kwargs):
+        super().__init_subclass__(**kwargs)
+        cls._custom_name = "name" in vars(cls)
+        if not cls._custom_name:
+            cls.name = uncamel(cls.__name__)
+
+    def __init__(self, *args, **kwargs):
+        self._args = args       # a tuple until somebody asks for the list
+        self.kwargs = kwargs
+        self._state = FRESH
+
+    @classmethod
+    def create(*args, **kwargs):
+        """Make an event of a class called *name*: ``Event.create("Foo", 1)``.
+
+        The class derives from the one create() is called on.  Classes are
+        remembered, so a name used often costs one class.
+        """
+        cls, name, *args = args     # so that a keyword may be called name
+        return _made(cls, name, (cls,), {})(*args, **kwargs)
+
+    @property
+    def args(self):
+        """The positional arguments, a list that handlers may change."""
+        args = self._args
+        if type(args) is tuple:
+            args = self._args = list(args)
+        return args
+
+    @args.setter
+    def args(self, args):
+        self._args = args
+
+    @property
+    def value(self):
+        """The Value of the last firing; None before the first."""
+        value = self._value
+        if value is None and self._state == DONE:
+            value = self._value = Value(self)   # see Reactor.dispatch, at the end
+        return value
+
+    @value.setter
+    def value(self, value):
+        self._value = value
+
+    def stop(self):
+        """Let no further handler see this event."""
+        self.stopped = True
+        value = self._value
+        if value is not None and value.manager is not None:
+            value.manager._reactor.halted = True
+
+    def cancel(self):
+        """Skip this event if its turn has not come yet; its value stays None."""
+        self.cancelled = True
+        if self._state in (FRESH, QUEUED):
+            self._state = SPECIAL
+
+    def child(self, name, *args, **kwargs):
+        """Make the event ``<this name>_<name>`` whose *parent* is this one."""
+        event = Event.create("%s_%s" % (self.name, name), *args, **kwargs)
+        event.parent = self
+        return event
+
+    def __getitem__(self, key):
+        if isinstance(key, int):
+            return self._args[key]
+        if isinstance(key, str):
+            return self.kwargs[key]
+        raise TypeError("Expected int or str, got %r" % type(key))
+
+    def __setitem__(self, key, value):
+        if isinstance(key, int):
+            self.args[key] = value
+        elif isinstance(key, str):
+            self.kwargs[key] = value
+        else:
+            raise TypeError("Expected int or str, got %r" % type(key))
+
+    def __repr__(self):
+        channels = self.channels
+        if not channels:
+            where = ""
+        elif len(channels) == 1:
+            where = str(channels[0])
+        else:
+            where = repr(channels)
+        args = ", ".join(map(_safe_repr, self._args))
+        kwargs = ", ".join("%s=%s" % (k, _safe_repr(v)) for k, v in self.kwargs.items())
+        text = "%s %s" % (args, kwargs)
+        if len(text) > REPR_LIMIT:
+            text = text[:REPR_LIMIT] + "..."
+        return "<%s[%s.%s] (%s)>" % (type(self).__name__, where, self.name, text)
+
+    def __getstate__(self):
+        """What pickle and copy take: no handler, nothing of the firing."""
+        state = {k: v for k, v in vars(self).items() if k not in _FIRING}
+        state["_state"] = FRESH
+        return state
+
+    def __setstate__(self, state):
+        vars(self).update(state)
+
+
+_FIRING = frozenset(("handler", "_value", "_waiters", "_effects", "_cause", "_on_complete",
+                     "waitingHandlers", "alert_done", "stopped", "cancelled", "_priority"))
+
+
+def _safe_repr(thing):
+    """repr() that never raises."""
+    try:
+        return repr(thing)
+    except Exception as error:
+        return "<%s whose repr raises %s>" % (type(thing).__name__, type(error).__name__)
+
+
+def _made(owner, key, bases, attributes, limit=1000):
+    """The class *key*, made once per *owner* and remembered there.
+
+    Names may come from a peer, so the memory is emptied when it is full.
+    """
+    made = vars(owner).get("_made_classes")
+    if made is None:
+        made = {}
+        owner._made_classes = made
+    cls = made.get(key)
+    if cls is None:
+        if len(made) >= limit:
+            made.clear()
+        title = key if isinstance(key, str) else key[-1]
+        cls = made[key] = type(title, bases, dict(attributes, __module__=__name__))
+    return cls
+
+
+class LiteralEvent(Event):
+    """An event whose class name is its event name, letter by letter."""
+
+    def __init_subclass__(cls, **kwargs):
+        super().__init_subclass__(**kwargs)
+        if not cls._custom_name:
+            cls.name = cls.__name__
+        cls._custom_name = cls.name != cls.__name__
+
+    @staticmethod
+    def create(*args, **kwargs):
+        """Make a literally named event: ``LiteralEvent.create(cls, name, ...)``."""
+        cls, name, *args = args
+        if issubclass(cls, LiteralEvent):
+            bases = (cls,)
+        elif issubclass(LiteralEvent, cls):
+            bases = (LiteralEvent,)
+        else:
+            bases = (cls, LiteralEvent)
+        return _made(cls, (LiteralEvent, name), bases, {"name": name})(*args, **kwargs)
+
+
+class DerivedEvent(Event):
+    """An event about another event, which is its first argument.
+
+    The name derives from the class of that event: the success of ``FooBar``
+    is ``foo_bar_success``.  Handlers of ``<event.name>_success`` see it too
+    where the two differ (a class with a name of its own).
+    """
+
+    _also = None                # the second name, where there is one
+
+    @classmethod
+    def create(*args, **kwargs):
+        """Make the event: ``Success.create("Success", event, value)``."""
+        cls, topic, event, *args = args
+        source = type(event)
+        made = vars(source).get("_derived")
+        if made is None:
+            made = source._derived = {}
+        derived = made.get((cls, topic, event.name))
+        if derived is None:
+            if len(made) >= 100:
+                made.clear()
+            stem = source.__name__ if issubclass(source, LiteralEvent) else uncamel(source.__name__)
+            name = "%s_%s" % (stem, uncamel(topic))
+            also = "%s_%s" % (event.name, uncamel(topic))
+            derived = type("%s_%s" % (source.__name__, topic), (cls,), {
+                "name": name, "_also": also if also != name else None, "__module__": __name__})
+            derived._custom_name = False
+            made[cls, topic, event.name] = derived
+        return derived(event, *args, **kwargs)
+
+
+class Done(DerivedEvent):
+    """All handlers of an event ran; fired only while somebody waits for it."""
+
+
+class Success(DerivedEvent):
+    """All handlers of an event ran and none raised: (event, value)."""
+
+
+class Failure(DerivedEvent):
+    """A handler of an event raised: (event, (type, value, traceback lines))."""
+
+
+class Complete(DerivedEvent):
+    """An event and everything it caused is done: (event, value)."""
+
+
+class ValueChanged(DerivedEvent):
+    """A result arrived for an event that asked for notice: (value)."""
+
+
+# -- the life of a system ---------------------------------------------------
+
+class Registered(Event):
+    """*component* was registered with *manager*; fired on its channel."""
+
+    def __init__(self, component, manager):
+        super().__init__(component, manager)
+
+
+class Started(Event):
+    """The tree of *component* is running; fired on the root's channel."""
+
+    def __init__(self, component):
+        super().__init__(component)
+
+
+class GenerateEvents(Event):
+    """The system is about to idle: sources of events, have a look.
+
+    A handler that takes *event* may fire events, and calls
+    reduce_time_left(): with 0 to be called again at once, with n to be called
+    again within n seconds.  The poller, at priority -9, then sleeps for
+    time_left seconds (negative: until something happens).
+    """
+
+    def __init__(self, lock, max_wait):
+        super().__init__()
+        self._lock = lock
+        self._time_left = max_wait
+
+    @property
+    def lock(self):
+        return self._lock
+
+    @property
+    def time_left(self):
+        return self._time_left
+
+    def reduce_time_left(self, time_left):
+        """Make the pause at most *time_left* seconds; a larger one is ignored."""
+        with self._lock:
+            if time_left < 0 or 0 <= self._time_left < time_left:
+                return
+            self._time_left = time_left
+            if time_left == 0 and self.handler is not None:
+                resume = getattr(getattr(self.handler, "__self__", None), "resume", None)
+                if resume is not None:
+                    resume()
+
+
+class Error(Event):
+    """A handler or a task raised; fired on the root's channel.
+
+    Its four arguments: the exception's type, the exception, the traceback as
+    a list of strings, and the handler (or None).
+    """
+
+    def __init__(self, type, value, traceback, handler=None):
+        super().__init__(type, value, traceback, handler)
+
+
+class Signal(Event):
+    """The process got *signal* while *stack* was its frame.
+
+    SIGINT and SIGTERM then stop the system, unless a handler calls stop() on
+    this event.
+    """
+
+    def __init__(self, signal, stack):
+        super().__init__(signal, stack)
+
+
+class Unregister(Event):
+    """Asks *component* to leave its tree."""
+
+    def __init__(self, component=None):
+        super().__init__(component)
+
+
+class PrepareUnregister(Event):
+    """*component* is about to leave: let go of what belongs to it.
+
+    It leaves when this event and all that it caused is done.
+    """
+
+    complete = True
+
+    def __init__(self, component):
+        super().__init__(component)
+
+    def in_subtree(self, component):
+        """True if *component* is the one that leaves, or below it."""
+        leaving = self._args[0]
+        while True:
+            if component is leaving:
+                return True
+            if component.parent is component:
+                return False
+            component = component.parent
+
+
+class Unregistered(Event):
+    """*component* left *manager*; seen by the tree it left."""
+
+    def __init__(self, component, manager):
+        super().__init__(component, manager)
+
+
+class Stopped(Event):
+    """The tree of *component* stops; fired on its channel."""
+
+    def __init__(self, component):
+        super().__init__(component)
+
+
+# ---------------------------------------------------------------------------
+# 3. Values
+#
+# What fire() returns: a place that fills as the handlers return.  Invariant:
+# one result stands bare, several stand as a list in the order of arrival.
+# ---------------------------------------------------------------------------
+
+class Value:
+    """The results of one firing of *event*.
+
+    value    None, the one result, or a list of the results in order; reading
+             it follows nested Values to the innermost one
+    result   True once something was stored
+    errors   True if a handler raised; the result is then (or contains) the
+             triple (type, exception, list of traceback lines)
+    promise  True while a generator or coroutine of the event is running
+    notify   like Event.notify, for this firing alone
+    handled  for your own use
+
+    ``await value`` waits for the event and raises what a handler raised.
+    """
+
+    notify = False
+    promise = False
+    result = False
+    errors = False
+    handled = False
+    event = None
+    manager = None
+    _parent = None
+    _value = None
+    _count = 0          # results stored, empty nested Values included
+    _error = None       # the first exception, for those who wait
+
+    def __init__(self, event=None, manager=None):
+        self.event = event
+        self.manager = manager
+
+    @property
+    def parent(self):
+        return self if self._parent is None else self._parent
+
+    @parent.setter
+    def parent(self, value):
+        self._parent = None if value is self else value
+
+    @property
+    def value(self):
+        return self.getValue()
+
+    @value.setter
+    def value(self, value):
+        self.setValue(value)
+
+    def getValue(self, recursive=True):
+        """The result; *recursive* follows nested Values."""
+        value = self._value
+        if recursive:
+            while isinstance(value, Value):
+                value = value._value
+        return value
+
+    def setValue(self, value):
+        """Store one more result and tell those who asked for notice."""
+        nested = isinstance(value, Value)
+        if nested:
+            value.parent = self
+        if self._count == 0:
+            self._value = value
+            self._count = 1 if value is not None else 0
+        else:
+            if self._count >= MAX_RESULTS:
+                raise RuntimeError(
+                    "%r collected %d results: a handler yields without end; let it fire "
+                    "an event for each piece instead" % (self.event, self._count))
+            if self._count == 1:
+                self._value = [self._value]
+            self._value.append(value)
+            self._count += 1
+        self._spread(value)
+
+    def _spread(self, value):
+        """Carry flags and notice to this Value and to those it is nested in."""
+        holder = self
+        while holder is not None:
+            if isinstance(value, Value):
+                holder.errors = holder.errors or value.errors
+                holder._error = holder._error or value._error
+                holder.result = holder.result or value.result
+                if value.result:
+                    holder.inform()
+            elif value is not None:
+                holder.result = True
+                holder.inform()
+            value, holder = holder, holder._parent
+
+    def inform(self, force=False):
+        """Fire the value-changed event if one was asked for.
+
+        While a generator is running only *force* does: its results are
+        announced once, at the end.
+        """
+        if self.promise and not force or self.manager is None:
+            return
+        notify = self.notify or self.event is not None and self.event.notify
+        if not notify:
+            return
+        if isinstance(notify, str):
+            event = Event.create(notify, self)
+        else:
+            event = _value_changed(self)
+        self.manager.fire(event, self.manager)
+
+    def __await__(self):
+        if self.event is None or self.manager is None:
+            raise RuntimeError("this Value was not returned by fire(): nothing to wait for")
+        return self.manager.wait(self.event).__await__()
+
+    def __contains__(self, item):
+        value = self.value
+        return item in value if isinstance(value, list) else item == value
+
+    def __getitem__(self, key):
+        item = self.value[key]
+        return item.value if isinstance(item, Value) else item
+
+    def __iter__(self):
+        for item in self.value:
+            yield item.value if isinstance(item, Value) else item
+
+    def __str__(self):
+        return str(self.value)
+
+    def __repr__(self):
+        shown = _safe_repr(self.value) if self.result else ""
+        return "<Value (%s) result: %r errors: %r for %r" % (
+            shown, self.result, self.errors, self.event)
+
+    def __getstate__(self):
+        return {k: v for k, v in vars(self).items() if k != "manager"}
+
+
+def _value_changed(value):
+    """The event ``<name>_value_changed(value)``."""
+    source = value.event
+    made = vars(type(source)).get("_changed")
+    if made is None or made.name != source.name + "_value_changed":
+        made = type(source)._changed = type("%s_ValueChanged" % type(source).__name__, (ValueChanged,), {
+            "name": source.name + "_value_changed", "__module__": __name__})
+    return made(value)
+
+
+# ---------------------------------------------------------------------------
+# 4. Handlers
+#
+# Functions marked with what they listen to.  The marks live on the function;
+# what a class listens to is worked out once per class.
+# ---------------------------------------------------------------------------
+
+def handler(*names, channel=None, priority=0, filter=False, override=False):
+    """Mark a method as the handler of the events called *names*.
+
+        @handler("read", channel="stdin", priority=1)
+        def _on_stdin(self, data): ...
+
+    Without names it sees every event on its channel; with channel="*" as well
+    it is a global handler, which also sees events fired at one component.
+    ``@handler(False)`` keeps a public method of a Component from being one.
+
+    channel   where to listen; default: the component's own channel
+    priority  higher runs first; default 0
+    filter    if it returns something true, the handlers after it are skipped
+    override  replaces the handler of that name that the base class defines,
+              which would run as well otherwise
+
+    If the first parameter after self is called *event*, the event itself is
+    passed there.
+    """
+    if names and names[0] is False:
+        def not_a_handler(function):
+            function.handler = False
+            return function
+        return not_a_handler
+    for name in names:
+        if not isinstance(name, str):
+            raise TypeError("handler() takes event names, got %r; a decorator without "
+                            "names needs its brackets: @handler()" % (name,))
+
+    def mark(function):
+        code = getattr(function, "__code__", None)
+        if code is None:
+            raise TypeError("handler() marks functions, got %r" % (function,))
+        function.handler = True
+        function.names = names
+        function.priority = priority
+        function.filter = filter
+        function.channel = channel
+        function.override = override
+        if not hasattr(function, "event"):
+            params = code.co_varnames[:code.co_argcount]
+            if params[:1] == ("self",):
+                params = params[1:]
+            function.event = params[:1] == ("event",)
+        return function
+    return mark
+
+
+def _own_step(function):
+    """Mark a handler as the framework's own next step, not a listener.
+
+    Where no other handler hears a step, the event need not be built: a direct
+    call does (Reactor.heard decides).
+    """
+    function.own_step = True
+    return function
+
+
+def reprhandler(handler):
+    """Show a handler: ``<listener[channel.names] (Class.method)>``."""
+    channel = handler.channel
+    if channel is None:
+        channel = "*"
+    elif isinstance(channel, Manager):
+        channel = "<instance of %s>" % type(channel).__name__
+    owner = getattr(handler, "__self__", None)
+    return "<%s[%s.%s] (%s.%s)>" % (
+        "filter" if handler.filter else "listener", channel, ".".join(handler.names),
+        "Unknown" if owner is None else type(owner).__name__, handler.__name__)
+
+
+class HandlerMetaClass(type):
+    """Makes each public method of a class body a handler of its own name.
+
+    Nested classes, properties, static and class methods are left alone, and
+    so is init(), which an event of that name must not run again.
+    """
+
+    def __new__(mcs, name, bases, body, **kwargs):
+        for key, member in body.items():
+            if (isinstance(member, FunctionType) and not key.startswith("_")
+                    and key != "init" and not hasattr(member, "handler")):
+                handler(key)(member)
+        return super().__new__(mcs, name, bases, body, **kwargs)
+
+
+def _is_handler(member):
+    return isinstance(member, FunctionType) and getattr(member, "handler", False) is True
+
+
+def _handlers_of(cls):
+    """The handler functions of *cls* in order of definition, base first.
+
+    A direct base's handler that *cls* defines again runs as well, unless that
+    one says override; it is reachable as <Base>_<method>.
+    """
+    members = {}
+    for klass in reversed(cls.__mro__):
+        aliases = vars(klass).get("_handler_aliases", ())
+        for key, member in vars(klass).items():
+            if key not in aliases:
+                members[key] = member
+    found = [member for member in members.values() if _is_handler(member)]
+    aliases = {}
+    for base in cls.__bases__:
+        if base.__dict__.get("_is_ground"):
+            continue
+        for key, member in vars(base).items():
+            if not _is_handler(member) or key in vars(base).get("_handler_aliases", ()):
+                continue
+            redefined = vars(cls).get(key)
+            if _is_handler(redefined) and redefined.override:
+                continue
+            aliases["%s_%s" % (base.__name__, key)] = member
+            if member not in found:
+                found.append(member)
+    return found, aliases
+
+
+def _names_of(function):
+    """The index keys of a handler; "*" for those without names.
+
+    FooBar also listens to foo_bar: programs for the current release name
+    handlers like the event class.
+    """
+    names = function.names or ("*",)
+    for name in names:
+        yield name
+        if not (name.isupper() or name.islower()):
+            plain = uncamel(name)
+            if plain != name:
+                yield plain
+
+
+def _is_global(function):
+    return not function.names and function.channel == "*"
+
+
+# ---------------------------------------------------------------------------
+# 5. Tasks and waiting
+#
+# A handler that is a generator or a coroutine becomes a task.  To the queue a
+# task is an event whose only handler advances it, so there is one queue and
+# one order for both.  Yielding
+#   None          lets everybody else have a turn,
+#   a Waiting     (call, wait, sleep) suspends until that is over, at no cost,
+#   a generator   runs it first, and evaluates to what it returns,
+#   anything else records a result of the event.
+# ---------------------------------------------------------------------------
+
+class Running:
+    """One running generator or coroutine of one firing."""
+
+    __slots__ = ("stack", "event", "handler", "owner", "waiting", "spins", "closed",
+                 "_args", "_state", "_value", "_send", "_throw")
+
+    # What the dispatcher reads of an event; it writes _state and _value.
+    name = None
+    channels = ()
+    kwargs = {}
+
+    def __init__(self, generator, event, handler, owner):
+        self.stack = [generator]
+        self.event = event
+        self.handler = handler
+        self.owner = owner
+        self.waiting = None
+        self.spins = 0
+        self.closed = False
+        self._args = (self,)
+        self._state = QUEUED
+        self._value = None
+        self._send = None
+        self._throw = None
+
+    def resume(self, value=None, error=None):
+        """Put the task back into the queue; safe from any thread."""
+        self.waiting = None
+        self._send = value
+        self._throw = error
+        reactor = self.owner._reactor
+        reactor.queue.append(self)
+        if reactor.alert:
+            reactor.fired(None)
+
+    def step(self):
+        """Advance to the next suspension; called by the dispatcher."""
+        if self.closed:
+            return
+        reactor = self.owner._reactor
+        event = self.event
+        outer = reactor.cause
+        if event._effects:
+            reactor.cause = event
+            reactor.alert = True
+        try:
+            self._advance(reactor)
+        finally:
+            if event._effects or outer is not None:
+                reactor.cause = outer
+                reactor.alert = outer is not None or reactor.successor is not None
+
+    def _advance(self, reactor):
+        stack = self.stack
+        while True:
+            send, throw = self._send, self._throw
+            self._send = self._throw = None
+            try:
+                if throw is None:
+                    item = stack[-1].send(send)
+                else:
+                    item = stack[-1].throw(throw)
+            except StopIteration as stop:
+                stack.pop()
+                if stack:
+                    self._send = stop.value
+                    continue
+                if stop.value is not None:
+                    self._record(stop.value)
+                return self._end(reactor)
+            except BaseException as error:
+                stack.pop()
+                if stack and isinstance(error, Exception):
+                    self._throw = error
+                    continue
+                reactor.failed(self.event, self.handler, error)
+                return self._end(reactor)
+            finally:
+                throw = None        # no cycle through this frame
+            if item is None:
+                return self._give_way()
+            if isinstance(item, Waiting):
+                try:
+                    item.begin(self)
+                except Exception as error:      # a timeout that is no number, say
+                    self._throw = error
+                    continue
+                return
+            if isinstance(item, (GeneratorType, CoroutineType)):
+                stack.append(item)
+                continue
+            try:
+                self._record(item)
+            except Exception as error:
+                self._throw = error
+                continue
+            return self._give_way()
+
+    def _record(self, result):
+        """Store a result of the event."""
+        self.spins = 0
+        value = self.event.value
+        if value is not None:
+            value.value = result
+
+    def _give_way(self):
+        """Queue the next step; a task that only polls gets slower turns."""
+        self.spins += 1
+        if self.spins < SPIN_LIMIT:
+            self.owner._reactor.queue.append(self)
+        else:
+            self.owner._reactor.call_later(TIMEOUT, self.resume)
+
+    def _end(self, reactor):
+        """The task is over: the last one of an event settles it."""
+        self.closed = True
+        tasks = self.owner._tasks
+        if tasks is not None:
+            tasks.pop(self, None)
+        event = self.event
+        event.waitingHandlers -= 1
+        if not event.waitingHandlers:
+            value = event._value
+            if value is not None:
+                value.promise = False
+                if value.result:
+                    value.inform(True)
+            reactor.settle(event)
+
+    def cancel(self, reason):
+        """Close the generators, so that their finally blocks run, and end.
+
+        With a *reason*, those who wait for the event get it as Cancelled.
+        """
+        if self.closed:
+            return
+        reactor = self.owner._reactor
+        self.closed = True
+        if self.waiting is not None:
+            self.waiting.withdraw()
+            self.waiting = None
+        stack = self.stack
+        while stack:
+            try:
+                stack.pop().close()
+            except Exception as error:
+                reactor.failed(self.event, self.handler, error)
+        value = self.event._value
+        if reason and value is not None:
+            value.errors = True
+            value._error = value._error or Cancelled(reason)
+        self._end(reactor)
+
+    def __repr__(self):
+        return "<task %s of %r>" % (getattr(self.stack[-1] if self.stack else None, "__name__", "ended"),
+                                    self.event)
+
+
+class Waiting:
+    """What a handler can be suspended on: yield it or await it.
+
+        value = yield self.call(Foo())          in a generator
+        value = await self.call(Foo())          in a coroutine
+
+    By hand: ``for _ in manager.wait("foo"): manager.tick()``.  The first step
+    begins to wait; the iteration ends when the wait is over.
+    """
+
+    __slots__ = ("task", "begun", "over", "outcome", "error", "_hand")
+
+    def __init__(self):
+        self.task = None
+        self.begun = False
+        self.over = False
+        self.outcome = None
+        self.error = None
+        self._hand = None
+
+    def install(self):
+        """To override: arrange for finish() to be called."""
+        raise NotImplementedError
+
+    def withdraw(self):
+        """To override: undo install()."""
+
+    def begin(self, task=None):
+        """Start to wait, unless begun; *task* is resumed when it is over."""
+        if task is not None:
+            self.task = task
+            task.waiting = self
+            task.spins = 0
+        if not self.begun:
+            self.begun = True
+            self.install()
+        elif self.over and task is not None:
+            task.resume(self.outcome, self.error)
+
+    def finish(self, outcome=None, error=None):
+        """It is over, one way or the other.  A second call does nothing."""
+        if self.over:
+            return
+        self.over = True
+        self.outcome = outcome
+        self.error = error
+        self.withdraw()
+        task, self.task = self.task, None
+        if task is not None:
+            task.resume(outcome, error)
+
+    def __iter__(self):
+        self.begin()
+        yield self                      # a task comes back when it is over
+        while not self.over:
+            yield                       # by hand
+        if self.error is not None:
+            raise self.error
+        return self.outcome
+
+    __await__ = __iter__
+
+    def __next__(self):
+        if self._hand is None:
+            self._hand = iter(self)
+        return next(self._hand)
+
+
+class EventWaiting(Waiting):
+    """Wait for an event: one that is fired now (call), an instance, or a name."""
+
+    __slots__ = ("manager", "event", "channels", "timeout", "fires", "named", "_timer")
+
+    def __init__(self, manager, event, channels, timeout, fires=False):
+        super().__init__()
+        if timeout is not None and not isinstance(timeout, (int, float)):
+            raise TypeError("timeout is a number of seconds or None, got %r" % (timeout,))
+        self.manager = manager
+        self.event = event
+        self.channels = channels
+        self.timeout = timeout
+        self.fires = fires
+        self.named = isinstance(event, str)
+        self._timer = None
+
+    def install(self):
+        event = self.event
+        reactor = self.manager._reactor
+        if isinstance(event, str):
+            self.channels = self.channels or (getattr(self.manager, "channel", None) or "*",)
+            reactor.await_name(event, self)
+        elif self.fires:
+            if event._state != FRESH:
+                event = self.event = reactor.again(event)
+            if event._waiters is None:
+                event._waiters = [self]
+            else:
+                event._waiters.append(self)
+            event._state = SPECIAL
+            event._value = None
+            self.manager.fire(event, *self.channels)
+        elif event._state == DONE:
+            return self.event_done(event)
+        else:
+            self.claim(event)
+        if self.timeout is not None and self.timeout >= 0:
+            self._timer = reactor.call_later(self.timeout, self._too_late)
+
+    def claim(self, event):
+        """Wait for this one: a waiter by name has met its event."""
+        self.event = event
+        event.alert_done = True
+        event._waiters = (event._waiters or []) + [self]
+        event._state = SPECIAL
+
+    def matches(self, event):
+        """Whether *event* is on a channel that a handler of ours would hear."""
+        manager = self.manager
+        for mine in self.channels:
+            if mine == "*":
+                return True
+            for channel in event.channels:
+                if channel == "*" or channel == mine or channel is manager:
+                    return True
+        return False
+
+    @property
+    def takes_errors(self):
+        """Whether an error of the event is ours to handle: we fired or hold it."""
+        return not self.named and self.task is not None
+
+    def event_done(self, event):
+        value = event.value
+        error = None if value is None else value._error
+        self.finish(value, error)
+
+    def withdraw(self):
+        event = self.event
+        reactor = self.manager._reactor
+        if isinstance(event, str):
+            reactor.forget_name(event, self)
+        elif event._waiters and self in event._waiters:
+            event._waiters.remove(self)
+        if self._timer is not None:
+            reactor.cancel(self._timer)
+            self._timer = None
+
+    def _too_late(self):
+        self._timer = None
+        self.finish(error=TimeoutError("%s is not done after %g s" % (
+            self.event if isinstance(self.event, str) else repr(self.event), self.timeout)))
+
+
+class Sleep(Waiting):
+    """Suspend a handler for some seconds: ``yield sleep(0.5)``."""
+
+    __slots__ = ("seconds", "_deadline", "_timer")
+
+    def __init__(self, seconds):
+        super().__init__()
+        if isinstance(seconds, bool) or not isinstance(seconds, (int, float)):
+            raise TypeError("a float is required: sleep(seconds), got %r" % (seconds,))
+        self.seconds = seconds
+        self._deadline = None
+        self._timer = None
+
+    def install(self):
+        self._deadline = time.monotonic() + self.seconds
+        self._timer = self.task.owner._reactor.call_later(self.seconds, self.finish)
+
+    def withdraw(self):
+        if self._timer is not None:
+            self.task.owner._reactor.cancel(self._timer)
+            self._timer = None
+
+    def __iter__(self):
+        if self._deadline is None:
+            self._deadline = time.monotonic() + self.seconds
+        yield self
+        while not self.over and time.monotonic() < self._deadline:
+            yield                       # by hand
+
+    __await__ = __iter__
+
+    def __repr__(self):
+        left = self.seconds if self._deadline is None else self._deadline - time.monotonic()
+        return "sleep(%r)" % max(0.0, left)
+
+
+sleep = Sleep
+
+
+class FutureWaiting(Waiting):
+    """Wait for a concurrent.futures.Future, which some other thread fills."""
+
+    __slots__ = ("future",)
+
+    def __init__(self, future):
+        super().__init__()
+        self.future = future
+
+    def install(self):
+        self.future.add_done_callback(self._filled)
+
+    def withdraw(self):
+        self.future.cancel()
+
+    def _filled(self, future):
+        if future.cancelled():
+            return self.finish(error=Cancelled("the worker pool was closed before it was done"))
+        error = future.exception()
+        self.finish(None if error else future.result(), error)
+
+
+def _result_of(waiting):
+    """The task for a handler that returns self.call(...) instead of yielding it."""
+    return (yield waiting)
+
+
+# ---------------------------------------------------------------------------
+# 6. The reactor: one queue, one thread
+#
+# One Reactor per component tree, shared by all its managers.  It owns the
+# queue and knows which handlers an event reaches (plans).  Invariants: only
+# the thread that runs the tree dispatches; the tree and the plans change only
+# under _tree_lock; a plan in the table is never out of date.
+# ---------------------------------------------------------------------------
+
+# One lock for changes of all trees: a registration touches two trees, and two
+# locks would need an order.  Dispatching takes it only to make a plan.
+_tree_lock = RLock()
+
+_joined = count()           # orders components by when they joined a tree
+
+_new = object.__new__
+
+# What a handler needs beyond being called with the arguments.
+WANTS_EVENT, FILTER = 1, 2
+
+_FEEDBACK = ("_success", "_complete", "_done", "_value_changed")
+
+
+class Plan:
+    """What the dispatcher needs to know of a (name, channels).
+
+    handlers  tuple of (bound handler, WANTS_EVENT | FILTER), in order
+    watched   somebody listens to feedback of this name, or waits for it
+    public    a handler is there that is not the framework's own next step
+    """
+
+    __slots__ = ("handlers", "watched", "public")
+
+    def __init__(self, handlers, watched, public):
+        self.handlers = handlers
+        self.watched = watched
+        self.public = public
+
+
+_TASK_PLANS = {(): Plan(((Running.step, 0),), False, False)}
+
+
+class Reactor:
+    """The queue, the plans, the timers and the poller of one tree."""
+
+    __slots__ = ("root", "queue", "alert", "plans", "index", "awaited", "timers", "cancelled",
+                 "poller", "running", "ident", "cause", "halted", "batch", "sort", "sleeping",
+                 "successor", "batches", "code", "idle_lock", "pid", "draining", "__weakref__")
+
+    def __init__(self, root):
+        self.root = root
+        self.queue = deque()
+        self.alert = False          # fire() must call fired(): one of the next three
+        self.sleeping = False       # the loop is, or is about to be, blocked
+        self.cause = None           # the tracked event whose handlers are running
+        self.successor = None       # this tree was joined to that reactor's
+        self.plans = {None: _TASK_PLANS}    # name -> channels -> Plan
+        self.index = None           # name -> {manager: None}, in joining order
+        self.awaited = None         # name -> [EventWaiting]
+        self.timers = []            # heap of [deadline, number, callback, args]
+        self.cancelled = 0          # entries of it whose callback is None
+        self.poller = None
+        self.running = False
+        self.ident = None           # of the thread that dispatches
+        self.halted = False         # an event was stopped in this batch
+        self.batch = None
+        self.sort = False           # an event of the next batch has a priority
+        self.batches = 0            # since the last poll
+        self.code = None            # what stop() was told
+        self.idle_lock = None       # held; released to end a sleep without poller
+        self.pid = None
+        self.draining = 0           # batches since stop()
+
+    # -- firing -------------------------------------------------------------
+
+    def again(self, event):
+        """Make an event that was fired before ready to be fired; returns it.
+
+        One that is still on its way is copied: each firing has its own value.
+        """
+        state = event._state
+        if state is None:
+            raise TypeError("%s.__init__ must call super().__init__(*args, **kwargs)"
+                            % type(event).__name__)
+        if state == SPECIAL and event._value is None:
+            return event            # not fired yet: cancelled, or awaited
+        if state == DONE:
+            event.stopped = event.cancelled = event.alert_done = False
+            event._waiters = event._cause = None
+            event._effects = 0
+            event._state = QUEUED
+            return event
+        copy = _new(type(event))
+        copy.__setstate__(event.__getstate__())
+        copy._args = list(event._args)
+        copy._state = QUEUED
+        return copy
+
+    def fired(self, event, priority=0):
+        """The rare part of fire(): priorities, tracking, waking the loop."""
+        if self.successor is not None:
+            while self.queue:       # late guests of a tree that has moved
+                self.successor.queue.append(self.queue.popleft())
+            return self.successor.fired(event, priority)
+        if event is not None:
+            if priority:
+                event._priority = priority
+                self.sort = True
+            cause = self.cause
+            if cause is not None and get_ident() == self.ident:
+                event._cause = cause
+                cause._effects += 1
+                event._effects = 1
+                event._state = SPECIAL
+        if self.sleeping:
+            self.sleeping = False
+            self.wake()
+
+    def wake(self):
+        """End the pause of the loop; safe from any thread and from signals."""
+        if self.poller is not None:
+            self.poller.resume()
+        elif self.idle_lock is not None:
+            try:
+                self.idle_lock.release()
+            except RuntimeError:    # it is awake already
+                pass
+
+    # -- plans --------------------------------------------------------------
+
+    def plan(self, name, channels, event=None):
+        """The Plan for (name, channels), from the table or made now."""
+        try:
+            return self.plans[name][channels]
+        except KeyError:
+            pass
+        with _tree_lock:
+            plan = self._make_plan(name, channels, event)
+            if event is not None and getattr(event, "_also", None):
+                return plan         # it depends on more than the name
+            for channel in channels:
+                if isinstance(channel, Manager):
+                    if channel._reactor is not self:
+                        return plan     # do not keep a stranger alive
+                    channel._targeted = True
+            table = self.plans.setdefault(name, {})
+            if len(table) >= MAX_PLANS:
+                table.clear()
+            table[channels] = plan
+            return plan
+
+    def _make_plan(self, name, channels, event):
+        found = []
+        names = [name, "*"]
+        also = getattr(event, "_also", None)
+        if also:
+            names.insert(1, also)
+        for key in names:
+            for manager in self._listeners(key):
+                for function in manager._handlers_named(key):
+                    if self._hears(manager, function, channels):
+                        found.append((manager, function))
+        seen = set()
+        handlers = []
+        public = False
+        found.sort(key=lambda item: item[0]._joined)
+        for manager, function in found:
+            bound = function if isinstance(function, MethodType) else MethodType(function, manager)
+            if bound in seen:
+                continue            # it matches several channels, or names
+            seen.add(bound)
+            public = public or not getattr(function, "own_step", False)
+            handlers.append((bound, (WANTS_EVENT if function.event else 0)
+                             | (FILTER if function.filter else 0)))
+        if name == "unregister":
+            handlers.append((self.root._on_unregister, 0))
+        elif name == "generate_events":
+            handlers.append((self.root._on_idle, WANTS_EVENT))
+        handlers.sort(key=lambda item: (-item[0].priority, not item[1] & FILTER))
+        return Plan(tuple(handlers), self._is_watched(name, event), public)
+
+    @staticmethod
+    def _hears(manager, function, channels):
+        own = function.channel
+        if own is None:
+            own = manager.channel
+        if own == "*":
+            return True
+        for channel in channels:
+            if channel == "*" or channel == own or channel is manager:
+                return True
+        return False
+
+    def _is_watched(self, name, event):
+        """Whether feedback of events called *name* is heard by anybody."""
+        if name == "error" or event is not None and event._custom_name:
+            return True
+        if self.awaited and name in self.awaited:
+            return True
+        index = self._indexed()
+        return bool(index.get("*")) or any(index.get(name + suffix) for suffix in _FEEDBACK)
+
+    def _indexed(self):
+        """The index, made when it is first needed and kept up from then on."""
+        index = self.index
+        if index is None:
+            index = self.index = {}
+            for manager in sorted(flatten(self.root), key=lambda m: m._joined):
+                for key in manager._listened():
+                    index.setdefault(key, {})[manager] = None
+        return index
+
+    def _listeners(self, name):
+        return self._indexed().get(name, ())
+
+    def heard(self, name, channels):
+        """Whether anybody but the framework's own next step listens to this.
+
+        The one place that decides if a direct call may replace an event.
+        """
+        try:
+            plan = self.plans[name][channels]
+        except KeyError:
+            plan = self.plan(name, channels)
+        return plan.public or plan.watched
+
+    def direct(self, step, *args):
+        """Call the framework's own next step in place of an event nobody hears."""
+        try:
+            return step(*args)
+        except BaseException as error:
+            self.failed(None, step, error)
+
+    def forget(self, names):
+        """Handlers of these names came or went: their plans are out of date."""
+        plans = self.plans
+        for name in names:
+            if name == "*":
+                self.plans = {None: _TASK_PLANS}
+                return
+            plans.pop(name, None)
+            for suffix in _FEEDBACK:
+                if name.endswith(suffix):
+                    plans.pop(name[:-len(suffix)], None)
+
+    def add_listener(self, manager, names):
+        """*manager* joined, or got handlers for *names*."""
+        if self.index is not None:
+            for name in names:
+                self.index.setdefault(name, {})[manager] = None
+        self.forget(names)
+
+    def drop_listener(self, manager, names):
+        """*manager* left, or has no handler for *names* any more."""
+        if self.index is not None:
+            for name in names:
+                table = self.index.get(name)
+                if table is not None:
+                    table.pop(manager, None)
+                    if not table:
+                        del self.index[name]
+        self.forget(names)
+
+    # -- dispatching --------------------------------------------------------
+
+    def flush(self):
+        """Dispatch what is in the queue now, not what is fired meanwhile.
+
+        Called by a handler, it goes on with the current batch.
+        """
+        if self.batch is not None:
+            cause = self.cause
+            try:
+                return self.dispatch(self.batch)
+            finally:
+                self.cause = cause
+                self.alert = cause is not None or self.successor is not None
+        self.ident = get_ident()
+        if self.sort:
+            self._sort()
+        self.batch = repeat(None, len(self.queue))
+        try:
+            self.dispatch(self.batch)
+        finally:
+            self.batch = None
+            self.halted = False
+            if self.cause is not None:
+                self.cause = None
+                self.alert = self.successor is not None
+
+    def _sort(self):
+        """Put this batch in order of priority, lowest number first."""
+        self.sort = False
+        queue = self.queue
+        batch = [queue.popleft() for _ in range(len(queue))]
+        batch.sort(key=lambda event: getattr(event, "_priority", 0))
+        queue.extendleft(reversed(batch))
+
+    def dispatch(self, batch):
+        """The engine: hand each event of *batch* to its handlers, in order."""
+        popleft = self.queue.popleft
+        for _ in batch:
+            try:
+                event = popleft()
+            except IndexError:
+                return              # a nested flush took it
+            # -- who hears it
+            try:
+                plan = self.plans[event.name][event.channels]
+            except KeyError:
+                plan = self.plan(event.name, event.channels, event)
+            except TypeError:
+                plan = self._odd_channels(event)
+            special = plan.watched or event._state == SPECIAL
+            if special and not self._before(event, plan):
+                continue
+            # -- call them
+            args = event._args
+            kwargs = event.kwargs
+            for handler, odd in plan.handlers:
+                try:
+                    if odd:
+                        result = self._call_odd(event, handler, odd)
+                        args = event._args      # it may have changed them
+                    elif kwargs:
+                        result = handler(*args, **kwargs)
+                    else:
+                        result = handler(*args)
+                except BaseException as error:
+                    result = True               # a filter that fails denies
+                    self.failed(event, handler, error)
+                else:
+                    if result is not None:
+                        self._collect(event, handler, result)
+                if odd and odd & FILTER and result:
+                    break
+                if self.halted and event.stopped:
+                    break
+            # -- what follows from it
+            if special or event._state == SPECIAL:
+                self._after(event, plan)
+            else:
+                event._state = DONE
+                # Without a result the Value is as good as new: Event.value
+                # makes one when asked.  Letting go of it here breaks the cycle
+                # of the two, which halves the time per event (no work for gc).
+                event._value = None
+
+    def _call_odd(self, event, handler, odd):
+        event.handler = handler
+        if odd & WANTS_EVENT:
+            return handler(event, *event.args, **event.kwargs)
+        return handler(*event._args, **event.kwargs)
+
+    def _odd_channels(self, event):
+        """Channels that are a list become a tuple; unhashable ones are an error."""
+        channels = event.channels
+        try:
+            if isinstance(channels, list):
+                channels = event.channels = tuple(channels)
+            hash(channels)
+            return self.plan(event.name, channels, event)
+        except TypeError:
+            self.failed(event, None, TypeError(
+                "event %r was fired on %r: a channel must be hashable (a string, a component, "
+                "a tuple)" % (event.name, channels)))
+            return Plan((), True, False)
+
+    def _before(self, event, plan):
+        """The rare part before the handlers; False: skip them."""
+        if event.cancelled:
+            event._state = SPECIAL
+            self.settle(event)
+            return False
+        awaited = self.awaited
+        if awaited and event.name in awaited:
+            for waiting in [w for w in awaited[event.name] if w.matches(event)]:
+                self.forget_name(event.name, waiting)
+                waiting.claim(event)
+        if event.complete and not event._effects and (
+                event._on_complete is not None or self._complete_is_heard(event)):
+            event._effects = 1
+            event._state = SPECIAL
+        if event._effects:
+            self.cause = event
+            self.alert = True
+        return True
+
+    def _complete_is_heard(self, event):
+        return bool(self._listeners(event.name + "_complete") or self._listeners("*")
+                    or event._custom_name
+                    or self.awaited and event.name + "_complete" in self.awaited)
+
+    def _after(self, event, plan):
+        """The rare part after the handlers."""
+        if self.cause is event:
+            self.cause = None
+            self.alert = self.successor is not None
+        if event.name == "error" and not any(handler.names for handler, _ in plan.handlers) \
+                and not self._listeners("exception"):
+            print_error(event)
+        if not event.waitingHandlers:
+            self.settle(event)
+
+    def _collect(self, event, handler, result):
+        """Store what a handler returned; a generator or coroutine becomes a task."""
+        if isinstance(result, Waiting):
+            result = _result_of(result)
+        if isinstance(result, (GeneratorType, CoroutineType)):
+            owner = getattr(handler, "__self__", None)
+            if not isinstance(owner, Manager) or owner._reactor is not self:
+                owner = self.root
+            task = Running(result, event, handler, owner)
+            if owner._tasks is None:
+                owner._tasks = {}
+            owner._tasks[task] = None
+            event.waitingHandlers += 1
+            event._state = SPECIAL
+            event.value.promise = True
+            self.queue.append(task)
+            return
+        try:
+            event.value.value = result
+        except Exception as error:
+            self.failed(event, handler, error)
+
+    def settle(self, event):
+        """All handlers and tasks of *event* are over: tell who wants to know."""
+        event._state = DONE
+        value = event._value
+        waiters = event._waiters
+        if waiters:
+            event._waiters = None
+            for waiter in waiters:
+                waiter.event_done(event)
+        if value is not None and not event.cancelled:
+            root = self.root
+            if event.alert_done and self._topic_is_heard(event, "_done"):
+                root.fire(Done.create("Done", event, value.value), *event.channels)
+            if event.success and not value.errors and self._topic_is_heard(event, "_success"):
+                if event._effects:
+                    self.cause = event
+                    self.alert = True
+                root.fire(Success.create("Success", event, value.value), *self._to(event, "success"))
+                if event._effects:
+                    self.cause = None
+                    self.alert = self.successor is not None
+            if value._count == 0 and not value.promise and not value.errors:
+                event._value = None         # see dispatch()
+        if event._effects:
+            self._release(event)
+
+    def _topic_is_heard(self, event, suffix):
+        """Whether <name><suffix> has a listener: the cheap question."""
+        if event._custom_name or isinstance(event, DerivedEvent):
+            return True
+        return bool(self._listeners(event.name + suffix) or self._listeners("*")
+                    or self.awaited and event.name + suffix in self.awaited)
+
+    @staticmethod
+    def _to(event, topic):
+        return tuple(getattr(event, topic + "_channels", None) or event.channels)
+
+    def _release(self, event):
+        """One effect of *event* is done; at none left it is complete."""
+        while event is not None:
+            event._effects -= 1
+            if event._effects:
+                return
+            cause, event._cause = event._cause, None
+            if event.complete:
+                self._completed(event, cause)
+            event = cause
+
+    def _completed(self, event, cause):
+        after = event._on_complete
+        event._on_complete = None
+        if not self._complete_is_heard(event):
+            if after is not None:
+                after(event)
+            return
+        value = event.value
+        complete = Complete.create("Complete", event, None if value is None else value.value)
+        if cause is not None:           # it is an effect of what caused the event
+            complete._cause = cause
+            cause._effects += 1
+            complete._effects = 1
+            complete._state = SPECIAL
+        if after is not None:
+            complete._waiters = [_Afterwards(after, event)]
+            complete._state = SPECIAL
+        self.root.fire(complete, *self._to(event, "complete"))
+
+    def failed(self, event, handler, error):
+        """A handler, a task or a direct step raised *error*."""
+        if isinstance(error, (KeyboardInterrupt, SystemExit)):
+            if not self.running:
+                raise error
+            self.root.stop(error.code if isinstance(error, SystemExit) else None)
+            return
+        traceback = error.__traceback__
+        if traceback is not None and traceback.tb_next is not None:
+            traceback = traceback.tb_next       # not our own frame
+        elif isinstance(error, TypeError) and event is not None and handler is not None:
+            _explain_signature(error, event, handler)
+        etype = type(error)
+        triple = (etype, error, format_tb(traceback))
+        root = self.root
+        alone = True
+        if event is not None:
+            value = event.value
+            if value is not None:
+                value.errors = True
+                value._error = value._error or error
+                value.value = triple
+            if event.failure and event.name != "error":
+                root.fire(Failure.create("Failure", event, triple), *event.channels)
+            alone = not any(getattr(w, "takes_errors", False) for w in event._waiters or ())
+        if event is not None and event.name in ("error", "exception"):
+            print_error(Error(etype, error, triple[2], handler))    # no endless loop
+        elif alone:
+            root.fire(Error(etype, error, triple[2], handler), root.channel or "*")
+            if self._listeners("exception"):
+                root.fire(Event.create("exception", etype, error, triple[2],
+                                       handler=handler, fevent=event), root.channel or "*")
+
+    def retire(self, successor):
+        """Hand everything over: this tree was joined to that of *successor*."""
+        self.successor = successor
+        self.alert = True           # whoever still fires here is sent on: fired()
+        while self.queue:
+            successor.queue.append(self.queue.popleft())
+        successor.sort = successor.sort or self.sort
+        successor.timers.extend(entry for entry in self.timers if entry[2] is not None)
+        heapify(successor.timers)
+        for name, waits in (self.awaited or {}).items():
+            for waiting in waits:
+                successor.await_name(name, waiting)
+        if self.poller is not None:
+            if successor.poller is None:
+                successor.poller = self.poller
+            else:
+                self.poller.hand_over(successor.poller)
+        if successor.sleeping:
+            successor.fired(None)
+
+    # -- waiting ------------------------------------------------------------
+
+    def await_name(self, name, waiting):
+        """*waiting* wants the next event called *name*."""
+        with _tree_lock:
+            if self.awaited is None:
+                self.awaited = {}
+            self.awaited.setdefault(name, []).append(waiting)
+            for plan in list(self.plans.get(name, {}).values()):
+                plan.watched = True
+
+    def forget_name(self, name, waiting):
+        """*waiting* does not wait for the name any more."""
+        with _tree_lock:
+            waits = (self.awaited or {}).get(name)
+            if waits and waiting in waits:
+                waits.remove(waiting)
+                if not waits:
+                    del self.awaited[name]
+                    watched = self._is_watched(name, None)
+                    for plan in list(self.plans.get(name, {}).values()):
+                        plan.watched = watched
+
+    # -- timers -------------------------------------------------------------
+
+    def call_later(self, seconds, callback, *args):
+        """Call back after *seconds*; returns the entry for cancel()."""
+        entry = [self.root.clock() + seconds, next(_joined), callback, args]
+        heappush(self.timers, entry)
+        if self.sleeping and get_ident() != self.ident:
+            self.fired(None)
+        return entry
+
+    def cancel(self, entry):
+        """Forget an entry of call_later(); no harm if it is over."""
+        if entry[2] is None:
+            return
+        entry[2] = entry[3] = None
+        self.cancelled += 1
+        if self.cancelled > 100 and self.cancelled > len(self.timers) // 2:
+            self.timers[:] = [e for e in self.timers if e[2] is not None]
+            heapify(self.timers)
+            self.cancelled = 0
+
+    def next_deadline(self):
+        """When the next timer is due, by the root's clock; None without timers."""
+        timers = self.timers
+        while timers and timers[0][2] is None:
+            heappop(timers)
+            self.cancelled -= 1
+        return timers[0][0] if timers else None
+
+    def run_timers(self):
+        """Call back what is due."""
+        timers = self.timers
+        now = self.root.clock()
+        while timers and timers[0][0] <= now:
+            entry = heappop(timers)
+            callback, args = entry[2], entry[3]
+            if callback is None:
+                self.cancelled -= 1
+                continue
+            entry[2] = entry[3] = None
+            self.direct(callback, *args)
+
+    # -- the loop -----------------------------------------------------------
+
+    def tick(self, timeout=-1):
+        """One turn: look at sources of events if it is time, then flush."""
+        self.ident = get_ident()
+        queue = self.queue
+        if queue and self.batches < BATCHES_PER_POLL:
+            self.batches += 1
+            plans = self.plans.get("generate_events")
+            if self.running and (plans is None or plans.get(("*",)) is None
+                                 or plans["*",].public):
+                self.generate(timeout)
+        else:
+            self.batches = 0
+            self.generate(timeout)
+        if queue:
+            self.flush()
+
+    def generate(self, timeout):
+        """Let timers, the poller and generate_events handlers have their turn."""
+        wait = timeout
+        if self.queue:
+            wait = 0
+        elif not self.running and timeout < 0:
+            wait = 0                # driven by hand: do not block
+        elif self.timers:
+            deadline = self.next_deadline()
+            if deadline is not None:
+                left = max(0, deadline - self.root.clock())
+                if wait < 0 or left < wait:
+                    wait = left
+        plan = self.plan("generate_events", ("*",))
+        if self.running and plan.public:
+            event = GenerateEvents(_tree_lock, wait)
+            event.channels = ("*",)
+            event._value = Value(event, self.root)
+            event._state = QUEUED
+            self.queue.appendleft(event)
+            # As an event of its own batch: what it fires comes later.
+            outer, self.batch = self.batch, repeat(None, 1)
+            try:
+                self.dispatch(self.batch)
+            finally:
+                self.batch = outer
+        elif self.poller is not None:
+            self.direct(self.poller.poll, wait)
+        else:
+            self.idle(wait)
+        if self.timers:
+            self.run_timers()
+
+    def idle(self, wait):
+        """Sleep until something is fired, *wait* seconds at most (< 0: for ever)."""
+        if wait == 0 or self.queue:
+            return
+        lock = self.idle_lock
+        if lock is None:
+            lock = self.idle_lock = allocate_lock()
+            lock.acquire()
+        if sys.platform == "win32":     # a lock cannot be interrupted by ^C there
+            wait = 0.2 if wait < 0 else min(wait, 0.2)
+        self.sleeping = self.alert = True
+        if not self.queue:              # looked at again: see fired()
+            lock.acquire(True, -1 if wait < 0 else min(wait, 86400))
+        self.awake()
+
+    def awake(self):
+        """The pause is over."""
+        self.sleeping = False
+        self.alert = self.cause is not None or self.successor is not None
+
+    def stopping(self):
+        """Whether run() has nothing left to do after stop()."""
+        if self.running:
+            return False
+        self.draining += 1
+        if self.draining > DRAIN_LIMIT:
+            sys.stderr and sys.stderr.write(
+                "circuits: events are still being fired %d rounds after stop(); dropped: %r ...\n"
+                % (DRAIN_LIMIT, self.queue[0] if self.queue else None))
+            self.queue.clear()
+        return not self.queue
+
+
+class _Afterwards:
+    """Calls back when an event is done; a waiter like EventWaiting."""
+
+    def __init__(self, callback, *args):
+        self.callback = callback
+        self.args = args
+
+    def event_done(self, event):
+        self.callback(*self.args)
+
+
+def format_tb(traceback):
+    """The traceback as the list of strings that error events carry."""
+    from traceback import format_tb     # costs 5 ms to import; errors are rare
+    return format_tb(traceback)
+
+
+def _explain_signature(error, event, handler):
+    """Make the TypeError of a call with the wrong arguments say what to do."""
+    text = str(error)
+    if "argument" in text and error.__traceback__.tb_next is None:
+        error.args = ("%s; the event is %r, so declare the handler with the arguments it "
+                      "carries, or as def %s(self, *args, **kwargs)"
+                      % (text, event, getattr(handler, "__name__", "handler")),)
+
+
+def error_text(etype, value, traceback, handler=None):
+    """What the Debugger and the fallback print of an error."""
+    shown = ""
+    if handler is not None:
+        try:
+            shown = reprhandler(handler)
+        except AttributeError:
+            shown = repr(handler)
+    return "ERROR %s (%s): %s\n%s\n" % (shown, etype, value, "".join(traceback))
+
+
+def print_error(event):
+    """Print an error that no handler took; quiet where there is no stderr."""
+    if sys.stderr is not None:
+        try:
+            sys.stderr.write(error_text(*event._args))
+            sys.stderr.flush()
+        except (OSError, ValueError):
+            pass
+
+
+# ---------------------------------------------------------------------------
+# 7. Managers: nodes of the tree
+#
+# A Manager can be fired at, waited on, registered below another, and run.
+# ---------------------------------------------------------------------------
+
+def _refuse_event(event):
+    """Say what is wrong with something that was fired."""
+    if isinstance(event, type) and issubclass(event, Event):
+        raise TypeError("fire() takes an event, got its class: fire(%s(...))" % event.__name__)
+    if not hasattr(event, "_state"):
+        raise TypeError("fire() takes an event, got %r; make it an instance of a subclass of "
+                        "Event" % (event,))
+
+
+class Manager:
+    """A node of a component tree; alone it is the root of its own.
+
+    To use:    fire, call, wait, run, start, stop, join, tick, flush
+    The tree:  root, parent, components, m + component, m - component
+    To watch:  running, name, pid, len(m) (events in the queue), repr(m)
+
+    ``clock`` is what timers and timeouts go by: a function that returns
+    monotonic seconds.  Tests put their own there.
+    """
+
+    channel = None
+    clock = staticmethod(time.monotonic)
+
+    _extra = None           # handlers added to this instance
+    _taken = None           # (function, name) pairs removed from it
+    _tasks = None
+    _pending = False
+    _targeted = False       # a plan has this manager as a channel
+    _moved = None           # to override: called when the reactor changes
+    _class_handlers = {}    # name -> tuple of functions, per class
+    _class_components = ()
+    _is_ground = True
+    _thread = None          # that start() made
+
+    def __new__(cls, *args, **kwargs):
+        self = _new(cls)
+        self.parent = self
+        self._children = {}
+        self._joined = next(_joined)
+        self._reactor = Reactor(self)
+        return self
+
+    def __init__(self, *args, **kwargs):
+        pass
+
+    # -- what it is ---------------------------------------------------------
+
+    @property
+    def root(self):
+        """The top of the tree."""
+        return self._reactor.root
+
+    @property
+    def components(self):
+        """The direct children, a set in order of registration."""
+        return self._children.keys()
+
+    @property
+    def name(self):
+        """The name of the class."""
+        return type(self).__name__
+
+    @property
+    def running(self):
+        """Whether this is the root of a running tree."""
+        reactor = self._reactor
+        return reactor.running and reactor.root is self
+
+    _running = running
+
+    @property
+    def __thread(self):
+        return self._thread if self.running else None
+
+    @property
+    def pid(self):
+        """The id of this process."""
+        return os.getpid()
+
+    @property
+    def _queue(self):
+        reactor = self._reactor
+        return reactor.queue if reactor.root is self else ()
+
+    def __len__(self):
+        return len(self._queue)
+
+    def __contains__(self, item):
+        if isinstance(item, type):
+            return any(type(child) is item for child in self._children)
+        return item in self._children
+
+    def __add__(self, component):
+        component.register(self)
+        return self
+
+    __iadd__ = __add__
+
+    def __sub__(self, component):
+        if component.parent is not component:
+            component.unregister()
+        return self
+
+    __isub__ = __sub__
+
+    def __repr__(self):
+        channel = "" if self.channel is None else self.channel
+        threading = sys.modules.get("threading")
+        thread = threading.current_thread().name if threading else "MainThread"
+        return "<%s/%s %s:%s (queued=%d) [%s]>" % (
+            self.name, channel, self.pid, thread, len(self), "R" if self.running else "S")
+
+    # -- firing -------------------------------------------------------------
+
+    def fire(self, event, *channels, priority=0):
+        """Put *event* into the queue; returns its Value.  From any thread.
+
+        Goes to *channels*, else to event.channels, else to our own channel,
+        else to "*" (everybody).  A channel is a string, a component (only its
+        own handlers hear it) or anything hashable.
+
+        priority  among the events of one batch the lower number is dispatched
+                  first; equal ones stay in the order in which they were fired
+        """
+        try:
+            if event._state == FRESH:
+                event._state = QUEUED
+            else:
+                event = self._reactor.again(event)
+        except (AttributeError, TypeError):
+            _refuse_event(event)
+            raise
+        event.channels = channels or event.channels or (self.channel or "*",)
+        # Value(event, self) without the call: 40 ns of 700 per event.
+        value = event._value = _new(Value)
+        value.event = event
+        value.manager = self
+        reactor = self._reactor
+        reactor.queue.append(event)
+        if reactor.alert or priority:
+            reactor.fired(event, priority)
+        return value
+
+    fireEvent = fire
+
+    def call(self, event, *channels, timeout=None):
+        """Fire *event* and wait until it is done: ``x = yield self.call(Foo())``.
+
+        Evaluates to the Value; raises what a handler raised.  With *timeout*
+        (seconds) TimeoutError is raised when it is not done by then.
+        """
+        if not isinstance(event, Event):
+            raise TypeError("call() takes an event, got %r" % (event,))
+        return EventWaiting(self, event, channels, None if timeout == -1 else timeout, fires=True)
+
+    callEvent = call
+
+    def wait(self, event, *channels, timeout=None):
+        """Wait until an event is done: ``x = yield self.wait("foo")``.
+
+        event     a name or a class: the next such event that is dispatched, on
+                  *channels* (default: our own); or an instance: that one, at
+                  once if it is done already
+        timeout   seconds, after which TimeoutError is raised
+
+        Evaluates to the Value; raises what a handler raised.
+        """
+        if isinstance(event, type) and issubclass(event, Event):
+            event = event.name
+        if not isinstance(event, (str, Event)):
+            raise TypeError("wait() takes an event or its name, got %r" % (event,))
+        return EventWaiting(self, event, channels, None if timeout == -1 else timeout)
+
+    waitEvent = wait
+
+    # -- handlers -----------------------------------------------------------
+
+    def _listened(self):
+        """The index keys this manager has handlers for."""
+        keys = dict.fromkeys(self._class_handlers)
+        for function in self._extra or ():
+            keys.update(dict.fromkeys(_names_of(function)))
+        if self._taken:
+            return [key for key in keys if any(True for _ in self._handlers_named(key))]
+        return list(keys)
+
+    def _handlers_named(self, key):
+        """The handler functions, or bound methods, under one index key."""
+        for function in self._class_handlers.get(key, ()):
+            if not self._taken or (function, key) not in self._taken:
+                yield function
+        for function in self._extra or ():
+            if key in _names_of(function) and (
+                    not self._taken or (function, key) not in self._taken):
+                yield function
+
+    @property
+    def _handlers(self):
+        """Event name -> set of bound handlers; those without names under "*"."""
+        found = {}
+        for key in self._listened():
+            for function in self._handlers_named(key):
+                bound = function if isinstance(function, MethodType) else MethodType(function, self)
+                if key == "*" or key in bound.names:
+                    found.setdefault(key, set()).add(bound)
+        return found
+
+    @property
+    def _globals(self):
+        return {bound for bound in self._handlers.get("*", ()) if _is_global(bound)}
+
+    def addHandler(self, f):
+        """Add a decorated function as a handler of this manager; returns it bound."""
+        if not getattr(f, "handler", False):
+            raise TypeError("%r is no handler: mark it with @handler(name)" % (f,))
+        bound = f if isinstance(f, MethodType) else MethodType(f, self)
+        with _tree_lock:
+            if self._extra is None:
+                self._extra = []
+            if bound not in self._extra:
+                self._extra.append(bound)
+            if self._taken:
+                self._taken = {(g, n) for g, n in self._taken if g is not bound}
+            setattr(self, bound.__name__, bound)
+            self._reactor.add_listener(self, list(_names_of(bound)))
+        return bound
+
+    def removeHandler(self, method, event=None):
+        """Remove a handler, from all its names or from *event* alone.
+
+        KeyError if it is not there.
+        """
+        with _tree_lock:
+            names = [event] if event is not None else list(method.names or ("*",))
+            function = getattr(method, "__func__", method)
+            for name in names:
+                for candidate in self._handlers_named(name):
+                    if candidate == method or candidate is function:
+                        break
+                else:
+                    raise KeyError(name)
+                if self._extra and candidate in self._extra and (
+                        event is None or tuple(candidate.names) == (event,)):
+                    self._extra.remove(candidate)
+                else:
+                    self._taken = (self._taken or set()) | {(candidate, name)} | {
+                        (candidate, key) for key in _names_of(candidate) if uncamel(name) == key}
+            remaining = set(self._listened())
+            self._reactor.drop_listener(self, [n for n in _names_of(method) if n not in remaining])
+            self._reactor.forget(list(_names_of(method)))
+            if vars(self).get(method.__name__) == method and (
+                    self._extra is None or method not in self._extra):
+                delattr(self, method.__name__)
+
+    def getHandlers(self, event, channel, exclude_globals=False):
+        """The bound handlers, here and below, that *event* on *channel* reaches."""
+        name = event if isinstance(event, str) else event.name
+        found = set()
+        for manager in flatten(self):
+            for key in (name, "*"):
+                for function in manager._handlers_named(key):
+                    if exclude_globals and _is_global(function):
+                        continue
+                    if Reactor._hears(manager, function, (channel,)):
+                        found.add(function if isinstance(function, MethodType)
+                                  else MethodType(function, manager))
+        return found
+
+    # -- the tree -----------------------------------------------------------
+
+    def registerChild(self, component):
+        """Join *component* and what is below it to this tree; register() calls it."""
+        with _tree_lock:
+            ours, theirs = self._reactor, component._reactor
+            if ours.running and theirs.running and ours is not theirs:
+                raise UnregistrableError()
+            if component.parent is not component:       # it moves within the tree, or here
+                component.parent._children.pop(component, None)
+                if theirs is not ours:
+                    component._split()
+                    theirs = component._reactor
+            for manager in flatten(component):
+                manager._joined = next(_joined)
+            # The reactor that runs stays, so that its loop goes on undisturbed.
+            if theirs.running:
+                changed, stays, goes = list(flatten(self.root)), theirs, ours
+                stays.root = self.root
+            else:
+                changed, stays, goes = list(flatten(component)), ours, theirs
+            self._children[component] = None
+            component.parent = self
+            if goes is stays or goes is ours:
+                stays.index = None                      # the order is another now
+                stays.plans = {None: _TASK_PLANS}
+            if goes is stays:
+                return
+            for manager in changed:
+                manager._reactor = stays
+                stays.add_listener(manager, manager._listened())
+                if manager._moved is not None:
+                    manager._moved(goes)
+            goes.retire(stays)
+
+    def unregisterChild(self, component):
+        """Take *component* and what is below it out of this tree, at once."""
+        with _tree_lock:
+            self._children.pop(component, None)
+            component._split()
+
+    def _split(self):
+        """Become the root of a tree of its own, with everything below."""
+        old = self._reactor
+        new = Reactor(self)
+        targeted = False
+        self.parent = self
+        for manager in flatten(self):
+            old.drop_listener(manager, manager._listened())
+            targeted = targeted or manager._targeted
+            manager._targeted = False
+            manager._reactor = new
+            if old.poller is manager:
+                old.poller = None
+                new.poller = manager
+            for waits in list((old.awaited or {}).values()):
+                for waiting in [w for w in waits if w.manager is manager]:
+                    waiting.withdraw()
+        if targeted:                    # plans must not keep it alive
+            old.plans = {None: _TASK_PLANS}
+        for manager in flatten(self):
+            for task in list(manager._tasks or ()):
+                task.cancel("%r left the tree while it handled %r" % (manager, task.event))
+            if manager._moved is not None:
+                manager._moved(old)
+
+    def _on_unregister(self, component=None):
+        """Answer an Unregister event; the root does so for the whole tree."""
+        if isinstance(component, BaseComponent) and component._reactor is self._reactor:
+            component.unregister()
+
+    _on_unregister = _own_step(handler("unregister")(_on_unregister))
+
+    def _on_idle(self, event):
+        """Sleep where there is no poller to do so: the last to see generate_events."""
+        if self._reactor.poller is None:
+            self._reactor.idle(event.time_left)
+
+    _on_idle = _own_step(handler("generate_events", priority=-100)(_on_idle))
+
+    # -- tasks, for those who keep their own --------------------------------
+
+    def registerTask(self, t):
+        """Run a task: a tuple (event, generator) as 2.1.0 has it."""
+        event, generator = t[0], t[1]
+        if event._value is None:
+            event._value = Value(event, self)
+        reactor = self._reactor
+        reactor._collect(event, getattr(self, "_on_unregister"), generator)
+
+    def unregisterTask(self, t):
+        """End a task given to registerTask()."""
+        for owner in flatten(self.root):
+            for task in list(owner._tasks or ()):
+                if task.event is t[0] and task.stack and task.stack[0] is t[1]:
+                    task.cancel("")
+
+    # -- running ------------------------------------------------------------
+
+    def flush(self):
+        """Dispatch the events that are in the queue now."""
+        self._reactor.flush()
+
+    flushEvents = flush
+
+    def tick(self, timeout=-1):
+        """One turn of the loop: timers, the poller, then the queue.
+
+        timeout  seconds to wait at most when there is nothing to do; negative:
+                 until there is, in a running system; not at all in one that is
+                 driven by hand
+        """
+        self._reactor.tick(timeout)
+
+    def run(self, socket=None):
+        """Run the tree until stop(), or until a handler raises SystemExit.
+
+        In the main thread SIGINT and SIGTERM end it, and the handlers they had
+        are put back afterwards.  The code given to stop() or SystemExit leaves
+        run() as SystemExit.
+        """
+        if socket is not None:
+            raise NotImplementedError("run(socket) needs the Bridge, which this version lacks; "
+                                      "use Worker(process=True) for work in another process")
+        self._run()
+
+    def _run(self, started=None):
+        reactor = self._reactor
+        if reactor.running:
+            raise RuntimeError("%r is running already; a tree has one loop: register new "
+                               "components with it, or stop() it first" % reactor.root)
+        if reactor.root is not self:
+            raise RuntimeError("%s is part of the tree of %r: run that one"
+                               % (self.name, reactor.root))
+        if reactor.pid not in (None, os.getpid()) and reactor.poller is not None:
+            reactor.poller.close()          # the parent process owns those
+        reactor.pid = os.getpid()
+        reactor.ident = get_ident()
+        reactor.code = None
+        reactor.draining = 0
+        reactor.running = True
+        restore = self._take_signals()
+        try:
+            self.fire(Started(self), self.channel or "*")
+            if started is not None:
+                started()
+            while not reactor.stopping():
+                try:
+                    reactor.tick()
+                except KeyboardInterrupt:   # a second ^C, or a host's own handler
+                    reactor.root.stop()
+        finally:
+            reactor.running = False
+            self._cancel_tasks()
+            for _ in range(3):              # what the finally blocks fired
+                if reactor.queue:
+                    reactor.flush()
+            if reactor.poller is not None:
+                reactor.poller.close()
+            restore()
+        if reactor.code is not None:
+            raise SystemExit(reactor.code)
+
+    def _cancel_tasks(self):
+        for manager in list(flatten(self._reactor.root)):
+            for task in list(manager._tasks or ()):
+                task.cancel("")
+
+    def _take_signals(self):
+        """Handle SIGINT and SIGTERM, in the main thread; returns what undoes it."""
+        try:
+            import signal
+        except ImportError:
+            return lambda: None
+        before = {}
+        waiting = []
+
+        def on_signal(number, frame):
+            if waiting:                     # the last one was not even dispatched
+                raise KeyboardInterrupt
+            root = self._reactor.root
+            event = Signal(number, frame)
+            event._waiters = [_Afterwards(decide, event)]
+            event._state = SPECIAL
+            waiting.append(event)
+            root.fire(event, root.channel or "*")
+
+        def decide(event):
+            waiting.clear()
+            if not event.stopped:
+                self._reactor.root.stop()
+
+        def restore():
+            for number, handler in before.items():
+                signal.signal(number, signal.SIG_DFL if handler is None else handler)
+
+        for number in (signal.SIGINT, signal.SIGTERM):
+            try:
+                before[number] = signal.signal(number, on_signal)
+            except ValueError:              # not the main thread: never touch them
+                break
+        return restore
+
+    def start(self, process=False, link=None):
+        """Run the tree in a thread of its own; returns (thread, None) once it runs.
+
+        What goes wrong before that is raised here.
+        """
+        if process:
+            raise NotImplementedError("start(process=True) needs the Bridge, which this version "
+                                      "lacks; use Worker(process=True) for work in another process")
+        if self._reactor.running:
+            raise RuntimeError("%r is running already" % self.root)
+        import threading
+        ready = threading.Event()
+        trouble = []
+
+        def main():
+            try:
+                self._run(started=ready.set)
+            except SystemExit:
+                pass                        # the code is for a process, not a thread
+            except BaseException as error:
+                if ready.is_set():
+                    raise
+                trouble.append(error)
+            finally:
+                ready.set()
+
+        self._thread = thread = threading.Thread(target=main, name=self.name, daemon=True)
+        try:
+            thread.start()
+        except RuntimeError:                # no daemon threads in a subinterpreter
+            self._thread = thread = threading.Thread(target=main, name=self.name, daemon=False)
+            thread.start()
+        ready.wait()
+        if trouble:
+            raise trouble[0]
+        return thread, None
+
+    def join(self, timeout=None):
+        """Wait until the thread of start() has ended, *timeout* seconds at most."""
+        thread = self._thread
+        if thread is not None and thread.ident != get_ident():
+            thread.join(timeout)
+
+    def stop(self, code=None):
+        """Stop the running tree; from any thread.  No-op when it is not running.
+
+        What is in the queue is still delivered.  With a *code*, run() ends
+        with SystemExit(code).
+        """
+        reactor = self._reactor
+        if not reactor.running:
+            return
+        root = reactor.root
+        if code is not None:
+            reactor.code = code
+        reactor.running = False
+        root.fire(Stopped(root), root.channel or "*")
+        reactor.wake()
+
+
+# ---------------------------------------------------------------------------
+# 8. Components
+#
+# Managers that handle events.  BaseComponent handles what @handler marks,
+# Component every public method.
+# ---------------------------------------------------------------------------
+
+def check_singleton(x, y):
+    """Whether component *x* may join the tree of *y* as far as singletons go."""
+    present = list(flatten(y.root))
+    for component in flatten(x):
+        kind = getattr(component, "singleton", False)
+        if not kind:
+            continue
+        for other in present:
+            if other is component:
+                continue
+            if kind is True and type(other) is type(component):
+                return False
+            if kind is not True and isinstance(other, kind):
+                return False
+    return True
+
+
+class BaseComponent(Manager):
+    """A component whose handlers are marked with @handler.
+
+        class Greeter(BaseComponent):
+            channel = "greetings"
+
+            def init(self, name="World"):       # called with the arguments
+                self.who = name
+
+            @handler("hello")
+            def _on_hello(self):
+                return "Hello %s!" % self.who
+
+        app += Greeter("Bob")
+
+    channel    where its handlers listen and where it fires; default "*"; the
+               keyword argument channel= overrides it for an instance
+    singleton  True: at most one of this exact class per tree; a class: none
+               in a tree that has an instance of that class
+
+    Components that are attributes of the class or set before
+    super().__init__() become children.
+    """
+
+    channel = "*"
+    singleton = False
+
+    def __init_subclass__(cls, **kwargs):
+        super().__init_subclass__(**kwargs)
+        found, aliases = _handlers_of(cls)
+        table = {}
+        for function in found:
+            for key in dict.fromkeys(_names_of(function)):
+                table.setdefault(key, []).append(function)
+        cls._class_handlers = {key: tuple(functions) for key, functions in table.items()}
+        cls._handler_aliases = frozenset(aliases)
+        cls._is_ground = False
+        for key, function in aliases.items():
+            setattr(cls, key, function)
+        cls._class_components = tuple(key for klass in cls.__mro__ for key, member
+                                      in vars(klass).items() if isinstance(member, BaseComponent))
+
+    def __init__(self, *args, **kwargs):
+        super().__init__(*args, **kwargs)
+        self.channel = kwargs.get("channel", self.channel) or "*"
+        for key in self._class_components:
+            child = getattr(self, key)
+            if isinstance(child, BaseComponent) and child is not self:
+                child.register(self)
+        for child in list(vars(self).values()):
+            if isinstance(child, BaseComponent) and child is not self and child.parent is child:
+                child.register(self)
+        init = getattr(self, "init", None)
+        if init is not None:
+            init(*args, **kwargs)
+
+    def register(self, parent):
+        """Join the tree of *parent*, as its child; returns self.
+
+        Queued events come along.  Fires registered(self, parent).
+        """
+        if not isinstance(parent, Manager):
+            raise TypeError("register() takes a component, got %r" % (parent,))
+        above = parent
+        while True:
+            if above is self:
+                raise ValueError("%r cannot be registered %s" % (
+                    self, "with itself" if parent is self else "below itself"))
+            if above.parent is above:
+                break
+            above = above.parent
+        if not check_singleton(self, parent):
+            raise SingletonError(self)
+        parent.registerChild(self)
+        self.fire(Registered(self, parent), self.channel)
+        return self
+
+    def unregister(self):
+        """Leave the tree, with everything below; returns self.
+
+        Takes effect when prepare_unregister, which is fired here, and all that
+        it causes is done; then unregistered is fired in the tree that was left.
+        """
+        if self._pending or self.parent is self:
+            return self
+        self._pending = True
+        event = PrepareUnregister(self)
+        event.complete_channels = (self,)
+        event._on_complete = self._leave
+        self.fire(event, self.channel)
+        return self
+
+    def _leave(self, event=None):
+        """The second stage of unregister()."""
+        parent = self.parent
+        self._pending = False
+        if parent is self:
+            return
+        self.root.fire(Unregistered(self, parent), self.channel)
+        parent.unregisterChild(self)
+
+    @property
+    def unregister_pending(self):
+        """Whether unregister() was called and has not taken effect yet."""
+        return self._pending
+
+    @property
+    def _handlers(self):
+        found = super()._handlers
+        found.setdefault("unregister", set()).add(self._on_unregister)
+        found.setdefault("prepare_unregister_complete", set()).add(self._on_leave)
+        return found
+
+    def _on_leave(self, event, value):
+        """Stands for _leave() in the handler table; the reactor calls that."""
+
+    _on_leave = handler("prepare_unregister_complete")(_on_leave)
+
+    @classmethod
+    def handlers(cls):
+        """The names of the events that this class handles."""
+        return ["unregister"] + [key for key in cls._class_handlers if not key.startswith("_")]
+
+    @classmethod
+    def events(cls):
+        """The names of the events that this class handles."""
+        return cls.handlers()
+
+    @classmethod
+    def handles(cls, *names):
+        """Whether all these events are handled."""
+        return all(name in cls._class_handlers or name in ("unregister", "prepare_unregister_complete")
+                   for name in names)
+
+
+# It has no handlers that dispatch would have to look for: the two that every
+# component seems to have are the reactor's work.
+BaseComponent._is_ground = True
+
+
+class Component(BaseComponent, metaclass=HandlerMetaClass):
+    """A component whose public methods are handlers of the events of their name.
+
+        class Bob(Component):
+            def hello(self, name):          # handles hello(name)
+                return "Hi %s" % name
+
+    A leading underscore, or @handler(False), makes a method no handler.
+    """
+
+
+Component._is_ground = True
+
+
+# ---------------------------------------------------------------------------
+# 9. Pollers
+#
+# Wait for files and sockets, and say which are ready: _read(fd), _write(fd) or
+# _disconnect(fd) on the channel of the component that asked.  One contract,
+# one subclass per system call.  Nothing is opened before the loop runs.
+# ---------------------------------------------------------------------------
+
+class Read(Event):
+    """*fd* can be read from."""
+
+    name = "_read"
+
+
+class Write(Event):
+    """*fd* can be written to."""
+
+    name = "_write"
+
+
+class PollError(Event):
+    """*fd* is in trouble."""
+
+    name = "_error"
+
+
+class Disconnect(Event):
+    """The peer of *fd* hung up, and nothing is left to read."""
+
+    name = "_disconnect"
+
+
+READABLE, WRITABLE, HUNG_UP = 1, 2, 4
+
+_READY = ((READABLE, Read, "_read"), (WRITABLE, Write, "_write"), (HUNG_UP, Disconnect, "_disconnect"))
+
+# How a source takes an event of these directly, when nobody else hears it.
+_STEPS = {"_read": "_read_ready", "_write": "_write_ready", "_disconnect": "_hung_up"}
+
+
+class BasePoller(BaseComponent):
+    """What all pollers share: who waits for what.
+
+    To use:       addReader(source, fd), addWriter(source, fd), removeReader(fd),
+                  removeWriter(fd), discard(fd), isReading(fd), isWriting(fd),
+                  getTarget(fd), resume()
+    To override:  _watch(fd, interest), _wait(seconds), _open(), _shut()
+
+    fd      a file, a socket or a number; the same object in all calls
+    source  the component on whose channel its events are fired
+
+    The arguments channel and timeout are the documented ones; timeout is not
+    used: the loop knows how long it may sleep.
+    """
+
+    channel = "poller"
+
+    def __init__(self, timeout=0.01, channel=None):
+        self._sources = {}          # fd -> source
+        self._interest = {}         # fd -> READABLE | WRITABLE
+        self._numbers = {}          # fd -> file number, known after it is closed too
+        self._fds = {}              # file number -> fd
+        self._wakeup = None         # (file number to read, to write)
+        self._opened = False
+        super().__init__(channel=channel or self.channel)
+        self._reactor.poller = self
+        if select is None:
+            raise RuntimeError("this Python has no select module: sockets and files cannot be "
+                               "waited for; components and timers work")
+
+    # -- who waits for what -------------------------------------------------
+
+    def addReader(self, source, fd):
+        """Tell *source* when *fd* can be read."""
+        self._change(source, fd, self._interest.get(fd, 0) | READABLE)
+
+    def addWriter(self, source, fd):
+        """Tell *source* when *fd* can be written."""
+        self._change(source, fd, self._interest.get(fd, 0) | WRITABLE)
+
+    def removeReader(self, fd):
+        """Do not watch *fd* for reading any more; no harm if nobody did."""
+        self._change(self._sources.get(fd), fd, self._interest.get(fd, 0) & ~READABLE)
+
+    def removeWriter(self, fd):
+        """Do not watch *fd* for writing any more; no harm if nobody did."""
+        self._change(self._sources.get(fd), fd, self._interest.get(fd, 0) & ~WRITABLE)
+
+    def discard(self, fd):
+        """Forget *fd*, which may be closed already."""
+        self._change(None, fd, 0)
+
+    def isReading(self, fd):
+        return bool(self._interest.get(fd, 0) & READABLE)
+
+    def isWriting(self, fd):
+        return bool(self._interest.get(fd, 0) & WRITABLE)
+
+    def getTarget(self, fd):
+        """The channel that events of *fd* are fired on."""
+        source = self._sources.get(fd)
+        return self.parent if source is None else source.channel
+
+    def _change(self, source, fd, interest):
+        before = self._interest.get(fd, 0)
+        if interest:
+            if not before:
+                number = self._numbers[fd] = fd if isinstance(fd, int) else fd.fileno()
+                self._fds[number] = fd
+            self._sources[fd] = source
+            self._interest[fd] = interest
+        elif before:
+            del self._interest[fd], self._sources[fd]
+        if interest != before and self._opened:
+            self._watch(self._numbers[fd], interest, before)
+        if before and not interest:
+            number = self._numbers.pop(fd)
+            if self._fds.get(number) is fd:
+                del self._fds[number]
+
+    def hand_over(self, other):
+        """Give everything to *other*: a tree has one poller."""
+        for fd, interest in list(self._interest.items()):
+            source = self._sources[fd]
+            self.discard(fd)
+            if interest & READABLE:
+                other.addReader(source, fd)
+            if interest & WRITABLE:
+                other.addWriter(source, fd)
+        self.close()
+        self.unregister()
+
+    # -- waiting ------------------------------------------------------------
+
+    def poll(self, timeout):
+        """Wait *timeout* seconds at most (negative: for ever), tell what is ready."""
+        reactor = self._reactor
+        if not self._opened:
+            self.open()
+        if timeout:
+            reactor.sleeping = reactor.alert = True
+            if reactor.queue:           # looked at again: see Reactor.fired
+                timeout = 0
+        try:
+            ready = self._wait(timeout)
+        finally:
+            if reactor.sleeping or reactor.alert:
+                reactor.awake()
+        fds = self._fds
+        for number, what in ready:
+            fd = fds.get(number)
+            if fd is not None:
+                self._tell(fd, what)
+            elif self._wakeup is not None and number == self._wakeup[0]:
+                self._drain()
+
+    def _tell(self, fd, what):
+        interest = self._interest.get(fd, 0)
+        if what == HUNG_UP and interest & WRITABLE:
+            what = WRITABLE             # so that whoever writes learns why not
+        for flag, event, name in _READY:
+            if not what & flag or flag != HUNG_UP and not interest & flag:
+                continue
+            source = self._sources.get(fd)
+            if source is None:
+                return                  # the first event made it go
+            channels = (source.channel,)
+            reactor = self._reactor
+            step = getattr(source, _STEPS[name], None)
+            if step is None or reactor.heard(name, channels):
+                self.fire(event(fd), *channels)
+            else:
+                reactor.direct(step, fd)
+
+    def _on_generate_events(self, event):
+        self.poll(event.time_left)
+        return True
+
+    _on_generate_events = _own_step(handler("generate_events", channel="*", priority=-9, filter=True)(
+        _on_generate_events))
+
+    def resume(self):
+        """End the wait of another thread, or of a signal's victim."""
+        wakeup = self._wakeup
+        if wakeup is not None:
+            try:
+                if isinstance(wakeup[1], int):
+                    os.write(wakeup[1], b"\0")
+                else:
+                    wakeup[1].send(b"\0")
+            except (BlockingIOError, OSError):  # it is full: the loop will wake
+                pass
+
+    def _drain(self):
+        try:
+            if isinstance(self._wakeup[1], int):
+                os.read(self._wakeup[0], 4096)
+            else:
+                self._wakeup[2].recv(4096)
+        except BlockingIOError:
+            pass
+
+    # -- what is open while the loop runs -----------------------------------
+
+    def open(self):
+        """Open what the system call needs, and watch what was asked for so far."""
+        self._open()
+        if sys.platform == "win32":     # select() takes nothing but sockets there
+            import socket
+            ours, theirs = socket.socketpair()
+            ours.setblocking(False)
+            theirs.setblocking(False)
+            self._wakeup = (ours.fileno(), theirs, ours)
+        else:
+            ours, theirs = os.pipe()
+            os.set_blocking(ours, False)
+            os.set_blocking(theirs, False)
+            self._wakeup = (ours, theirs)
+        self._opened = True
+        self._watch(self._wakeup[0], READABLE, 0)
+        for fd, interest in self._interest.items():
+            self._watch(self._numbers[fd], interest, 0)
+
+    def close(self):
+        """Close it again; the next poll opens anew.  What is watched stays."""
+        if self._opened:
+            self._opened = False
+            wakeup, self._wakeup = self._wakeup, None
+            self._shut()
+            if isinstance(wakeup[1], int):
+                os.close(wakeup[0])
+                os.close(wakeup[1])
+            else:
+                wakeup[1].close()
+                wakeup[2].close()
+
+    def __del__(self):
+        try:
+            self.close()
+        except Exception:       # the interpreter is going down
+            pass
+
+    def _open(self):
+        """To override: open what the system call needs."""
+
+    def _shut(self):
+        """To override: close it."""
+
+    def _watch(self, number, interest, before):
+        """To override: watch a file number for *interest* instead of *before*."""
+        raise NotImplementedError
+
+    def _wait(self, timeout):
+        """To override: wait, return [(file number, what), ...]."""
+        raise NotImplementedError
+
+
+class Select(BasePoller):
+    """select(): everywhere, for 1024 descriptors at most on most systems."""
+
+    channel = "select"
+
+    def _open(self):
+        self._reading = set()
+        self._writing = set()
+
+    def _watch(self, number, interest, before):
+        (self._reading.add if interest & READABLE else self._reading.discard)(number)
+        (self._writing.add if interest & WRITABLE else self._writing.discard)(number)
+
+    def _wait(self, timeout):
+        try:
+            reading, writing, failed = select.select(
+                self._reading, self._writing, self._writing, None if timeout < 0 else timeout)
+        except (OSError, ValueError):
+            self._forget_closed()
+            return []
+        ready = dict.fromkeys(reading, READABLE)
+        for number in writing + failed:
+            ready[number] = ready.get(number, 0) | WRITABLE
+        return ready.items()
+
+    def _forget_closed(self):
+        """Somebody closed a descriptor without discard(): find and drop it."""
+        for fd, number in list(self._numbers.items()):
+            try:
+                select.select([number], [], [], 0)
+            except (OSError, ValueError) as error:
+                if number >= 1024:
+                    raise ValueError("select() takes no descriptor above 1023, got %d: use Poll or "
+                                     "EPoll" % number) from error
+                self.discard(fd)
+
+
+class _Polling(BasePoller):
+    """poll() and epoll() differ in little."""
+
+    def _open(self):
+        prefix = self._prefix
+        self._in = getattr(select, prefix + "IN")
+        self._out = getattr(select, prefix + "OUT")
+        self._trouble = getattr(select, prefix + "HUP") | getattr(select, prefix + "ERR")
+        self._poll = self._make()
+
+    def _watch(self, number, interest, before):
+        mask = (self._in if interest & READABLE else 0) | (self._out if interest & WRITABLE else 0)
+        try:
+            if not interest:
+                self._poll.unregister(number)
+            elif before:
+                self._poll.modify(number, mask)
+            else:
+                self._poll.register(number, mask)
+        except FileExistsError:         # closed and opened again behind our back
+            self._poll.modify(number, mask)
+        except (KeyError, OSError):
+            if interest and before:
+                self._poll.register(number, mask)
+            elif interest:
+                raise                   # it cannot be polled: tell the source
+
+    def _wait(self, timeout):
+        readable, writable, trouble = self._in, self._out, self._trouble
+        ready = []
+        for number, mask in self._poll.poll(self._unit(timeout)):
+            what = 0
+            if mask & readable:
+                what = READABLE
+            if mask & writable:
+                what |= WRITABLE
+            if mask & trouble and not what:
+                what = HUNG_UP
+            ready.append((number, what or HUNG_UP))
+        return ready
+
+
+class Poll(_Polling):
+    """poll(): POSIX, any number of descriptors, cost grows with all of them."""
+
+    channel = "poll"
+    _prefix = "POLL"
+
+    def _make(self):
+        if not hasattr(select, "poll"):
+            raise RuntimeError("this platform has no poll(); use Select")
+        return select.poll()
+
+    def _unit(self, timeout):
+        return None if timeout < 0 else int(timeout * 1000 + 0.999)
+
+
+class EPoll(_Polling):
+    """epoll(): Linux, cost grows with the ready descriptors only."""
+
+    channel = "epoll"
+    _prefix = "EPOLL"
+
+    def _make(self):
+        if not hasattr(select, "epoll"):
+            raise RuntimeError("this platform has no epoll(); use Poll or Select")
+        return select.epoll()
+
+    def _unit(self, timeout):
+        return timeout
+
+    def _shut(self):
+        self._poll.close()
+
+
+class KQueue(BasePoller):
+    """kqueue(): BSD and macOS, cost grows with the ready descriptors only."""
+
+    channel = "kqueue"
+
+    def _open(self):
+        if not hasattr(select, "kqueue"):
+            raise RuntimeError("this platform has no kqueue(); use Poll or Select")
+        self._queue_object = select.kqueue()
+
+    def _shut(self):
+        self._queue_object.close()
+
+    def _watch(self, number, interest, before):
+        changes = []
+        for flag, kind in ((READABLE, select.KQ_FILTER_READ), (WRITABLE, select.KQ_FILTER_WRITE)):
+            if (interest ^ before) & flag:
+                action = select.KQ_EV_ADD if interest & flag else select.KQ_EV_DELETE
+                changes.append(select.kevent(number, kind, action))
+        for change in changes:
+            try:
+                self._queue_object.control([change], 0)
+            except OSError:
+                if interest:
+                    raise               # it cannot be polled: tell the source
+
+    def _wait(self, timeout):
+        ready = []
+        for event in self._queue_object.control([], 256, None if timeout < 0 else timeout):
+            if event.filter == select.KQ_FILTER_WRITE:
+                ready.append((event.ident, WRITABLE))
+            elif event.flags & select.KQ_EV_EOF and not event.data:
+                ready.append((event.ident, HUNG_UP))
+            else:
+                ready.append((event.ident, READABLE))
+        return ready
+
+
+if hasattr(select, "epoll"):
+    Poller = EPoll          #: the best of this platform
+elif hasattr(select, "kqueue"):
+    Poller = KQueue
+elif hasattr(select, "poll"):
+    Poller = Poll
+else:
+    Poller = Select
+
+
+def poller_of(component):
+    """The poller of the tree of *component*, made if there is none yet."""
+    reactor = component._reactor
+    poller = reactor.poller
+    if poller is None:
+        poller = Poller()
+        poller.register(component.root)
+    return poller
+
+
+# ---------------------------------------------------------------------------
+# 10. Timers
+# ---------------------------------------------------------------------------
+
+class Timer(BaseComponent):
+    """Fire *event* after *interval* seconds, or at a datetime.
+
+        Timer(5, Tick(), persist=True).register(app)
+
+    The countdown begins when it is made and does nothing until it is part of
+    a running tree.  Then the event is fired on *channels* (default: the
+    event's own, else "*") and the timer leaves the tree; with persist=True it
+    begins anew instead, on schedule: a late one does not delay the next.
+    """
+
+    def __init__(self, interval, event, *channels, persist=False, **kwargs):
+        self.event = event
+        self.channels = channels
+        self.persist = persist
+        self._entry = None
+        super().__init__(**kwargs)
+        if not isinstance(event, Event):
+            raise TypeError("Timer() takes an event, got %r" % (event,))
+        self.reset(interval)
+
+    def reset(self, interval=None):
+        """Restart the countdown from now, with another *interval* if given."""
+        if interval is not None:
+            if hasattr(interval, "timestamp"):          # a datetime
+                interval = interval.timestamp() - time.time()
+            if isinstance(interval, bool) or not isinstance(interval, (int, float)):
+                raise TypeError("the interval of a Timer is a number of seconds or a datetime, "
+                                "got %r" % (interval,))
+            self.interval = interval
+        self._schedule(self.root.clock() + self.interval)
+
+    @property
+    def expiry(self):
+        """When it will fire, in seconds since the epoch; None: never."""
+        if self._entry is None:
+            return None
+        return time.time() + self._deadline - self.root.clock()
+
+    @expiry.setter
+    def expiry(self, when):
+        if when is None:
+            self._unschedule(self._reactor)
+        else:
+            self._schedule(self.root.clock() + when - time.time())
+
+    def _schedule(self, deadline):
+        self._unschedule(self._reactor)
+        self._deadline = deadline
+        self._entry = self._reactor.call_later(deadline - self.root.clock(), self._due)
+
+    def _unschedule(self, reactor):
+        if self._entry is not None:
+            reactor.cancel(self._entry)
+            self._entry = None
+
+    def _moved(self, old):
+        if self._entry is not None:
+            left = self._deadline - old.root.clock()
+            self._unschedule(old)
+            self._schedule(self.root.clock() + left)
+
+    def _due(self):
+        self._entry = None
+        if self.parent is self and not self.running:
+            return                      # it left its tree meanwhile
+        event = self.event
+        self.fire(event, *(self.channels or event.channels or ("*",)))
+        if self.persist:
+            now = self.root.clock()
+            self._schedule(max(self._deadline + self.interval, now))
+        else:
+            self.unregister()
+
+
+# ---------------------------------------------------------------------------
+# 11. Workers
+#
+# Functions that block run in threads or processes; their results come back as
+# the value of the event that asked for them.
+# ---------------------------------------------------------------------------
+
+DEFAULT_WORKERS = 10
+
+
+class Task(Event):
+    """Call f(*args, **kwargs) in a Worker; the value is what it returns."""
+
+    def __init__(self, f, *args, **kwargs):
+        super().__init__(f, *args, **kwargs)
+
+
+class Worker(BaseComponent):
+    """A pool that runs functions which would block the loop.
+
+        Worker().register(app)
+        value = yield self.call(Task(slow, 1, 2), "worker")
+
+    process  False: threads; True: processes, for functions that compute (the
+             function and its arguments are then pickled by multiprocessing)
+    workers  how many at most; default 10 threads, or as many processes as
+             there are CPUs, since more of those would only wait for each other
+
+    The pool starts with the first task, and ends when the worker leaves its
+    tree or the system stops; tasks not begun by then are cancelled.
+    """
+
+    channel = "worker"
+
+    def init(self, process=False, workers=None, channel="worker"):
+        if workers is not None and (not isinstance(workers, int) or workers < 1):
+            raise ValueError("workers is a number of at least 1, got %r" % (workers,))
+        self.process = process
+        self.workers = workers or (os.cpu_count() or 1 if process else DEFAULT_WORKERS)
+        self.pool = None
+
+    @handler("task")
+    def _on_task(self, f, *args, **kwargs):
+        if not callable(f):
+            raise TypeError("a Task takes a function and its arguments, got %r" % (f,))
+        if self.pool is None:
+            import concurrent.futures
+            if self.process:
+                self.pool = concurrent.futures.ProcessPoolExecutor(self.workers)
+            else:
+                self.pool = concurrent.futures.ThreadPoolExecutor(self.workers, "circuits-worker")
+        return (yield FutureWaiting(self.pool.submit(f, *args, **kwargs)))
+
+    @handler("stopped", channel="*")
+    def _on_stopped(self, component):
+        if component is self.root:
+            self._shut_pool()
+
+    def _moved(self, old):
+        if self.parent is self:
+            self._shut_pool()
+
+    def _shut_pool(self):
+        pool, self.pool = self.pool, None
+        if pool is None:
+            return
+        if sys.version_info >= (3, 9):
+            pool.shutdown(wait=False, cancel_futures=True)
+        else:
+            pool.shutdown(wait=False)
+
+
+# ---------------------------------------------------------------------------
+# 12. Debugger and fallbacks
+# ---------------------------------------------------------------------------
+
+class Debugger(BaseComponent):
+    """Print every event, and every error with its traceback.
+
+        app += Debugger()
+
+    errors, events   what to show; may be changed while it runs
+    file             where: a path to append to, or anything with write();
+                     default: what sys.stderr was when this was made
+    logger           a logging.Logger instead: debug() for events, error()
+    prefix           text, or a function that returns it, before each line
+    trim             show this many characters of an event only
+    IgnoreEvents     names not shown; default: generate_events
+    IgnoreChannels   events all of whose channels are here are not shown
+    """
+
+    IgnoreEvents = ["generate_events"]
+    IgnoreChannels = []
+
+    def __init__(self, errors=True, events=True, file=None, logger=None, prefix=None, trim=None,
+                 IgnoreEvents=(), IgnoreChannels=(), **kwargs):
+        self.errors = errors
+        self.events = events
+        self.logger = logger
+        self.prefix = prefix
+        self.trim = trim
+        self.IgnoreEvents = list(type(self).IgnoreEvents) + list(IgnoreEvents)
+        self.IgnoreChannels = list(type(self).IgnoreChannels) + list(IgnoreChannels)
+        self._owned = isinstance(file, (str, os.PathLike))
+        if self._owned:
+            file = open(os.path.abspath(os.path.expanduser(file)), "a", encoding="utf-8")
+        elif file is None:
+            file = sys.stderr
+        self.file = file
+        super().__init__(**kwargs)
+
+    _errors = property(lambda self: self.errors, lambda self, on: setattr(self, "errors", on))
+    _events = property(lambda self: self.events, lambda self, on: setattr(self, "events", on))
+
+    def _write(self, text):
+        if self.file is None:
+            return
+        try:
+            self.file.write(text)
+            if hasattr(self.file, "flush"):
+                self.file.flush()
+        except (OSError, ValueError):   # a full disk, a closed file
+            pass
+
+    @handler(channel="*", priority=101)
+    def _on_event(self, event, *args, **kwargs):
+        if not self.events or event.name in self.IgnoreEvents:
+            return
+        if event.channels and all(channel in self.IgnoreChannels for channel in event.channels):
+            return
+        text = repr(event)
+        if self.prefix:
+            text = "%s: %s" % (self.prefix() if callable(self.prefix) else self.prefix, text)
+        if self.trim and len(text) > self.trim:
+            text = text[:self.trim] + " ...>"
+        if self.logger is not None:
+            self.logger.debug(text)
+        else:
+            self._write(text + "\n")
+
+    @handler("error", channel="*", priority=100)
+    def _on_error(self, etype, value, traceback, handler=None, *args):
+        if not self.errors:
+            return
+        text = error_text(etype, value, traceback, handler)
+        if self.logger is not None:
+            self.logger.error(text)
+        else:
+            self._write(text)
+
+    def _moved(self, old):
+        if self.parent is self and self._owned:
+            self.file.close()
+            self.file = None
+
+
+class FallBackGenerator(BaseComponent):
+    """Sleeps where nothing else does; every reactor does this by itself."""
+
+    @handler("generate_events", priority=-100, channel="*", filter=True)
+    def _on_generate_events(self, event):
+        self._reactor.idle(event.time_left)
+        return True
+
+
+class FallBackErrorHandler(BaseComponent):
+    """Prints errors; every reactor does this by itself when nobody handles them."""
+
+    @handler("error", channel="*")
+    def _on_error(self, etype, value, traceback, handler=None, *args):
+        print_error(Error(etype, value, traceback, handler))
+
+
+# ---------------------------------------------------------------------------
+# 13. Loader
+# ---------------------------------------------------------------------------
+
+def safeimport(name):
+    """Import a module, or load it again; None if it cannot be.
+
+    What a failed import brought in is taken out of sys.modules again.
+    """
+    import importlib
+    before = set(sys.modules)
+    try:
+        if name in sys.modules:
+            return importlib.reload(sys.modules[name])
+        importlib.invalidate_caches()
+        return importlib.import_module(name)
+    except Exception:
+        for added in set(sys.modules) - before:
+            if added == name or added.startswith(name + "."):
+                del sys.modules[added]
+        return None
+
+
+class Loader(BaseComponent):
+    """Load components from modules by name, at run time.
+
+        Loader(paths=["plugins"]).register(app)
+        self.fire(Event.create("load", "greeter"), "loader")
+
+    auto_register           register what was loaded; default True
+    init_args, init_kwargs  what its class is called with
+    paths                   put in front of sys.path
+
+    Let nobody you do not trust fire load at it: a module runs when it is
+    imported.
+    """
+
+    channel = "loader"
+
+    def __init__(self, auto_register=True, init_args=None, init_kwargs=None, paths=None,
+                 channel="loader"):
+        super().__init__(channel=channel)
+        self._auto_register = auto_register
+        self._init_args = init_args or ()
+        self._init_kwargs = init_kwargs or {}
+        for path in paths or ():
+            if path not in sys.path:
+                sys.path.insert(0, path)
+
+    @handler("load")
+    def load(self, name):
+        """Load the first component class (by name) of a module, and make one.
+
+        None if it cannot be imported or defines no component.
+        """
+        module = safeimport(name)
+        if module is None:
+            return None
+        classes = sorted((key, member) for key, member in vars(module).items()
+                         if isinstance(member, type) and issubclass(member, BaseComponent)
+                         and member.__module__ == module.__name__)
+        if not classes:
+            return None
+        component = classes[0][1](*self._init_args, **self._init_kwargs)
+        if self._auto_register:
+            component.register(self)
+        return component
+
+
+# ---------------------------------------------------------------------------
+# 14. Tools
+#
+# Look at a component tree, and take it apart.
+# ---------------------------------------------------------------------------
+
+def flatten(root, visited=None):
+    """Yield a component and all below it, parents first, each once."""
+    yield root
+    if root._children:
+        stack = list(root._children)
+        stack.reverse()
+        while stack:
+            component = stack.pop()
+            yield component
+            if component._children:
+                below = list(component._children)
+                below.reverse()
+                stack.extend(below)
+
+
+def findroot(component):
+    """The top of the tree of *component*."""
+    while component.parent is not component:
+        component = component.parent
+    return component
+
+
+def findchannel(root, channel, all=False):
+    """The first component below *root* with that channel; a list with all=True."""
+    found = [c for c in flatten(root) if c.channel == channel]
+    return found if all else found[0] if found else None
+
+
+def findtype(root, cls, all=False):
+    """The first component below *root* of that class; a list with all=True."""
+    found = [c for c in flatten(root) if isinstance(c, cls)]
+    return found if all else found[0] if found else None
+
+
+findcmp = findtype
+
+
+def tryimport(modules, obj=None, message=None):
+    """The first of *modules* (a name or several) that can be imported, or its *obj*.
+
+    None if there is none, with a warning if *message* is given.
+    """
+    import importlib
+    for name in (modules,) if isinstance(modules, str) else modules:
+        try:
+            module = importlib.import_module(name)
+            return module if obj is None else getattr(module, obj)
+        except (ImportError, AttributeError):
+            continue
+    if message is not None:
+        import warnings
+        warnings.warn(message, stacklevel=2)
+    return None
+
+
+def walk(x, f, d=0, v=None):
+    """Yield f(depth, component) for a component and all below it, parents first."""
+    stack = [(d, x)]
+    while stack:
+        depth, component = stack.pop()
+        yield f(depth, component)
+        stack.extend((depth + 1, child) for child in reversed(list(component._children)))
+
+
+def edges(x, e=None, v=None, d=0):
+    """The set of (parent, child) pairs below *x*."""
+    found = set() if e is None else e
+    found.update((c.parent, c) for c in flatten(x) if c is not x)
+    return found
+
+
+def kill(x):
+    """Unregister everything below *x*, and *x*; takes effect as the queue is flushed."""
+    for component in list(x._children):
+        kill(component)
+    if x.parent is not x:
+        x.unregister()
+
+
+def graph_ascii(x):
+    """The tree as text, a line per component."""
+    return "\n".join(walk(x, lambda depth, c: "%s* %s" % (" " * depth, c)))
+
+
+def graph_dot(x, name=None):
+    """The tree in the DOT language of Graphviz."""
+    def node(component):
+        return '"%s-%s"' % (component.name, "%04x" % (id(component) >> 4 & 0xffff))
+    lines = ["digraph \"%s\" {" % (name or x.name)]
+    lines.extend("    %s;" % node(c) for c in flatten(x))
+    lines.extend("    %s -> %s;" % (node(c.parent), node(c)) for c in flatten(x) if c is not x)
+    return "\n".join(lines + ["}", ""])
+
+
+def graph_png(x, name=None):
+    """Draw the tree into <name>.png with Graphviz; RuntimeError if dot is missing."""
+    import shutil
+    import subprocess
+    dot = shutil.which("dot")
+    if dot is None:
+        raise RuntimeError("drawing needs Graphviz: its program dot is not on the PATH; "
+                           "graph_dot() gives the text it would draw")
+    path = "%s.png" % (name or x.name)
+    subprocess.run([dot, "-Tpng", "-o", path], input=graph_dot(x, name).encode(), check=True)
+    return path
+
+
+def graph(x, name=None):
+    """The tree as text; with a *name*, also <name>.dot and, given Graphviz, <name>.png."""
+    if name is not None:
+        with open("%s.dot" % name, "w", encoding="utf-8") as file:
+            file.write(graph_dot(x, name))
+        try:
+            graph_png(x, name)
+        except RuntimeError:            # no Graphviz here
+            pass
+    return graph_ascii(x)
+
+
+def inspect(x):
+    """What a component consists of and handles, as text."""
+    handlers = x._handlers
+    lines = [" Components: %d\n" % len(x.components)]
+    lines.extend("  %s\n" % c for c in x.components)
+    lines.append("\n Event Handlers: %d\n" % len(handlers))
+    for name, bound in handlers.items():
+        lines.append("  %s; %d\n" % (name, len(bound)))
+        lines.extend("   %s\n" % reprhandler(h) for h in bound)
+    return "".join(lines)
+
+
+def getargspec(func):
+    """(args, varargs, varkw, defaults) of a function."""
+    from inspect import getfullargspec
+    return tuple(getfullargspec(func)[:4])
+
+
+def deprecated(f):
+    """Make calls of *f* warn that it will go."""
+    import functools
+    import warnings
+
+    @functools.wraps(f)
+    def wrapper(*args, **kwargs):
+        warnings.warn("%s is deprecated" % f.__name__, DeprecationWarning, stacklevel=2)
+        return f(*args, **kwargs)
+    return wrapper
+
+
+# ---------------------------------------------------------------------------
+# 15. Names of the current release
+#
+# Programs written for it call the same things by lower-case names.
+# ---------------------------------------------------------------------------
+
+BaseEvent = Event
+EventMetaClass = type(Event)
+
+started = Started
+stopped = Stopped
+signal = Signal
+registered = Registered
+unregistered = Unregistered
+generate_events = GenerateEvents
+prepare_unregister = PrepareUnregister
+_read = Read
+_write = Write
+_error = PollError
+_disconnect = Disconnect
+FallBackExceptionHandler = FallBackErrorHandler
+
+
+class task(Task):
+    """A Task that asks for task_success and task_failure."""
+
+    name = "task"
+    success = True
+    failure = True
+
+
+class exception(Event):
+    """What an error is called there; fired beside error where it is handled."""
+
+
+# ---------------------------------------------------------------------------
+# 16. Dotted names
+#
+# Programs for the documented layout import from circuits.net.sockets and the
+# like.  Each dotted name is a module object that takes its attributes from
+# the flat file which owns them, when they are asked for.  The files are found
+# by our own name, so a vendored or renamed copy finds its own.
+# ---------------------------------------------------------------------------
+
+_DOTTED_OWNERS = {
+    "": "core core.bridge core.components core.debugger core.events core.handlers core.helpers "
+        "core.loader core.manager core.pollers core.timers core.utils core.values core.workers "
+        "tools six",
+    "_io": "io io.events io.file io.notify io.process io.serial "
+           "app app.config app.daemon app.env app.log app.startup app.dropprivileges",
+    "_net": "net net.events net.sockets net.utils net.protocols net.protocols.irc "
+            "net.protocols.line protocols protocols.irc protocols.line "
+            "node node.client node.events node.node node.protocol node.server node.utils",
+    "_web": "web web._httpauth web.client web.constants web.controllers web.dispatchers "
+            "web.dispatchers.dispatcher web.dispatchers.jsonrpc web.dispatchers.static "
+            "web.dispatchers.virtualhosts web.dispatchers.websockets web.dispatchers.xmlrpc "
+            "web.errors web.events web.exceptions web.headers web.http web.loggers web.main "
+            "web.parsers web.processors web.servers web.sessions web.tools web.url web.utils "
+            "web.websocket web.websockets web.wrappers web.wsgi "
+            "net.protocols.http net.protocols.websocket protocols.http protocols.websocket",
+}
+
+# Names that mean something else there: {dotted name: {name: name here}}.  The
+# other files have a table of the same name.
+_DOTTED = {
+    "core.pollers": {"Error": "PollError", "TIMEOUT": "POLL_TIMEOUT"},
+    "core.manager": {"Sleep": "Sleep"},
+}
+POLL_TIMEOUT = 0.01     # documented; the loop computes how long it may sleep
+
+
+class _DottedModule(ModuleType):
+    """A dotted name of the documented layout."""
+
+    def __init__(self, dotted, owner):
+        super().__init__("%s.%s" % (__name__, dotted), "See %s%s." % (__name__, owner))
+        self.__dict__.update(_dotted=dotted, _owner=owner)
+
+    def _module(self):
+        name = __name__ + self._owner
+        if name not in sys.modules:
+            from importlib import import_module
+            try:
+                import_module(name)
+            except ModuleNotFoundError as error:
+                if error.name != name:
+                    raise
+                raise ImportError("%s lives in %s.py, which is not beside %s.py: copy that file too"
+                                  % (self.__name__, name, __name__)) from error
+        return sys.modules[name]
+
+    def __getattr__(self, name):
+        if name.startswith("__") and name != "__all__":
+            raise AttributeError(name)
+        owner = self._module()
+        name_there = getattr(owner, "_DOTTED", {}).get(self._dotted, {}).get(name, name)
+        try:
+            value = getattr(owner, name_there)
+        except AttributeError:
+            raise AttributeError("module %r has no attribute %r" % (self.__name__, name)) from None
+        if name != "__all__":
+            self.__dict__[name] = value
+        return value
+
+    def __dir__(self):
+        return sorted(set(vars(self._module())) | set(_DOTTED.get(self._dotted, ())))
+
+
+def _publish_dotted_names():
+    """Put the dotted names into sys.modules, below our own name."""
+    ourselves = sys.modules.get(__name__)
+    if ourselves is None or vars(ourselves) is not globals():
+        return                          # run with exec() or runpy: nobody imports from us
+    for owner, dotted_names in _DOTTED_OWNERS.items():
+        for dotted in dotted_names.split():
+            module = _DottedModule(dotted, owner)
+            sys.modules[module.__name__] = module
+    for owner, dotted_names in _DOTTED_OWNERS.items():
+        for dotted in dotted_names.split():
+            above, _, last = dotted.rpartition(".")
+            holder = sys.modules["%s.%s" % (__name__, above) if above else __name__]
+            vars(holder).setdefault(last, sys.modules["%s.%s" % (__name__, dotted)])
+
+
+_publish_dotted_names()
