@@ -1278,7 +1278,7 @@ class Reactor:
 
     __slots__ = ("root", "queue", "alert", "plans", "index", "awaited", "timers", "cancelled",
                  "poller", "running", "ident", "cause", "halted", "batch", "sort", "sleeping",
-                 "successor", "batches", "code", "idle_lock", "pid", "draining", "__weakref__")
+                 "successor", "batches", "code", "idle_lock", "pid", "draining", "told", "__weakref__")
 
     def __init__(self, root):
         self.root = root
@@ -1303,6 +1303,7 @@ class Reactor:
         self.idle_lock = None       # held; released to end a sleep without poller
         self.pid = None
         self.draining = 0           # batches since stop()
+        self.told = {}              # (name, channel) -> last event that tell() fired
 
     # -- firing -------------------------------------------------------------
 
@@ -1456,6 +1457,30 @@ class Reactor:
         except KeyError:
             plan = self.plan(name, channels)
         return plan.public or plan.watched
+
+    def tell(self, manager, event_class, channel, *args):
+        """Hand a fact to whoever listens on *channel*: as an event of
+        *event_class* fired by *manager*, or, where only the framework's own
+        next steps would see that, by calling those.
+
+        Order is kept: no direct call overtakes an event still in the queue.
+        """
+        name = event_class.name
+        key = (name, channel)
+        last = self.told.get(key) if self.told else None
+        if last is not None and last._state == DONE:
+            del self.told[key]
+            last = None
+        try:
+            plan = self.plans[name][channel,]
+        except KeyError:
+            plan = self.plan(name, (channel,))
+        if last is None and not plan.public and not plan.watched:
+            for step, _ in plan.handlers:
+                self.direct(step, *args)
+        else:
+            event = self.told[key] = event_class(*args)
+            manager.fire(event, channel)
 
     def direct(self, step, *args):
         """Call the framework's own next step in place of an event nobody hears."""
