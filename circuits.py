@@ -609,17 +609,19 @@ class Value:
 
     def setValue(self, value):
         """Store one more result and tell those who asked for notice."""
-        nested = isinstance(value, Value)
-        if nested:
+        if self._count >= MAX_RESULTS:
+            raise RuntimeError(
+                "%r collected %d results: a handler yields without end; let it fire "
+                "an event for each piece instead" % (self.event, self._count))
+        self._store(value)
+
+    def _store(self, value):
+        if isinstance(value, Value):
             value.parent = self
         if self._count == 0:
             self._value = value
             self._count = 1 if value is not None else 0
         else:
-            if self._count >= MAX_RESULTS:
-                raise RuntimeError(
-                    "%r collected %d results: a handler yields without end; let it fire "
-                    "an event for each piece instead" % (self.event, self._count))
             if self._count == 1:
                 self._value = [self._value]
             self._value.append(value)
@@ -802,6 +804,8 @@ def _handlers_of(cls):
     """
     members = {}
     for klass in reversed(cls.__mro__):
+        if vars(klass).get("_is_ground"):
+            continue
         aliases = vars(klass).get("_handler_aliases", ())
         for key, member in vars(klass).items():
             if key not in aliases:
@@ -1110,6 +1114,7 @@ class EventWaiting(Waiting):
                 event._waiters = [self]
             else:
                 event._waiters.append(self)
+            event.alert_done = True
             event._state = SPECIAL
             event._value = None
             self.manager.fire(event, *self.channels)
@@ -1565,16 +1570,15 @@ class Reactor:
             # -- who hears it
             try:
                 plan = self.plans[event.name][event.channels]
-            except KeyError:
-                plan = self.plan(event.name, event.channels, event)
-            except TypeError:
-                plan = self._odd_channels(event)
+            except (KeyError, TypeError):
+                plan = self._plan_for(event)
             special = plan.watched or event._state == SPECIAL
             if special and not self._before(event, plan):
                 continue
             # -- call them
             args = event._args
             kwargs = event.kwargs
+            kept = False
             for handler, odd in plan.handlers:
                 try:
                     if odd:
@@ -1585,10 +1589,11 @@ class Reactor:
                     else:
                         result = handler(*args)
                 except BaseException as error:
-                    result = True               # a filter that fails denies
+                    result = kept = True        # a filter that fails denies
                     self.failed(event, handler, error)
                 else:
                     if result is not None:
+                        kept = True
                         self._collect(event, handler, result)
                 if odd and odd & FILTER and result:
                     break
@@ -1599,10 +1604,11 @@ class Reactor:
                 self._after(event, plan)
             else:
                 event._state = DONE
-                # Without a result the Value is as good as new: Event.value
-                # makes one when asked.  Letting go of it here breaks the cycle
-                # of the two, which halves the time per event (no work for gc).
-                event._value = None
+                if not kept:
+                    # Without a result the Value is as good as new: Event.value
+                    # makes one when asked.  Letting go of it breaks the cycle
+                    # of the two: 0.35 us less per event, no work for gc.
+                    event._value = None
 
     def _call_odd(self, event, handler, odd):
         event.handler = handler
@@ -1610,19 +1616,22 @@ class Reactor:
             return handler(event, *event.args, **event.kwargs)
         return handler(*event._args, **event.kwargs)
 
-    def _odd_channels(self, event):
-        """Channels that are a list become a tuple; unhashable ones are an error."""
+    def _plan_for(self, event):
+        """The plan of an event that is not in the table.
+
+        Channels that are a list become a tuple; unhashable ones are an error.
+        """
         channels = event.channels
+        if isinstance(channels, list):
+            channels = event.channels = tuple(channels)
         try:
-            if isinstance(channels, list):
-                channels = event.channels = tuple(channels)
             hash(channels)
-            return self.plan(event.name, channels, event)
         except TypeError:
             self.failed(event, None, TypeError(
                 "event %r was fired on %r: a channel must be hashable (a string, a component, "
                 "a tuple)" % (event.name, channels)))
             return Plan((), True, False)
+        return self.plan(event.name, channels, event)
 
     def _before(self, event, plan):
         """The rare part before the handlers; False: skip them."""
@@ -1770,7 +1779,7 @@ class Reactor:
             if value is not None:
                 value.errors = True
                 value._error = value._error or error
-                value.value = triple
+                value._store(triple)
             if event.failure and event.name != "error":
                 root.fire(Failure.create("Failure", event, triple), *event.channels)
             alone = not any(getattr(w, "takes_errors", False) for w in event._waiters or ())
@@ -2329,7 +2338,7 @@ class Manager:
                 new.poller = manager
             for waits in list((old.awaited or {}).values()):
                 for waiting in [w for w in waits if w.manager is manager]:
-                    waiting.withdraw()
+                    old.forget_name(waiting.event, waiting)
         if targeted:                    # plans must not keep it alive
             old.plans = {None: _TASK_PLANS}
         for manager in flatten(self):
@@ -2649,6 +2658,7 @@ class BaseComponent(Manager):
         event.complete_channels = (self,)
         event._on_complete = self._leave
         self.fire(event, self.channel)
+        event._state = SPECIAL          # even if nobody listens
         return self
 
     def _leave(self, event=None):

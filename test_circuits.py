@@ -231,6 +231,1514 @@ def make_app(*components):
 
 
 # ---------------------------------------------------------------------------
+# circuits.py: events
+# ---------------------------------------------------------------------------
+
+class Foo(Event):
+    """An event for tests."""
+
+
+class Hello(Event):
+    """Another one."""
+
+
+class TestEvents(CircuitsTest):
+
+    def test_names_come_from_the_class(self):
+        table = {"FooBar": "foo_bar", "HTTPError": "httperror", "EOF": "eof", "WritePID": "write_pid",
+                 "AddPath": "add_path", "getHTTPResponse": "get_httpresponse", "A1B": "a1_b",
+                 "FOOBar2Baz": "foobar2_baz", "foo_Bar": "foo_bar", "Foo_Bar": "foo_bar",
+                 "foo": "foo", "foo_bar": "foo_bar"}
+        for camel, name in table.items():
+            self.assertEqual(circuits.uncamel(camel), name)
+            self.assertEqual(Event.create(camel).name, name)
+
+    def test_own_name_is_kept_and_not_inherited(self):
+        class My(Event):
+            name = "custom"
+
+        class Derived(My):
+            pass
+        self.assertEqual((My.name, Derived.name), ("custom", "derived"))
+
+    def test_repr(self):
+        app = Manager()
+        class Test(Event):
+            pass
+        event = Test()
+        self.assertEqual(repr(event), "<Test[.test] ( )>")
+        app.fire(event)
+        self.assertEqual(repr(event), "<Test[*.test] ( )>")
+        event = Foo(1, "a", x=2)
+        app.fire(event, "a")
+        self.assertEqual(str(event), "<Foo[a.foo] (1, 'a' x=2)>")
+        event = Foo(1)
+        app.fire(event, "a", "b")
+        self.assertEqual(repr(event), "<Foo[('a', 'b').foo] (1 )>")
+
+    def test_repr_is_cut_and_never_raises(self):
+        class Bad:
+            def __repr__(self):
+                raise ValueError("no")
+        self.assertIn("Bad whose repr raises ValueError", repr(Foo(Bad())))
+        self.assertLess(len(repr(Foo("x" * 1000000))), 5000)
+
+    def test_indexing(self):
+        event = Foo(1, 2, x=3)
+        self.assertEqual((event[0], event["x"], list(event)), (1, 3, [1, 2]))
+        event[0], event["x"] = 5, 6
+        self.assertEqual((event.args, event.kwargs), ([5, 2], {"x": 6}))
+        with self.assertRaisesRegex(TypeError, r"^Expected int or str, got <class 'float'>$"):
+            event[1.5]
+        with self.assertRaisesRegex(TypeError, "^Expected int or str"):
+            event[None] = 1
+
+    def test_create_takes_any_keyword(self):
+        event = Event.create("Foo", 1, name="x", cls="y")
+        self.assertEqual((event.args, event.kwargs), ([1], {"name": "x", "cls": "y"}))
+        self.assertIs(type(event), type(Event.create("Foo")))
+        self.assertIsInstance(Hello.create("Bar"), Hello)
+
+    def test_created_classes_do_not_pile_up(self):
+        for i in range(2500):
+            Event.create("made_%d" % i)
+        self.assertLessEqual(len(Event._made_classes), 1000)
+
+    def test_literal_event(self):
+        class getFoo(circuits.LiteralEvent):
+            success = True
+        self.assertEqual(getFoo.name, "getFoo")
+        self.assertEqual(circuits.LiteralEvent.create(Event, "getBar").name, "getBar")
+        self.assertIsInstance(circuits.LiteralEvent.create(Foo, "getBar", 1), Foo)
+
+        class App(Component):
+            def getFoo(self):
+                return 1
+
+            def getFoo_success(self, evt, value):
+                self.seen = value
+        app = App()
+        app.fire(getFoo())
+        pump(app)
+        self.assertEqual(app.seen, 1)
+
+    def test_child(self):
+        child = Foo(1).child("part", 2)
+        self.assertEqual((child.name, child.args, child.parent.name, child.success),
+                         ("foo_part", [2], "foo", False))
+
+    def test_pickle_and_copy(self):
+        event = Foo(1, x=2)
+        Manager().fire(event)
+        other = pickle.loads(pickle.dumps(event))
+        self.assertEqual((other.args, other.kwargs, other.channels, other.handler),
+                         ([1], {"x": 2}, ("*",), None))
+        Manager().fire(other)
+
+    def test_stop_and_cancel(self):
+        class App(Component):
+            @handler("foo", priority=2)
+            def _on_foo(self, event):
+                event.stop()
+                return 1
+
+            def foo(self):
+                return 2
+        app = App()
+        value = app.fire(Foo())
+        cancelled = Foo()
+        nothing = app.fire(cancelled)
+        cancelled.cancel()
+        pump(app)
+        self.assertEqual((value.value, nothing.value, nothing.result), (1, None, False))
+        self.assertEqual(app.fire(cancelled).value, None)
+        pump(app)
+        self.assertEqual(cancelled.value.value, 1)  # fired anew, it is not cancelled
+
+    def test_forgotten_super_init_is_named(self):
+        class Bad(Event):
+            def __init__(self):
+                pass
+        with self.assertRaisesRegex(TypeError, r"Bad.__init__ must call super\(\).__init__"):
+            Manager().fire(Bad())
+
+    def test_fire_refuses_what_is_no_event(self):
+        with self.assertRaisesRegex(TypeError, r"got its class: fire\(Foo\(...\)\)"):
+            Manager().fire(Foo)
+        with self.assertRaisesRegex(TypeError, "takes an event, got 'foo'"):
+            Manager().fire("foo")
+
+    def test_an_event_fired_twice_keeps_two_values(self):
+        class App(Component):
+            def foo(self):
+                self.count = getattr(self, "count", 0) + 1
+                return self.count
+        app, event = App(), Foo()
+        one, two = app.fire(event, "a"), app.fire(event, "*")
+        pump(app)
+        self.assertEqual((one.value, two.value), (1, 2))
+        three = app.fire(event)
+        pump(app)
+        self.assertEqual(three.value, 3)
+
+    def test_a_list_of_channels_becomes_a_tuple(self):
+        class Both(Event):
+            channels = ["a", "b"]
+
+        class App(Component):
+            channel = "b"
+
+            def both(self):
+                return True
+        app = App()
+        value = app.fire(Both())
+        pump(app)
+        self.assertIs(value.value, True)
+
+    def test_unhashable_channel_is_an_error_event(self):
+        rec = Recorder()
+        app = make_app(rec)
+        self.expect_stderr("a channel must be hashable")
+        app.fire(Foo(), {})
+        app.fire(Hello())
+        pump(app)
+        self.assertFired(rec, "hello", "error")
+
+
+# ---------------------------------------------------------------------------
+# circuits.py: values
+# ---------------------------------------------------------------------------
+
+class ValueApp(Component):
+
+    def hello(self):
+        return "Hello World!"
+
+    def test(self):
+        return self.fire(Event.create("hello"))
+
+    def values(self):
+        return "foo"
+
+    @handler("values", priority=-1)
+    def _values_2(self):
+        return "bar"
+
+    @handler("values", priority=-2)
+    def _values_3(self):
+        return self.fire(Event.create("hello"))
+
+    def boom(self):
+        raise ValueError("boom")
+
+
+class TestValues(CircuitsTest):
+
+    def fired(self, name, app=None):
+        app = ValueApp() if app is None else app    # an idle component is false
+        value = app.fire(Event.create(name))
+        pump(app)
+        return value
+
+    def test_one_result_stands_bare(self):
+        value = self.fired("hello")
+        self.assertEqual((value.value, value.result, value.errors, value.promise),
+                         ("Hello World!", True, False, False))
+        self.assertIn("Hello World!", value)
+        self.assertNotIn("x", value)
+        self.assertEqual(str(value), "Hello World!")
+
+    def test_nested_value_is_followed(self):
+        value = self.fired("test")
+        self.assertEqual((value.value, value.result), ("Hello World!", True))
+        inner = value.getValue(recursive=False)
+        self.assertIsInstance(inner, circuits.Value)
+        self.assertIs(inner.parent, value)
+        self.assertIs(value.parent, value)
+
+    def test_several_results_stand_in_order_of_priority(self):
+        value = self.fired("values")
+        self.assertEqual(list(value), ["foo", "bar", "Hello World!"])
+        self.assertEqual(value[2], "Hello World!")
+        self.assertIn("foo", value)
+
+    def test_an_error_is_a_triple(self):
+        self.expect_stderr("boom")
+        value = self.fired("boom")
+        etype, error, traceback = value
+        self.assertIs(etype, ValueError)
+        self.assertEqual(str(error), "boom")
+        self.assertIsInstance(traceback, list)
+        self.assertIn('raise ValueError("boom")', traceback[-1])
+        self.assertTrue(value.errors)
+
+    def test_list_result_is_one_result(self):
+        class App(Component):
+            def foo(self):
+                return [1, 2]
+
+            @handler("foo", priority=-1)
+            def _foo(self):
+                return 3
+        self.assertEqual(self.fired("foo", App()).value, [[1, 2], 3])
+
+    def test_setting_none(self):
+        value = circuits.Value()
+        value.value = None
+        self.assertEqual((value.value, value.result), (None, False))
+        value.value = 1
+        value.value = None
+        self.assertEqual(value.value, [1, None])
+
+    def test_late_nested_value(self):
+        outer, inner = circuits.Value(), circuits.Value()
+        outer.value = inner
+        self.assertEqual((outer.value, outer.result), (None, False))
+        inner.value = "x"
+        self.assertEqual((outer.value, outer.result), ("x", True))
+
+    def test_nothing_is_lost_behind_an_empty_nested_value(self):
+        outer, inner = circuits.Value(), circuits.Value()
+        outer.value = inner
+        outer.value = "y"
+        inner.value = "x"
+        self.assertEqual(list(outer), ["x", "y"])
+
+    def test_repr(self):
+        value = self.fired("hello")
+        self.assertEqual(repr(value), "<Value ('Hello World!') result: True errors: False for "
+                                      "<hello[*.hello] ( )>")
+        self.assertTrue(repr(circuits.Value()).startswith("<Value () result: False errors: False for"))
+
+    def test_value_of_an_event_is_the_one_returned(self):
+        app, event = ValueApp(), Event.create("hello")
+        value = app.fire(event)
+        self.assertIs(event.value, value)
+        pump(app)
+        self.assertIs(event.value, value)
+        self.assertIs(value.event, event)
+        nothing = Event.create("nothing")
+        app.fire(nothing)
+        pump(app)
+        self.assertEqual((nothing.value.value, nothing.value.result), (None, False))
+
+    def notified(self, **flags):
+        rec = Recorder()
+        app = ValueApp() + rec
+        pump(app)
+        rec.clear()
+        event = Event.create("HelloThere")
+        for key, flag in flags.items():
+            setattr(event, key, flag)
+
+        class Other(Component):
+            def hello_there(self):
+                return 1
+
+            @handler("hello_there", priority=-1)
+            def _second(self):
+                return 2
+
+            def value_seen(self, value):
+                self.fire(Event.create("seen", value.value))
+        other = Other().register(app)
+        value = other.fire(event)
+        return app, rec, other, value
+
+    def test_notify_fires_at_the_component_that_fired(self):
+        app, rec, other, value = self.notified(notify=True)
+        pump(app)
+        changes = rec.named("hello_there_value_changed")
+        self.assertEqual(len(changes), 2)
+        self.assertEqual(changes[0].channels, (other,))
+        self.assertIs(changes[0].args[0], value)
+
+    def test_notify_may_name_an_event(self):
+        app, rec, other, value = self.notified(notify="value_seen")
+        pump(app)
+        self.assertEqual([e.args[0] for e in rec.named("seen")], [[1, 2], [1, 2]])
+
+    def test_notify_on_the_value(self):
+        app, rec, other, value = self.notified()
+        value.notify = True
+        pump(app)
+        self.assertFired(rec, "hello_there_value_changed")
+
+    def test_generator_is_announced_once(self):
+        class App(Component):
+            def foo(self):
+                yield 1
+                yield 2
+        rec = Recorder()
+        app = App() + rec
+        pump(app)
+        event = Foo()
+        event.notify = True
+        value = app.fire(event)
+        pump(app)
+        self.assertEqual(rec.names.count("foo_value_changed"), 1)
+        self.assertEqual(value.value, [1, 2])
+
+    def test_pickle_drops_the_manager(self):
+        value = self.fired("hello")
+        value.event = None
+        self.assertIsNone(pickle.loads(pickle.dumps(value)).manager)
+
+    def test_endless_results_are_an_error(self):
+        class App(Component):
+            def foo(self):
+                while True:
+                    yield 1
+        app = App()
+        limit, circuits.MAX_RESULTS = circuits.MAX_RESULTS, 50
+        self.addCleanup(setattr, circuits, "MAX_RESULTS", limit)
+        self.expect_stderr("a handler yields without end")
+        value = app.fire(Foo())
+        pump(app)
+        self.assertTrue(value.errors)
+
+
+# ---------------------------------------------------------------------------
+# circuits.py: handlers
+# ---------------------------------------------------------------------------
+
+class TestHandlers(CircuitsTest):
+
+    def value_of(self, app, event, *channels):
+        value = app.fire(event, *channels)
+        pump(app)
+        return value.value
+
+    def test_marks(self):
+        @handler("foo", "bar", channel="x", priority=1.5, filter=True, override=True)
+        def f(self, event, a):
+            pass
+        self.assertEqual((f.handler, f.names, f.channel, f.priority, f.filter, f.override, f.event),
+                         (True, ("foo", "bar"), "x", 1.5, True, True, True))
+        self.assertIs(handler(False)(test_helper).handler, False)
+
+    def test_bad_marks(self):
+        with self.assertRaisesRegex(TypeError, r"needs its brackets: @handler\(\)"):
+            handler(test_helper)
+        with self.assertRaises(TypeError):
+            handler("foo", prio=1)
+        with self.assertRaisesRegex(TypeError, "marks functions"):
+            handler("foo")(3)
+
+    def test_public_methods_of_a_component_only(self):
+        class App(Component):
+            attribute = 3
+            helper = staticmethod(lambda: 1)
+
+            class Nested:
+                pass
+
+            def foo(self):
+                return "foo"
+
+            def _bar(self):
+                return "bar"
+
+            @handler(False)
+            def baz(self):
+                return "baz"
+
+            @property
+            def prop(self):
+                raise AssertionError("evaluated")
+
+            @classmethod
+            def made(cls):
+                pass
+
+            def init(self):
+                self.inits = getattr(self, "inits", 0) + 1
+        app = App()
+        for name in ("_bar", "baz", "prop", "helper", "made", "Nested", "init"):
+            self.assertIsNone(self.value_of(app, Event.create(name)))
+            self.assertFalse(App.handles(name))
+        self.assertEqual(self.value_of(app, Foo()), "foo")
+        self.assertEqual(app.inits, 1)
+        self.assertTrue(App.handles("foo", "unregister") and App.handles())
+        self.assertEqual(App.handlers(), ["unregister", "foo"])
+        self.assertEqual(App.events(), app.handlers())
+
+    def test_base_component_handles_what_is_marked(self):
+        class App(BaseComponent):
+            def foo(self):
+                return 1
+
+            @handler("foo")
+            def _on_foo(self):
+                return 2
+        self.assertEqual(self.value_of(App(), Foo()), 2)
+
+    def test_order_is_priority_then_registration(self):
+        order = []
+
+        def listener(number, priority):
+            @handler("foo", priority=priority)
+            def f(self):
+                order.append(number)
+            return f
+
+        class A(BaseComponent):
+            one, two = listener(1, 0), listener(2, 2)
+
+        class B(BaseComponent):
+            three, four, five = listener(3, 0), listener(4, 0.5), listener(5, -1)
+        for times in range(3):
+            app = make_app(A(), B(), A())
+            del order[:]
+            self.value_of(app, Foo())
+            self.assertEqual(order, [2, 2, 4, 1, 3, 1, 5])
+
+    def test_registration_order_does_not_depend_on_when_it_is_asked(self):
+        order = []
+
+        class Node(Component):
+            def init(self, label):
+                self.label = label
+
+            def foo(self):
+                order.append(self.label)
+        for early in (False, True):
+            app = Component()
+            a, b = Node("a").register(app), Node("b").register(app)
+            if early:
+                self.value_of(app, Foo())
+            (Node("c") + Node("d")).register(a)
+            del order[:]
+            self.value_of(app, Foo())
+            self.assertEqual(order, ["a", "b", "c", "d"])
+
+    def test_filter_stops_and_goes_first(self):
+        class App(Component):
+            answer = True
+
+            def foo(self):
+                return "listener"
+
+            @handler("foo", filter=True)
+            def _filter(self):
+                return self.answer
+        app = App()
+        self.assertEqual(self.value_of(app, Foo()), True)
+        for app.answer, expected in ((None, "listener"), (False, [False, "listener"]), (0, [0, "listener"])):
+            self.assertEqual(self.value_of(app, Foo()), expected)
+
+    def test_a_filter_that_raises_stops(self):
+        class App(Component):
+            def foo(self):
+                raise AssertionError("let through")
+
+            @handler("foo", filter=True, priority=1)
+            def _filter(self):
+                raise ValueError("denied")
+        self.expect_stderr("denied")
+        app = App()
+        value = app.fire(Foo())
+        pump(app)
+        self.assertIs(value.value[0], ValueError)
+
+    def test_a_filter_may_change_the_arguments(self):
+        class App(Component):
+            def foo(self, a):
+                return a
+
+            @handler("foo", priority=1)
+            def _double(self, event, a):
+                event[0] = 2 * a
+
+            @handler("foo", priority=0.5)
+            def _replace(self, event, a):
+                event.args = [a + 1]
+        self.assertEqual(self.value_of(App(), Foo(4)), 9)
+
+    def test_channels(self):
+        class A(Component):
+            channel = "a"
+
+            def foo(self):
+                return "Foo"
+
+        class B(Component):
+            channel = "b"
+
+            def foo(self):
+                return "Hello World!"
+
+        class Star(Component):
+            def bar(self):
+                return "star"
+        a, b = A(), B()
+        app = make_app(a, b, Star())
+        table = [
+            (Foo(), (), ["Foo", "Hello World!"]),       # the root's "*"
+            (Foo(), ("a",), "Foo"),
+            (Foo(), ("b",), "Hello World!"),
+            (Foo(), ("a", "b"), ["Foo", "Hello World!"]),
+            (Foo(), ("*",), ["Foo", "Hello World!"]),
+            (Foo(), (a,), "Foo"),
+            (Foo(), ("none",), None),
+            (Event.create("bar"), ("a",), "star"),      # a "*" handler hears everything
+            (Event.create("bar"), ("a", "b"), "star"),  # and once
+            (Event.create("bar"), (b,), "star"),
+        ]
+        for event, channels, expected in table:
+            self.assertEqual(self.value_of(app, event, *channels), expected, (event, channels))
+        self.assertEqual(self.value_of(app, type("Foo", (Event,), {"channels": ("b",)})()), "Hello World!")
+        value = a.fire(Foo())                           # the component's own channel
+        pump(app)
+        self.assertEqual(value.value, "Foo")
+
+    def test_any_hashable_is_a_channel(self):
+        import uuid
+        for channel in ((1, 1), uuid.uuid4(), 42, frozenset("ab")):
+            class App(Component):
+                def foo(self):
+                    return "here"
+            app = make_app(App(channel=channel))
+            self.assertEqual(self.value_of(app, Foo(), channel), "here")
+        self.assertIn("/(1, 1) ", repr(Component(channel=(1, 1))))
+
+    def test_globals_and_listeners_without_names(self):
+        class A(Component):
+            channel = "a"
+
+            def foo(self):
+                return "Hello World!"
+
+            @handler(priority=1)
+            def _on_all(self, event, *args, **kwargs):
+                return "Foo"
+
+        class B(Component):
+            @handler(channel="*", priority=2)
+            def _on_event(self, event, *args, **kwargs):
+                return "Bar"
+        a = A()
+        app = make_app(a, B())
+        self.assertEqual(self.value_of(app, Foo(), "a"), ["Bar", "Foo", "Hello World!"])
+        self.assertEqual(self.value_of(app, Foo(), "b"), "Bar")
+        self.assertEqual(self.value_of(app, Foo(), a), ["Bar", "Foo", "Hello World!"])
+        self.assertEqual(a._globals, set())
+        self.assertEqual(len(app._children), 2)
+
+    def test_event_parameter(self):
+        class App(Component):
+            def foo(self, event, a, b=2):
+                return event.name, event.handler.__name__, a, b
+        self.assertEqual(self.value_of(App(), Foo(1)), ("foo", "foo", 1, 2))
+
+    def test_inheritance_is_additive_one_level(self):
+        class A(Component):
+            def foo(self):
+                return "A"
+
+        class B(A):
+            @handler("foo", priority=-1)
+            def foo(self):
+                return "B"
+
+        class C(B):
+            @handler("foo", priority=-2)
+            def foo(self):
+                return "C"
+
+        class Plain(A):
+            pass
+        self.assertEqual(self.value_of(B(), Foo()), ["A", "B"])
+        self.assertEqual(self.value_of(C(), Foo()), ["B", "C"])
+        self.assertEqual(self.value_of(Plain(), Foo()), "A")
+        self.assertEqual(B().A_foo(), "A")
+
+    def test_override(self):
+        class A(Component):
+            def foo(self):
+                return "Hello World!"
+
+        class B(A):
+            @handler("foo", override=True)
+            def foo(self):
+                return "Foobar"
+        self.assertEqual(self.value_of(B(), Foo()), "Foobar")
+
+    def test_camel_case_handler_names(self):
+        class Identify(Event):
+            success = True
+
+        class App(Component):
+            def Identify(self):
+                return 1
+
+            def Identify_success(self, evt, value):
+                self.seen = value
+        app = App()
+        self.assertEqual(self.value_of(app, Identify()), 1)
+        self.assertEqual(app.seen, 1)
+
+    def test_add_and_remove(self):
+        @handler("foo")
+        def on_foo(self):
+            return "added to %s" % self.name
+        app = make_app()
+        self.assertEqual(app._handlers.get("foo"), None)
+        self.assertIsNone(self.value_of(app, Foo()))
+        bound = app.addHandler(on_foo)
+        self.assertEqual(app._handlers["foo"], {bound})
+        self.assertEqual(app.on_foo, bound)
+        self.assertEqual(self.value_of(app, Foo()), "added to Component")
+        app.removeHandler(bound)
+        self.assertNotIn("foo", app._handlers)
+        self.assertFalse(hasattr(app, "on_foo"))
+        self.assertIsNone(self.value_of(app, Foo()))
+        with self.assertRaises(KeyError):
+            app.removeHandler(bound)
+
+    def test_remove_from_one_name(self):
+        class App(Component):
+            @handler("foo", "hello")
+            def _on(self):
+                return 1
+        app = App()
+        app.removeHandler(app._on, "foo")
+        self.assertEqual((self.value_of(app, Foo()), self.value_of(app, Hello())), (None, 1))
+        self.assertEqual(self.value_of(App(), Foo()), 1)    # other instances keep it
+        app.removeHandler(app._on, "hello")
+        self.assertNotIn("hello", app._handlers)
+
+    def test_global_handlers_can_be_removed(self):
+        rec = Recorder()
+        app = make_app(rec)
+        rec.removeHandler(rec._on_event)
+        app.fire(Foo())
+        pump(app)
+        self.assertEqual(rec.names, [])
+
+    def test_added_to_a_running_system_from_outside(self):
+        @handler("foo")
+        def on_foo(self):
+            return "yes"
+        with serving(Component()) as app:
+            bound = app.addHandler(on_foo)
+            value = app.fire(Foo())
+            wait_for(lambda: value.result)
+            app.removeHandler(bound)
+            value = app.fire(Foo())
+            other = app.fire(Foo())
+            wait_for(lambda: other.event._state == circuits.DONE)
+            self.assertFalse(value.result)
+
+    def test_reprhandler(self):
+        class A(BaseComponent):
+            @handler("foo")
+            def foo(self):
+                pass
+
+            @handler("a", "b", channel="x", filter=True)
+            def both(self):
+                pass
+
+            @handler(channel="*")
+            def all(self):
+                pass
+        a = A()
+        self.assertEqual(circuits.reprhandler(a.foo), "<listener[*.foo] (A.foo)>")
+        self.assertEqual(circuits.reprhandler(a.both), "<filter[x.a.b] (A.both)>")
+        self.assertEqual(circuits.reprhandler(a.all), "<listener[*.] (A.all)>")
+        self.assertEqual(circuits.reprhandler(A.foo), "<listener[*.foo] (Unknown.foo)>")
+        aimed = handler("foo", channel=a)(lambda self: 1)
+        self.assertIn("<instance of A>", circuits.reprhandler(aimed))
+        with self.assertRaises(AttributeError):
+            circuits.reprhandler(test_helper)
+
+    def test_arguments_that_do_not_fit_are_explained(self):
+        class App(Component):
+            def foo(self, a):
+                return a
+
+            def hello(self):
+                return "on"
+        app = App()
+        self.expect_stderr("def foo(self, *args, **kwargs)")
+        self.assertIs(self.value_of(app, Foo(1, 2))[0], TypeError)
+        self.assertEqual(self.value_of(app, Hello()), "on")
+
+    def test_get_handlers(self):
+        class App(Component):
+            def foo(self):
+                pass
+        app = make_app(App(channel="a"), Recorder())
+        self.assertEqual(len(app.getHandlers(Foo(), "a")), 2)
+        self.assertEqual(len(app.getHandlers(Foo(), "a", exclude_globals=True)), 1)
+        self.assertEqual(len(app.getHandlers(Foo(), "b", exclude_globals=True)), 0)
+
+
+def test_helper():
+    """Stands for a function that is no handler."""
+
+
+# ---------------------------------------------------------------------------
+# circuits.py: dispatch, feedback and completion
+# ---------------------------------------------------------------------------
+
+class TestFeedback(CircuitsTest):
+
+    class App(Component):
+        channel = "app"
+
+        def init(self):
+            self.seen = []
+
+        def test(self):
+            self.fire(Foo())
+            return "r"
+
+        def bad(self):
+            raise ValueError("bad")
+
+        def bad_failure(self, evt, error):
+            self.seen.append(("failure", evt.name, error[0]))
+
+    def run_event(self, name, **flags):
+        rec = Recorder()
+        app = make_app(self.App(), rec)
+        event = Event.create(name)
+        for flag, value in flags.items():
+            setattr(event, flag, value)
+        value = app.fire(event, "app")
+        pump(app)
+        return rec, value, event
+
+    def test_success_and_complete(self):
+        rec, value, event = self.run_event("test", success=True, complete=True)
+        self.assertEqual(rec.names, ["test", "foo", "test_success", "test_complete"])
+        self.assertEqual(rec.named("test_success")[0].args, [event, "r"])
+        self.assertEqual(rec.named("test_complete")[0].args, [event, "r"])
+        self.assertIs(rec.named("test_success")[0].args[0].value, value)
+        self.assertEqual(rec.named("test_success")[0].channels, ("app",))
+
+    def test_failure_then_error_then_complete(self):
+        self.expect_stderr("bad")
+        rec, value, event = self.run_event("bad", success=True, failure=True, complete=True)
+        self.assertEqual(rec.names, ["bad", "bad_failure", "error", "bad_complete"])
+        error = rec.named("error")[0]
+        self.assertEqual(error.channels, ("*",))
+        self.assertIs(error.args[0], ValueError)
+        self.assertEqual(error.args[3].__name__, "bad")
+
+    def test_channels_of_feedback(self):
+        rec, value, event = self.run_event("test", success=True, complete=True,
+                                           success_channels=["s", "t"], complete_channels=("c",))
+        self.assertEqual(rec.named("test_success")[0].channels, ("s", "t"))
+        self.assertEqual(rec.named("test_complete")[0].channels, ("c",))
+
+    def test_custom_name_gives_both_feedback_names(self):
+        class My(Event):
+            name = "custom"
+            success = True
+
+        class App(Component):
+            def custom(self):
+                return 1
+
+            def my_success(self, evt, value):
+                self.one = value
+
+            def custom_success(self, evt, value):
+                self.two = value
+        app = App()
+        app.fire(My())
+        pump(app)
+        self.assertEqual((app.one, app.two), (1, 1))
+
+    def test_a_failing_handler_does_not_stop_the_others(self):
+        class App(Component):
+            @handler("foo", priority=1)
+            def _one(self):
+                return 1
+
+            def foo(self):
+                raise ValueError("two")
+
+            @handler("foo", priority=-1)
+            def _three(self):
+                return 3
+        self.expect_stderr("two")
+        app = App()
+        value = app.fire(Foo())
+        pump(app)
+        self.assertEqual((value.value[0], value.value[1][0], value.value[2], value.errors),
+                         (1, ValueError, 3, True))
+
+    def test_error_goes_to_the_channel_of_the_root(self):
+        class Root(Component):
+            channel = "web"
+
+            def error(self, etype, evalue, traceback, handler=None):
+                self.seen = str(evalue)
+
+        class Bad(Component):
+            channel = "app"
+
+            def foo(self):
+                raise ValueError("here")
+        app = Root() + Bad()
+        app.fire(Foo(), "app")
+        pump(app)
+        self.assertEqual(app.seen, "here")
+
+    def test_error_inside_an_error_handler_ends(self):
+        class App(Component):
+            def foo(self):
+                raise ValueError("first")
+
+            def error(self, *args):
+                raise ValueError("second")
+        self.expect_stderr("second")
+        app = App()
+        app.fire(Foo())
+        pump(app)
+
+    def test_exception_of_the_current_release(self):
+        class App(Component):
+            def foo(self):
+                raise ValueError("x")
+
+            def exception(self, etype, evalue, etraceback, handler=None, fevent=None):
+                self.seen = etype, handler.__name__, fevent.name
+        app = App()
+        app.fire(Foo())
+        pump(app)
+        self.assertEqual(app.seen, (ValueError, "foo", "foo"))
+
+    def test_fifo_and_priority_of_firing(self):
+        rec = Recorder()
+        app = make_app(rec)
+        for i, priority in enumerate((0, 2, -1, 0, 2, -1)):
+            app.fire(Foo(i), priority=priority)
+        pump(app)
+        self.assertEqual([e[0] for e in rec.events], [2, 5, 0, 3, 1, 4])
+        rec.clear()
+        for i in range(100):
+            app.fire(Foo(i))
+        pump(app)
+        self.assertEqual([e[0] for e in rec.events], list(range(100)))
+
+    def test_flush_leaves_what_is_fired_meanwhile(self):
+        class App(Component):
+            def foo(self, depth):
+                if depth:
+                    self.fire(Foo(depth - 1))
+        app = App()
+        app.fire(Foo(3))
+        turns = 0
+        while app:
+            app.flush()
+            turns += 1
+        self.assertEqual(turns, 4)
+
+    def test_flush_inside_a_handler_goes_on_with_the_batch(self):
+        order = []
+
+        class App(Component):
+            def foo(self, i):
+                order.append(i)
+                if i == 1:
+                    self.fire(Foo(4))
+                    self.flush()
+                    order.append("flushed")
+        app = App()
+        for i in (1, 2, 3):
+            app.fire(Foo(i))
+        app.flush()
+        self.assertEqual(order, [1, 2, 3, "flushed"])
+        app.flush()
+        self.assertEqual(order[-1], 4)
+
+    def test_unwatched_feedback_is_not_built(self):
+        made = []
+        class Counted(Event):
+            success = complete = notify = True
+        original = circuits.Success.__init__
+
+        def spy(self, *args, **kwargs):
+            made.append(self)
+            original(self, *args, **kwargs)
+        circuits.DerivedEvent.__init__ = spy
+        self.addCleanup(delattr, circuits.DerivedEvent, "__init__")
+        app = Component()
+        app.fire(Counted())
+        pump(app)
+        self.assertEqual(made, [])
+        Recorder().register(app)
+        app.fire(Counted())
+        pump(app)
+        self.assertEqual([e.name for e in made], ["counted_success", "counted_complete"])
+
+
+class Step(Event):
+    """Causes the next one."""
+
+
+class TestComplete(CircuitsTest):
+    """complete means complete, whichever way the tree is driven."""
+
+    class App(Component):
+        channel = "app"
+
+        def init(self):
+            self.log = []
+
+        @handler("start")
+        def _start(self):
+            self.fire(Step(3))
+            self.fire(Event.create("sleeper"))
+            self.fire(Event.create("bad"))
+            self.fire(Event.create("work"))
+
+        def step(self, n):
+            self.log.append(n)
+            if n:
+                self.fire(Step(n - 1))
+                self.fire(Step(0))
+
+        def sleeper(self):
+            yield
+            yield sleep(0.01)
+            self.fire(Step(0))
+            x = yield self.call(Event.create("inner"))
+            self.log.append(x.value)
+
+        def inner(self):
+            yield self.wait("tock", timeout=PATIENCE)
+            self.fire(Event.create("late"))
+            return "inner"
+
+        @handler("tick", channel="*")
+        def _on_tick(self):
+            self.fire(Event.create("tock"))
+
+        def late(self):
+            self.log.append("late")
+
+        def bad(self):
+            yield
+            raise ValueError("planned")
+
+        def work(self):
+            value = yield self.call(circuits.Task(sum, [1, 2]), "worker")
+            self.fire(Event.create("late"))
+            self.log.append(value.value)
+
+        def error(self, *args):
+            self.log.append("error")
+
+        def start_complete(self, evt, value):
+            self.log.append("complete")
+            self.stop()
+
+    expected = sorted(map(str, [3, 2, 1, 0, 0, 0, 0, 0, "inner", "late", "late", "error", 3, "complete"]))
+
+    def make(self):
+        app = self.App()
+        Worker(workers=1).register(app)
+        self.addCleanup(app.stop)
+        self.event = Event.create("start")
+        self.event.complete = True
+        app.fire(self.event)
+        Timer(0.1, Event.create("tick"), persist=True).register(app)
+        return app
+
+    def check(self, app):
+        self.assertEqual(app.log[-1], "complete")
+        self.assertEqual(sorted(map(str, app.log)), self.expected)
+
+    def test_in_run(self):
+        app = self.make()
+        app.run()
+        self.check(app)
+
+    def test_in_a_thread(self):
+        app = self.make()
+        app.start()
+        app.join(PATIENCE)
+        self.check(app)
+
+    def test_by_tick(self):
+        app = self.make()
+        pump(app, lambda: "complete" in app.log)
+        self.check(app)
+
+    def test_by_flush(self):
+        app = self.make()
+        deadline = time.monotonic() + PATIENCE
+        while "complete" not in app.log and time.monotonic() < deadline:
+            app.flush()
+            app._reactor.run_timers()
+        self.check(app)
+
+    def test_nested_completes_inner_first(self):
+        order = []
+
+        class App(Component):
+            def outer(self):
+                inner = Event.create("inner")
+                inner.complete = True
+                self.fire(inner)
+
+            def inner(self):
+                self.fire(Foo())
+
+            def foo(self):
+                order.append("foo")
+
+            def inner_complete(self, evt, value):
+                order.append("inner")
+                self.fire(Hello())
+
+            def hello(self):
+                order.append("hello")
+
+            def outer_complete(self, evt, value):
+                order.append("outer")
+        app = App()
+        event = Event.create("outer")
+        event.complete = True
+        app.fire(event)
+        pump(app)
+        self.assertEqual(order, ["foo", "inner", "hello", "outer"])
+
+    def test_events_of_other_threads_are_not_effects(self):
+        class App(Component):
+            def outer(self):
+                thread = threading.Thread(target=self.fire, args=(Foo(),))
+                thread.start()
+                thread.join()
+
+            def outer_complete(self, evt, value):
+                self.done = True
+        app = App()
+        event = Event.create("outer")
+        event.complete = True
+        app.fire(event)
+        pump(app)
+        self.assertTrue(app.done)
+
+
+# ---------------------------------------------------------------------------
+# circuits.py: tasks and waiting
+# ---------------------------------------------------------------------------
+
+class Caller(Component):
+    """Runs what it is given as a generator handler; keeps what came of it."""
+
+    def init(self, body):
+        self.body = body
+        self.result = self.error = None
+        self.over = False
+
+    @handler("go")
+    def _on_go(self):
+        try:
+            self.result = yield self.body(self)
+        except Exception as error:
+            self.error = error
+        self.over = True
+
+
+class Callee(Component):
+    channel = "app"
+
+    def plain(self, x):
+        return x + 1
+
+    def boom(self):
+        raise ValueError("boom")
+
+    def generator(self):
+        for i in range(1, 10):
+            yield i
+
+    def late_boom(self):
+        yield
+        raise KeyError("late")
+
+    async def coroutine(self, x):
+        value = await self.call(Event.create("plain", x))
+        await sleep(0)
+        return value.value + 1
+
+    def never(self):
+        yield self.wait("nothing")
+
+    def nested(self):
+        def deeper():
+            yield
+            x = yield self.call(Event.create("plain", 1))
+            return x.value
+        a = yield deeper()
+        b = yield from deeper()
+        return a + b
+
+
+class TestTasks(CircuitsTest):
+
+    def outcome(self, body, *components):
+        caller = Caller(body)
+        app = make_app(caller, Callee(), *components)
+        caller.fire(Event.create("go"))
+        pump(app, lambda: caller.over)
+        pump(app)
+        self.assertFalse(caller._tasks)
+        return caller
+
+    def called(self, name, *args, channels=("app",), **options):
+        def body(self):
+            value = yield self.call(Event.create(name, *args), *channels, **options)
+            return value
+        return self.outcome(body)
+
+    def test_call_evaluates_to_the_value(self):
+        for channels in (("app",), ("*",), ("x", "app")):
+            caller = self.called("plain", 1, channels=channels)
+            self.assertIsInstance(caller.result, circuits.Value)
+            self.assertEqual(caller.result.value, 2)
+
+    def test_call_of_every_kind(self):
+        table = {"generator": list(range(1, 10)), "nested": 4}
+        for name, expected in table.items():
+            self.assertEqual(self.called(name).result.value, expected)
+        self.assertEqual(self.called("coroutine", 1).result.value, 3)
+
+    def test_call_of_an_event_nobody_handles(self):
+        value = self.called("nobody").result
+        self.assertEqual((value.value, value.result), (None, False))
+
+    def test_errors_reach_the_caller_and_only_the_caller(self):
+        for name, error in (("boom", ValueError), ("late_boom", KeyError)):
+            self.assertIsInstance(self.called(name).error, error)
+
+    def test_uncaught_in_the_caller_is_an_error_event_there(self):
+        class App(Component):
+            def go(self):
+                yield self.call(Event.create("boom"), "app")
+
+            def error(self, etype, evalue, traceback, handler=None):
+                self.seen = handler.__name__
+        app = App() + Callee()
+        app.fire(Event.create("go"))
+        pump(app)
+        self.assertEqual(app.seen, "go")
+
+    def test_timeout_is_in_seconds(self):
+        caller = self.called("never", timeout=0.01)
+        self.assertIsInstance(caller.error, circuits.TimeoutError)
+        self.assertIn("after 0.01 s", str(caller.error))
+
+    def test_timeout_goes_by_the_clock_of_the_root(self):
+        def body(self):
+            yield self.wait("nothing", timeout=30)
+        caller, clock = Caller(body), FakeClock()
+        app = make_app(caller)
+        app.clock = clock
+        caller.fire(Event.create("go"))
+        pump(app)
+        clock.advance(29.9)
+        pump(app)
+        self.assertIsNone(caller.error)
+        clock.advance(0.2)
+        pump(app, lambda: caller.over)
+        self.assertIsInstance(caller.error, circuits.TimeoutError)
+
+    def test_timeout_zero_and_bad_timeouts(self):
+        self.assertIsInstance(self.called("never", timeout=0).error, circuits.TimeoutError)
+        with self.assertRaisesRegex(TypeError, "timeout is a number of seconds"):
+            Manager().wait("foo", timeout="1")
+        with self.assertRaisesRegex(TypeError, "takes an event or its name"):
+            Manager().wait(3)
+        with self.assertRaisesRegex(TypeError, "takes an event, got"):
+            Manager().call("foo")
+
+    def test_wait_by_name_class_and_instance(self):
+        event = Event.create("plain", 4)
+        for awaited in ("plain", type(event), event):
+            def body(self):
+                self.fire(event, "app")
+                value = yield self.wait(awaited)
+                return value
+            self.assertEqual(self.outcome(body).result.value, 5)
+
+    def test_wait_on_channels(self):
+        def body(self):
+            self.fire(Event.create("plain", 1), "other")
+            self.fire(Event.create("plain", 2), "app")
+            value = yield self.wait("plain", "app", "third")
+            return value
+        self.assertEqual(self.outcome(body).result.value, 3)
+
+    def test_wait_default_channel_is_the_own_one(self):
+        def body(self):
+            self.channel = "mine"
+            self.fire(Event.create("plain", 1), "app")
+            self.fire(Event.create("plain", 2), "mine", "app")
+            value = yield self.wait("plain")
+            return value
+        self.assertEqual(self.outcome(body).result.value, 3)
+
+    def test_waiting_for_what_is_done_returns_at_once(self):
+        event = Event.create("plain", 4)
+
+        def body(self):
+            yield self.call(event, "app")
+            value = yield self.wait(event)
+            return value
+        self.assertEqual(self.outcome(body).result.value, 5)
+        quiet = Foo()
+
+        def body(self):
+            yield self.call(quiet, "app")
+            value = yield self.wait(quiet)
+            return value.value
+        self.assertIsNone(self.outcome(body).result)
+
+    def test_wait_raises_what_the_handler_raised(self):
+        for awaited in (False, True):
+            event = Event.create("boom")
+
+            def body(self):
+                self.fire(event, "app")
+                yield self.wait(event if awaited else "boom", "app")
+            if not awaited:             # others may be interested: the error event stays
+                self.expect_stderr("boom")
+            self.assertIsInstance(self.outcome(body).error, ValueError)
+
+    def test_several_wait_for_one(self):
+        results = []
+
+        class App(Component):
+            def go(self, i):
+                value = yield self.wait("foo")
+                results.append((i, value.value))
+
+            def foo(self):
+                return "x"
+        app = App()
+        for i in range(3):
+            app.fire(Event.create("go", i))
+        pump(app)
+        app.fire(Foo())
+        pump(app)
+        self.assertEqual(results, [(0, "x"), (1, "x"), (2, "x")])
+
+    def test_returned_call_is_the_result(self):
+        class App(Component):
+            def go(self):
+                return self.call(Event.create("plain", 1), "app")
+        app = App() + Callee()
+        value = app.fire(Event.create("go"))
+        pump(app)
+        self.assertEqual(value.value, 2)
+
+    def test_by_hand(self):
+        class App(Component):
+            def foo(self):
+                return 1
+        app = App()
+        steps = 0
+        for _ in app.waitEvent("foo"):
+            steps += 1
+            if steps == 1:
+                app.fire(Foo())
+            app.tick()
+        self.assertLess(steps, 5)
+        call = app.callEvent(Foo())
+        next(call)
+        app.flush()
+        with self.assertRaises(StopIteration) as caught:
+            while True:
+                next(call)
+                app.flush()
+        self.assertEqual(caught.exception.value.value, 1)
+
+    def test_await_value(self):
+        class App(Component):
+            async def go(self):
+                try:
+                    await self.fire(Event.create("boom"), "app")
+                except ValueError:
+                    return (await self.fire(Event.create("plain", 1), "app")).value
+        app = App() + Callee()
+        value = app.fire(Event.create("go"))
+        pump(app)
+        self.assertEqual(value.value, 2)
+        with self.assertRaisesRegex(RuntimeError, "nothing to wait for"):
+            circuits.Value().__await__()
+
+    def test_yields_are_results(self):
+        class App(Component):
+            def test(self):
+                yield "Hello "
+                yield "World!"
+
+            def hello(self):
+                def f():
+                    while True:
+                        yield "Hello"
+                return f()
+        app = App()
+        value = app.fire(Event.create("hello"))
+        app.tick()
+        app.tick()
+        self.assertEqual((value.value, value.promise), ("Hello", True))
+        app = App()
+        value = app.fire(Event.create("test"))
+        for _ in range(3):
+            app.tick()
+        self.assertEqual("".join(value.value), "Hello World!")
+
+    def test_error_of_a_nested_generator_reaches_the_parent(self):
+        def body(self):
+            def child():
+                yield
+                raise ValueError("child")
+            try:
+                yield child()
+            except ValueError as error:
+                return str(error)
+        self.assertEqual(self.outcome(body).result, "child")
+
+    def test_a_spinning_generator_leaves_room_and_slows_down(self):
+        class App(Component):
+            def spin(self):
+                while True:
+                    yield
+
+            def foo(self):
+                return 1
+        app = App()
+        app.fire(Event.create("spin"))
+        value = app.fire(Foo())
+        turns = 0
+        while app:                      # ends: it does not stay in the queue for ever
+            app.flush()
+            turns += 1
+        self.assertEqual(value.value, 1)
+        self.assertLess(turns, 2 * circuits.SPIN_LIMIT)
+
+    def test_sleep(self):
+        clock = FakeClock()
+        woken = []
+
+        class App(Component):
+            def go(self, seconds):
+                yield sleep(seconds)
+                woken.append(seconds)
+        app = App()
+        app.clock = clock
+        for seconds in (3, 1, 2):
+            app.fire(Event.create("go", seconds))
+        for _ in range(3):
+            pump(app)
+            clock.advance(1.01)
+        pump(app)
+        self.assertEqual(woken, [1, 2, 3])
+        with self.assertRaisesRegex(TypeError, "a float is required"):
+            sleep("x")
+        self.assertRegex(repr(sleep(2)), r"^sleep\(2(\.0)?\)$")
+
+    def test_tasks_end_with_their_component(self):
+        log = []
+
+        class App(Component):
+            channel = "gone"
+
+            def work(self):
+                try:
+                    yield self.wait("nothing")
+                finally:
+                    log.append("closed")
+
+            async def awork(self):
+                try:
+                    await self.wait("nothing")
+                finally:
+                    log.append("closed")
+
+        for name in ("work", "awork"):
+            gone = App()
+            caller = Caller(lambda self: self.call(Event.create(name), "gone"))
+            app = make_app(gone, caller)
+            caller.fire(Event.create("go"))
+            pump(app)
+            gone.unregister()
+            pump(app)
+            self.assertIsInstance(caller.error, circuits.Cancelled)
+            self.assertEqual(app._reactor.awaited, {})
+        self.assertEqual(log, ["closed", "closed"])
+
+    def test_tasks_end_with_the_system(self):
+        log = []
+
+        class App(Component):
+            def started(self, *args):
+                try:
+                    self.stop()
+                    yield self.wait("nothing")
+                finally:
+                    log.append("closed")
+        App().run()
+        self.assertEqual(log, ["closed"])
+
+    def test_ten_thousand_waits_leave_nothing(self):
+        class App(Component):
+            def go(self):
+                yield self.wait("foo", timeout=60)
+                yield self.call(Hello())
+                yield sleep(0)
+
+            def hello(self):
+                return 1
+        app = App()
+
+        def round_trip(n):
+            for _ in range(n):
+                app.fire(Event.create("go"))
+            pump(app)
+            app.fire(Foo())
+            pump(app, lambda: not app._tasks)
+            pump(app)
+        round_trip(100)
+        gc.collect()
+        before = len(gc.get_objects())
+        round_trip(10000)
+        gc.collect()
+        self.assertLess(len(gc.get_objects()), before + 200)
+        self.assertEqual(app._reactor.awaited, {})
+        self.assertLess(len(app._reactor.timers), 200)
+        self.assertNotIn("foo_done", app._handlers)
+
+    def test_done_event_for_those_who_listen(self):
+        class App(Component):
+            def foo_done(self, evt, value):
+                self.done = value
+
+            def foo(self):
+                return 7
+
+            def go(self):
+                yield self.call(Foo())
+        app = App()
+        app.fire(Foo())
+        pump(app)
+        self.assertFalse(hasattr(app, "done"))
+        app.fire(Event.create("go"))
+        pump(app)
+        self.assertEqual(app.done, 7)
+
+
+# ---------------------------------------------------------------------------
 # Running
 # ---------------------------------------------------------------------------
 
