@@ -199,6 +199,8 @@ class Event:
     success = False
     failure = False
     complete = False
+    success_channels = None
+    complete_channels = None
     alert_done = False          # somebody waits: fire <name>_done if it is heard
     waitingHandlers = 0         # tasks of this event that are still running
     parent = None
@@ -206,9 +208,9 @@ class Event:
     cancelled = False
     uid = None
     handler = None
-    kwargs = {}
 
     _args = ()
+    _kwargs = None
     _custom_name = False        # the class body says name = "..."
     _value = None               # the Value in flight, or one that holds results
     _waiters = None             # what to tell when the event is done
@@ -229,8 +231,11 @@ class Event:
             cls.name = uncamel(cls.__name__)
 
     def __init__(self, *args, **kwargs):
-        self._args = args       # a tuple until somebody asks for the list
-        self.kwargs = kwargs
+        # A tuple until somebody asks for the list, and no dict where there is
+        # nothing in it: objects that are not kept cost gc nothing.
+        self._args = args
+        if kwargs:
+            self._kwargs = kwargs
         self._state = FRESH
 
     @classmethod
@@ -256,10 +261,22 @@ class Event:
         self._args = args
 
     @property
+    def kwargs(self):
+        """The keyword arguments, a dict that handlers may change."""
+        kwargs = self._kwargs
+        if kwargs is None:
+            kwargs = self._kwargs = {}
+        return kwargs
+
+    @kwargs.setter
+    def kwargs(self, kwargs):
+        self._kwargs = kwargs
+
+    @property
     def value(self):
         """The Value of the last firing; None before the first."""
         value = self._value
-        if value is None and self._state == DONE:
+        if value is None and self._state != FRESH:
             value = self._value = Value(self)   # see Reactor.dispatch, at the end
         return value
 
@@ -310,7 +327,7 @@ class Event:
         else:
             where = repr(channels)
         args = ", ".join(map(_safe_repr, self._args))
-        kwargs = ", ".join("%s=%s" % (k, _safe_repr(v)) for k, v in self.kwargs.items())
+        kwargs = ", ".join("%s=%s" % (k, _safe_repr(v)) for k, v in (self._kwargs or {}).items())
         text = "%s %s" % (args, kwargs)
         if len(text) > REPR_LIMIT:
             text = text[:REPR_LIMIT] + "..."
@@ -656,8 +673,10 @@ class Value:
             return
         if isinstance(notify, str):
             event = Event.create(notify, self)
-        else:
+        elif self.manager._reactor.topic_is_heard(self.event, "_value_changed"):
             event = _value_changed(self)
+        else:
+            return
         self.manager.fire(event, self.manager)
 
     def __await__(self):
@@ -867,7 +886,7 @@ class Running:
     # What the dispatcher reads of an event; it writes _state and _value.
     name = None
     channels = ()
-    kwargs = {}
+    _kwargs = None
 
     def __init__(self, generator, event, handler, owner):
         self.stack = [generator]
@@ -1256,26 +1275,41 @@ _new = object.__new__
 # What a handler needs beyond being called with the arguments.
 WANTS_EVENT, FILTER = 1, 2
 
-_FEEDBACK = ("_success", "_complete", "_done", "_value_changed")
+# Who is interested in more of an event than its handlers are (Plan.watched).
+SUCCESS, COMPLETE, DONE_EVENT, CHANGED, AWAITED, ODD = 1, 2, 4, 8, 16, 32
+EVERYTHING = 63
+
+_FEEDBACK = {"_success": SUCCESS, "_complete": COMPLETE, "_done": DONE_EVENT,
+             "_value_changed": CHANGED}
 
 
 class Plan:
     """What the dispatcher needs to know of a (name, channels).
 
     handlers  tuple of (bound handler, WANTS_EVENT | FILTER), in order
-    watched   somebody listens to feedback of this name, or waits for it
+    watched   flags: who listens to feedback of this name, or waits for it;
+              ODD if that has to be found out per event
     public    a handler is there that is not the framework's own next step
     """
 
-    __slots__ = ("handlers", "watched", "public")
+    __slots__ = ("handlers", "watched", "public", "_source", "_success")
 
     def __init__(self, handlers, watched, public):
         self.handlers = handlers
         self.watched = watched
         self.public = public
+        self._source = None         # the class that _success is the success of
+
+    def success(self, event, value):
+        """The success event of *event*, which has this plan."""
+        if self._source is not type(event):
+            success = Success.create("Success", event, value)
+            self._source, self._success = type(event), type(success)
+            return success
+        return self._success(event, value)
 
 
-_TASK_PLANS = {(): Plan(((Running.step, 0),), False, False)}
+_TASK_PLANS = {(): Plan(((Running.step, 0),), 0, False)}
 
 
 class Reactor:
@@ -1334,6 +1368,14 @@ class Reactor:
         copy._args = list(event._args)
         copy._state = QUEUED
         return copy
+
+    def post(self, event, channels):
+        """fire() for feedback: nobody takes the Value, so it is made when needed."""
+        event._state = QUEUED
+        event.channels = tuple(channels)
+        self.queue.append(event)
+        if self.alert:
+            self.fired(event)
 
     def fired(self, event, priority=0):
         """The rare part of fire(): priorities, tracking, waking the loop."""
@@ -1416,7 +1458,7 @@ class Reactor:
         elif name == "generate_events":
             handlers.append((self.root._on_idle, WANTS_EVENT))
         handlers.sort(key=lambda item: (-item[0].priority, not item[1] & FILTER))
-        return Plan(tuple(handlers), self._is_watched(name, event), public)
+        return Plan(tuple(handlers), self._watched(name, event), public)
 
     @staticmethod
     def _hears(manager, function, channels):
@@ -1430,14 +1472,18 @@ class Reactor:
                 return True
         return False
 
-    def _is_watched(self, name, event):
-        """Whether feedback of events called *name* is heard by anybody."""
+    def _watched(self, name, event):
+        """The flags for Plan.watched of events called *name*."""
         if name == "error" or event is not None and event._custom_name:
-            return True
-        if self.awaited and name in self.awaited:
-            return True
+            return EVERYTHING
         index = self._indexed()
-        return bool(index.get("*")) or any(index.get(name + suffix) for suffix in _FEEDBACK)
+        if index.get("*"):
+            return EVERYTHING
+        watched = AWAITED if self.awaited and name in self.awaited else 0
+        for suffix, flag in _FEEDBACK.items():
+            if index.get(name + suffix) or self.awaited and name + suffix in self.awaited:
+                watched |= flag
+        return watched
 
     def _indexed(self):
         """The index, made when it is first needed and kept up from then on."""
@@ -1572,18 +1618,20 @@ class Reactor:
                 plan = self.plans[event.name][event.channels]
             except (KeyError, TypeError):
                 plan = self._plan_for(event)
-            special = plan.watched or event._state == SPECIAL
-            if special and not self._before(event, plan):
+            watched = plan.watched
+            if (event._state == SPECIAL or watched & (COMPLETE | AWAITED | ODD)) \
+                    and not self._before(event):
                 continue
             # -- call them
             args = event._args
-            kwargs = event.kwargs
+            kwargs = event._kwargs
             kept = False
             for handler, odd in plan.handlers:
                 try:
                     if odd:
                         result = self._call_odd(event, handler, odd)
                         args = event._args      # it may have changed them
+                        kwargs = event._kwargs
                     elif kwargs:
                         result = handler(*args, **kwargs)
                     else:
@@ -1600,7 +1648,7 @@ class Reactor:
                 if self.halted and event.stopped:
                     break
             # -- what follows from it
-            if special or event._state == SPECIAL:
+            if watched or event._state == SPECIAL:
                 self._after(event, plan)
             else:
                 event._state = DONE
@@ -1612,9 +1660,11 @@ class Reactor:
 
     def _call_odd(self, event, handler, odd):
         event.handler = handler
+        if event._value is None:
+            event._value = Value(event, self.root)      # see post()
         if odd & WANTS_EVENT:
-            return handler(event, *event.args, **event.kwargs)
-        return handler(*event._args, **event.kwargs)
+            return handler(event, *event.args, **(event._kwargs or {}))
+        return handler(*event._args, **(event._kwargs or {}))
 
     def _plan_for(self, event):
         """The plan of an event that is not in the table.
@@ -1630,10 +1680,10 @@ class Reactor:
             self.failed(event, None, TypeError(
                 "event %r was fired on %r: a channel must be hashable (a string, a component, "
                 "a tuple)" % (event.name, channels)))
-            return Plan((), True, False)
+            return Plan((), EVERYTHING, False)
         return self.plan(event.name, channels, event)
 
-    def _before(self, event, plan):
+    def _before(self, event):
         """The rare part before the handlers; False: skip them."""
         if event.cancelled:
             event._state = SPECIAL
@@ -1659,7 +1709,18 @@ class Reactor:
                     or self.awaited and event.name + "_complete" in self.awaited)
 
     def _after(self, event, plan):
-        """The rare part after the handlers."""
+        """What feedback and those who wait need after the handlers."""
+        if event._state == QUEUED and plan.watched < EVERYTHING:
+            # The common case by itself: feedback, and nothing else.
+            value = event._value
+            event._state = DONE
+            count = value._count
+            if event.success and plan.watched & SUCCESS and not value.errors:
+                self.post(plan.success(event, value.value if count else None),
+                          event.success_channels or event.channels)
+            if count == 0 and not value.errors:
+                event._value = None             # see dispatch()
+            return
         if self.cause is event:
             self.cause = None
             self.alert = self.successor is not None
@@ -1683,11 +1744,15 @@ class Reactor:
             owner._tasks[task] = None
             event.waitingHandlers += 1
             event._state = SPECIAL
-            event.value.promise = True
+            if event._value is None:
+                event._value = Value(event, self.root)  # see post()
+            event._value.promise = True
             self.queue.append(task)
             return
+        if event._value is None:
+            event._value = Value(event, self.root)      # see post()
         try:
-            event.value.value = result
+            event._value.setValue(result)
         except Exception as error:
             self.failed(event, handler, error)
 
@@ -1702,13 +1767,14 @@ class Reactor:
                 waiter.event_done(event)
         if value is not None and not event.cancelled:
             root = self.root
-            if event.alert_done and self._topic_is_heard(event, "_done"):
-                root.fire(Done.create("Done", event, value.value), *event.channels)
-            if event.success and not value.errors and self._topic_is_heard(event, "_success"):
+            if event.alert_done and self.topic_is_heard(event, "_done"):
+                self.post(Done.create("Done", event, value.value), event.channels)
+            if event.success and not value.errors and self.topic_is_heard(event, "_success"):
                 if event._effects:
                     self.cause = event
                     self.alert = True
-                root.fire(Success.create("Success", event, value.value), *self._to(event, "success"))
+                self.post(Success.create("Success", event, value.value),
+                          event.success_channels or event.channels)
                 if event._effects:
                     self.cause = None
                     self.alert = self.successor is not None
@@ -1717,16 +1783,12 @@ class Reactor:
         if event._effects:
             self._release(event)
 
-    def _topic_is_heard(self, event, suffix):
+    def topic_is_heard(self, event, suffix):
         """Whether <name><suffix> has a listener: the cheap question."""
         if event._custom_name or isinstance(event, DerivedEvent):
             return True
         return bool(self._listeners(event.name + suffix) or self._listeners("*")
                     or self.awaited and event.name + suffix in self.awaited)
-
-    @staticmethod
-    def _to(event, topic):
-        return tuple(getattr(event, topic + "_channels", None) or event.channels)
 
     def _release(self, event):
         """One effect of *event* is done; at none left it is complete."""
@@ -1756,7 +1818,7 @@ class Reactor:
         if after is not None:
             complete._waiters = [_Afterwards(after, event)]
             complete._state = SPECIAL
-        self.root.fire(complete, *self._to(event, "complete"))
+        self.root.fire(complete, *(event.complete_channels or event.channels))
 
     def failed(self, event, handler, error):
         """A handler, a task or a direct step raised *error*."""
@@ -1776,10 +1838,9 @@ class Reactor:
         alone = True
         if event is not None:
             value = event.value
-            if value is not None:
-                value.errors = True
-                value._error = value._error or error
-                value._store(triple)
+            value.errors = True
+            value._error = value._error or error
+            value._store(triple)
             if event.failure and event.name != "error":
                 root.fire(Failure.create("Failure", event, triple), *event.channels)
             alone = not any(getattr(w, "takes_errors", False) for w in event._waiters or ())
@@ -1820,7 +1881,7 @@ class Reactor:
                 self.awaited = {}
             self.awaited.setdefault(name, []).append(waiting)
             for plan in list(self.plans.get(name, {}).values()):
-                plan.watched = True
+                plan.watched |= AWAITED
 
     def forget_name(self, name, waiting):
         """*waiting* does not wait for the name any more."""
@@ -1830,9 +1891,9 @@ class Reactor:
                 waits.remove(waiting)
                 if not waits:
                     del self.awaited[name]
-                    watched = self._is_watched(name, None)
                     for plan in list(self.plans.get(name, {}).values()):
-                        plan.watched = watched
+                        if plan.watched != EVERYTHING:
+                            plan.watched &= ~AWAITED
 
     # -- timers -------------------------------------------------------------
 
@@ -2036,6 +2097,7 @@ class Manager:
     channel = None
     clock = staticmethod(time.monotonic)
 
+    _own = ("*",)           # (channel,), kept so that fire() need not make it
     _extra = None           # handlers added to this instance
     _taken = None           # (function, name) pairs removed from it
     _tasks = None
@@ -2145,7 +2207,13 @@ class Manager:
         except (AttributeError, TypeError):
             _refuse_event(event)
             raise
-        event.channels = channels or event.channels or (self.channel or "*",)
+        if not channels:
+            channels = event.channels
+            if not channels:
+                channels = self._own
+                if channels[0] is not self.channel:
+                    channels = self._own = (self.channel or "*",)
+        event.channels = channels
         # Value(event, self) without the call: 40 ns of 700 per event.
         value = event._value = _new(Value)
         value.event = event
