@@ -1859,8 +1859,9 @@ class Reactor:
         while self.queue:
             successor.queue.append(self.queue.popleft())
         successor.sort = successor.sort or self.sort
-        successor.timers.extend(entry for entry in self.timers if entry[2] is not None)
-        heapify(successor.timers)
+        for entry in self.timers:
+            if entry[2] is not None:
+                heappush(successor.timers, entry)
         for name, waits in (self.awaited or {}).items():
             for waiting in waits:
                 successor.await_name(name, waiting)
@@ -1928,7 +1929,8 @@ class Reactor:
         """Call back what is due."""
         timers = self.timers
         now = self.root.clock()
-        while timers and timers[0][0] <= now:
+        newer = next(_joined)           # what is added meanwhile has to wait
+        while timers and timers[0][0] <= now and timers[0][1] < newer:
             entry = heappop(timers)
             callback, args = entry[2], entry[3]
             if callback is None:
@@ -1943,11 +1945,10 @@ class Reactor:
         """One turn: look at sources of events if it is time, then flush."""
         self.ident = get_ident()
         queue = self.queue
-        if queue and self.batches < BATCHES_PER_POLL:
+        if queue and self.running and self.batches < BATCHES_PER_POLL:
             self.batches += 1
             plans = self.plans.get("generate_events")
-            if self.running and (plans is None or plans.get(("*",)) is None
-                                 or plans["*",].public):
+            if plans is None or plans.get(("*",)) is None or plans["*",].public:
                 self.generate(timeout)
         else:
             self.batches = 0
@@ -2621,17 +2622,14 @@ class Manager:
 
 def check_singleton(x, y):
     """Whether component *x* may join the tree of *y* as far as singletons go."""
-    present = list(flatten(y.root))
     for component in flatten(x):
-        kind = getattr(component, "singleton", False)
+        kind = component.singleton
         if not kind:
             continue
-        for other in present:
+        for other in flatten(y.root):
             if other is component:
                 continue
-            if kind is True and type(other) is type(component):
-                return False
-            if kind is not True and isinstance(other, kind):
+            if type(other) is type(component) if kind is True else isinstance(other, kind):
                 return False
     return True
 
@@ -3291,8 +3289,9 @@ class Timer(BaseComponent):
         event = self.event
         self.fire(event, *(self.channels or event.channels or ("*",)))
         if self.persist:
-            now = self.root.clock()
-            self._schedule(max(self._deadline + self.interval, now))
+            late = max(0, self.root.clock() - self._deadline)
+            missed = late // self.interval if self.interval > 0 else 0
+            self._schedule(self._deadline + (missed + 1) * self.interval)
         else:
             self.unregister()
 

@@ -1739,8 +1739,1190 @@ class TestTasks(CircuitsTest):
 
 
 # ---------------------------------------------------------------------------
+# circuits.py: managers and the tree
+# ---------------------------------------------------------------------------
+
+class TestTree(CircuitsTest):
+
+    def test_repr(self):
+        app = Manager()
+        pid = os.getpid()
+        self.assertEqual(repr(app), "<Manager/ %d:MainThread (queued=0) [S]>" % pid)
+        a = Component().register(app)
+        self.assertEqual(repr(app), "<Manager/ %d:MainThread (queued=1) [S]>" % pid)
+        self.assertEqual(repr(a), "<Component/* %d:MainThread (queued=0) [S]>" % pid)
+        states = []
+
+        class App(Component):
+            channel = "app"
+
+            def started(self, *args):
+                states.append(repr(self))
+                self.stop()
+        App().run()
+        self.assertEqual(states, ["<App/app %d:MainThread (queued=0) [R]>" % pid])
+
+    def test_operators(self):
+        class A(Component):
+            pass
+
+        class B(Component):
+            pass
+
+        class C(B):
+            pass
+        a, b, c = A(), B(), C()
+        tree = a + b + c
+        self.assertIs(tree, a)
+        self.assertEqual((list(a.components), a.components), ([b, c], {b, c}))
+        self.assertTrue(b in a and B in a and C in a)
+        self.assertFalse(A in a or a in a)
+        self.assertIs(b.parent, a)
+        self.assertIs(b.root, a)
+        a -= c
+        pump(a)
+        self.assertNotIn(c, a)
+        self.assertIs(a - c, a)
+        self.assertEqual((c.parent, c.root), (c, c))
+
+    def test_truth_is_the_queue(self):
+        app = Component()
+        self.assertFalse(app)
+        app.fire(Foo())
+        self.assertTrue(app)
+        self.assertEqual(len(app), 1)
+        child = Component().register(app)
+        child.fire(Foo())
+        self.assertEqual((len(child), len(app)), (0, 3))
+
+    def test_registering_brings_the_queue_along(self):
+        rec = Recorder()
+        app = make_app(rec)
+        child = Component(channel="c")
+        child.fire(Foo(1))
+        child.register(app)
+        pump(app)
+        self.assertEqual(rec.names, ["foo", "registered"])
+        self.assertEqual(rec.events[1].channels, ("c",))
+        self.assertEqual(rec.events[1].args, [child, app])
+
+    def test_registering_with_oneself_or_below_is_refused(self):
+        a, b = Component(), Component()
+        b.register(a)
+        for parent, text in ((a, "with itself"), (b, "below itself")):
+            with self.assertRaisesRegex(ValueError, text):
+                a.register(parent)
+        with self.assertRaisesRegex(TypeError, "takes a component"):
+            a.register(3)
+
+    def test_unregister_in_two_stages(self):
+        rec = Recorder()
+
+        class P(Component):
+            channel = "p"
+
+            def prepare_unregister(self, event, component):
+                self.prepared = event.in_subtree(self), event.in_subtree(self.root)
+                self.fire(Foo())
+
+            def foo(self):
+                self.foo_seen = self.parent is not self
+        p, child = P(), Component()
+        child.register(p)
+        app = make_app(p, rec)
+        p.unregister()
+        self.assertTrue(p.unregister_pending)
+        self.assertIs(p.unregister(), p)            # the second call does nothing
+        self.assertIn(p, app)
+        pump(app)
+        self.assertEqual(rec.names, ["prepare_unregister", "foo", "prepare_unregister_complete",
+                                     "unregistered"])
+        self.assertEqual(rec.named("prepare_unregister_complete")[0].channels, (p,))
+        self.assertEqual(rec.named("unregistered")[0].args, [p, app])
+        self.assertEqual(rec.named("unregistered")[0].channels, ("p",))
+        self.assertEqual((p.prepared, p.foo_seen), ((True, False), True))
+        self.assertEqual((p.parent, p.root, child.parent, child.root), (p, p, p, p))
+        self.assertNotIn(p, app)
+        self.assertFalse(p.unregister_pending)
+
+    def test_unregister_event(self):
+        child = Component(channel="x")
+        app = make_app(child)
+        app.fire(circuits.Unregister(child))
+        pump(app)
+        self.assertNotIn(child, app)
+        self.assertIs(app._handlers.get("foo"), None)
+
+    def test_what_left_hears_nothing_and_keeps_its_own(self):
+        class App(Component):
+            def foo(self):
+                return 1
+        child = App()
+        app = make_app(child)
+        child.unregister()
+        pump(app)
+        value = app.fire(Foo())
+        pump(app)
+        self.assertFalse(value.result)
+        value = child.fire(Foo())
+        pump(child)
+        self.assertEqual(value.value, 1)
+        child.register(app)
+        value = app.fire(Foo())
+        pump(app)
+        self.assertEqual(value.value, 1)
+
+    def test_moving_to_another_parent(self):
+        a, b, child = Component(), Component(), Component()
+        child.register(a)
+        child.register(b)
+        self.assertNotIn(child, a)
+        self.assertIn(child, b)
+        self.assertIs(child.root, b)
+
+    def test_attributes_become_children(self):
+        shared = Component(channel="shared")
+
+        class App(Component):
+            out = shared
+
+            def __init__(self):
+                self.first = Component(channel="first")
+                super().__init__()
+                self.second = Component(channel="second").register(self)
+        app = App()
+        self.assertEqual([c.channel for c in app.components], ["shared", "first", "second"])
+
+    def test_init_gets_the_arguments_and_channel_is_an_option(self):
+        class App(BaseComponent):
+            channel = "app"
+
+            def init(self, a, b=2, channel=None):
+                self.got = a, b
+        self.assertEqual(App(1, b=3).got, (1, 3))
+        self.assertEqual((App(1).channel, App(1, channel="x").channel, Component(channel=None).channel),
+                         ("app", "x", "*"))
+
+    def test_a_raising_init_reaches_the_maker(self):
+        class Bad(Component):
+            def init(self):
+                raise ValueError("no")
+
+        class App(Component):
+            def foo(self):
+                Bad().register(self)
+
+            def hello(self):
+                return 1
+        with self.assertRaises(ValueError):
+            Bad()
+        self.expect_stderr("ERROR <listener[*.foo] (App.foo)> (<class 'ValueError'>): no")
+        app = App()
+        app.fire(Foo())
+        value = app.fire(Hello())
+        pump(app)
+        self.assertEqual(value.value, 1)
+
+    def test_singletons(self):
+        class Only(Component):
+            singleton = True
+
+        class Base(Component):
+            pass
+
+        class Other(Base):
+            singleton = Base
+        app = Component()
+        Only().register(app)
+        with self.assertRaises(circuits.SingletonError) as caught:
+            (Component(channel="x") + Only()).register(app)
+        self.assertEqual(caught.exception.args[0].channel, "x")
+        Other().register(app)
+        with self.assertRaises(circuits.SingletonError):
+            Other().register(app)
+        self.assertFalse(circuits.check_singleton(Only(), app))
+        root = Only()
+        with self.assertRaises(circuits.SingletonError):
+            Only().register(root)
+
+    def test_plans_do_not_keep_what_left(self):
+        import weakref
+        app = make_app()
+        children = [Component(channel=("c", i)) for i in range(20)]
+        for child in children:
+            child.register(app)
+            app.fire(Foo(), child)
+            app.fire(Foo(), child.channel)
+        pump(app)
+        refs = [weakref.ref(child) for child in children]
+        for child in children:
+            child.unregister()
+        pump(app)
+        del children, child
+        gc.collect()
+        self.assertEqual([r for r in refs if r() is not None], [])
+
+    def test_plans_are_bounded(self):
+        app = make_app()
+        for i in range(3 * circuits.MAX_PLANS):
+            app.fire(Foo(), i)
+            pump(app)
+        self.assertLessEqual(len(app._reactor.plans["foo"]), circuits.MAX_PLANS)
+
+    def test_ten_thousand_registrations_leave_nothing(self):
+        class Child(Component):
+            def foo(self):
+                pass
+        rec = Recorder("registered")
+        app = make_app(rec)
+
+        def churn(n):
+            for _ in range(n):
+                child = Child().register(app)
+                app.fire(Foo())
+                pump(app)
+                child.unregister()
+                pump(app)
+            rec.clear()
+        churn(50)
+        gc.collect()
+        before = len(gc.get_objects())
+        churn(2000)
+        gc.collect()
+        self.assertLess(len(gc.get_objects()), before + 100)
+        self.assertNotIn("foo", app._reactor.index)
+
+    def test_running_child_keeps_its_loop_when_it_joins(self):
+        class Top(Component):
+            def foo(self):
+                return get_thread()
+
+        def get_thread():
+            return threading.get_ident()
+        child = Component()
+        child.start()
+        top = Top()
+        top.fire(Hello())
+        child.register(top)
+        self.addCleanup(top.join, PATIENCE)
+        self.addCleanup(top.stop)
+        self.assertTrue(top.running)
+        self.assertFalse(child.running)
+        value = child.fire(Foo())
+        wait_for(lambda: value.result)
+        self.assertNotEqual(value.value, get_thread())
+        other = Component()
+        other.start()
+        with self.assertRaises(circuits.UnregistrableError):
+            other.register(top)
+        other.stop()
+        other.join(PATIENCE)
+
+    def test_sixteen_threads_fire_and_register(self):
+        counts = []
+
+        class App(Component):
+            def foo(self, i):
+                counts.append(i)
+
+        class Child(Component):
+            def foo(self, i):
+                pass
+        trouble = []
+        with serving(App()) as app:
+            def hammer(k):
+                try:
+                    for i in range(200):
+                        app.fire(Foo(k * 1000 + i))
+                        if i % 20 == 0:
+                            child = Child().register(app)
+                            child.fire(Hello())
+                            child.unregister()
+                except BaseException as error:
+                    trouble.append(error)
+            threads = [threading.Thread(target=hammer, args=(k,)) for k in range(16)]
+            for thread in threads:
+                thread.start()
+            for thread in threads:
+                thread.join()
+            wait_for(lambda: len(counts) == 3200 or trouble)
+            wait_for(lambda: len(app.components) == 0)
+        self.assertEqual(trouble, [])
+        for k in range(16):                 # in order, thread by thread
+            mine = [c for c in counts if c // 1000 == k]
+            self.assertEqual(mine, sorted(mine))
+
+
+# ---------------------------------------------------------------------------
+# circuits.py: running
+# ---------------------------------------------------------------------------
+
+class TestRunning(CircuitsTest):
+
+    def test_first_and_last_events(self):
+        class A(Component):
+            channel = "a"
+
+            def started(self, component):
+                self.fire(Foo())
+                self.stop()
+                self.fire(Hello())
+        rec = Recorder()
+        a, b = A(), Component(channel="b")
+        (a + b + rec).run()
+        self.assertEqual(rec.names, ["registered", "registered", "started", "foo", "stopped", "hello"])
+        self.assertEqual([e.channels for e in rec.events if e.name in ("started", "stopped")],
+                         [("a",), ("a",)])
+        self.assertEqual(rec.named("started")[0].args, [a])
+
+    def test_exit_codes(self):
+        class App(Component):
+            def init(self, how):
+                self.how = how
+
+            def started(self, component):
+                self.fire(Foo())
+                self.how(self)
+
+            def foo(self):
+                self.delivered = True
+
+        def leave(code):
+            def how(self):
+                raise SystemExit(code)
+            return how
+        table = [(leave(0), 0), (leave(3), 3), (leave("text"), "text"), (leave(None), None),
+                 (lambda self: self.stop(), None), (lambda self: self.stop(2), 2)]
+        for how, code in table:
+            app = App(how)
+            if code is None:
+                self.assertIsNone(app.run())
+            else:
+                with self.assertRaises(SystemExit) as caught:
+                    app.run()
+                self.assertEqual(caught.exception.code, code)
+            self.assertTrue(app.delivered)
+            self.assertFalse(app.running)
+
+    def test_system_exit_stores_nothing_and_lets_the_others_run(self):
+        class App(Component):
+            @handler("started", priority=2)
+            def _one(self, *args):
+                return "one"
+
+            @handler("started", priority=1)
+            def _two(self, event, *args):
+                self.event = event
+                raise SystemExit(0)
+
+            def started(self, *args):
+                return "three"
+        app = App()
+        with self.assertRaises(SystemExit):
+            app.run()
+        self.assertEqual(app.event.value.value, ["one", "three"])
+
+    def test_run_again(self):
+        class App(Component):
+            runs = 0
+
+            def started(self, *args):
+                self.runs += 1
+                self.stop()
+        app = App()
+        app.run()
+        app.run()
+        self.assertEqual(app.runs, 2)
+
+    def test_run_twice_and_of_a_child_are_refused(self):
+        errors = []
+
+        class App(Component):
+            def started(self, *args):
+                for target in (self, next(iter(self.components))):
+                    try:
+                        target.run()
+                    except RuntimeError as error:
+                        errors.append(str(error))
+                self.stop()
+        (App() + Component()).run()
+        self.assertIn("is running already", errors[0])
+        self.assertRegex(errors[1], "is running already|run that one")
+        child = Component().register(Component())
+        with self.assertRaisesRegex(RuntimeError, "run that one"):
+            child.run()
+
+    def test_what_is_not_there_yet_says_so(self):
+        with self.assertRaisesRegex(NotImplementedError, "Bridge"):
+            Component().start(process=True)
+
+    def test_start_returns_when_it_runs(self):
+        app = Component()
+        thread, bridge = app.start()
+        self.assertTrue(app.running)
+        self.assertIsNone(bridge)
+        self.assertEqual(thread.name, "Component")
+        self.assertIs(app._Manager__thread, thread)
+        with self.assertRaisesRegex(RuntimeError, "is running already"):
+            app.start()
+        app.stop()
+        app.join(PATIENCE)
+        self.assertFalse(app.running)
+        self.assertIsNone(app._Manager__thread)
+        self.assertFalse(thread.is_alive())
+
+    def test_stop_when_idle_does_nothing(self):
+        app = Component()
+        app.stop()
+        self.assertEqual(len(app), 0)
+
+    def test_fire_from_another_thread_wakes_the_loop(self):
+        class App(Component):
+            def foo(self):
+                return threading.current_thread().name
+        for poller in (None, circuits.Poller):
+            app = App()
+            if poller:
+                poller().register(app)
+            with serving(app):
+                for _ in range(50):
+                    value = app.fire(Foo())
+                    wait_for(lambda: value.result)
+                self.assertEqual(value.value, "App")
+
+    def test_an_endless_chain_is_cut_after_stop(self):
+        class App(Component):
+            def started(self, *args):
+                self.fire(Foo())
+                self.stop()
+
+            def foo(self):
+                self.fire(Foo())
+        self.expect_stderr("still being fired")
+        App().run()
+
+    def test_generate_events(self):
+        class App(Component):
+            left = 10
+            hellos = 0
+
+            def generate_events(self, event):
+                if self.left and self.running:
+                    self.left -= 1
+                    self.fire(Hello())
+                    event.reduce_time_left(0)
+
+            def hello(self):
+                self.hellos += 1
+                if self.hellos == 10:
+                    self.stop()
+        for poller in (None, circuits.Poller):
+            app = App()
+            if poller:
+                poller().register(app)
+            app.run()
+            self.assertEqual(app.hellos, 10)
+
+    def test_reduce_time_left(self):
+        event = circuits.GenerateEvents(circuits._tree_lock, -1)
+        for reduce, left in ((5, 5), (7, 5), (-1, 5), (2, 2), (0, 0), (1, 0)):
+            event.reduce_time_left(reduce)
+            self.assertEqual(event.time_left, left)
+
+    def test_a_component_that_wants_to_be_called_within_a_time(self):
+        class App(Component):
+            seen = 0
+
+            def generate_events(self, event):
+                self.seen += 1
+                event.reduce_time_left(0.001)
+                if self.seen == 5:
+                    self.stop()
+        App().run()
+
+    def test_signals_stop_and_are_put_back(self):
+        if not hasattr(os, "kill") or sys.platform == "win32":
+            self.skipTest("no POSIX signals")
+        log = []
+
+        class App(Component):
+            def started(self, *args):
+                os.kill(os.getpid(), signal.SIGTERM)
+
+            def signal(self, number, stack):
+                log.append((number, self.running))
+
+            def stopped(self, component):
+                log.append("stopped")
+        before = signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGINT)
+        App().run()
+        self.assertEqual(log, [(signal.SIGTERM, True), "stopped"])
+        self.assertEqual((signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGINT)), before)
+
+    def test_a_signal_handler_may_decide_itself(self):
+        if not hasattr(os, "kill") or sys.platform == "win32":
+            self.skipTest("no POSIX signals")
+
+        class App(Component):
+            def started(self, *args):
+                os.kill(os.getpid(), signal.SIGINT)
+
+            def signal(self, event, number, stack):
+                event.stop()
+                self.fire(Foo())
+
+            def foo(self):
+                self.still = self.running
+                self.stop()
+        app = App()
+        app.run()
+        self.assertTrue(app.still)
+
+    def test_signals_in_an_idle_loop_of_either_kind(self):
+        for poller in ("", "circuits.Poller().register(app);"):
+            out, err = child("""
+                import circuits, os, signal, threading
+                class App(circuits.Component):
+                    def stopped(self, c):
+                        print("stopped")
+                app = App(); %s
+                def shoot():
+                    while not app._reactor.sleeping: pass
+                    os.kill(os.getpid(), signal.SIGTERM)
+                threading.Thread(target=shoot).start()
+                app.run()
+                print("over")
+                """ % poller)
+            self.assertEqual((out.split(), err), (["stopped", "over"], ""))
+
+    def test_the_second_interrupt_ends_a_handler_that_hangs(self):
+        if not hasattr(os, "kill") or sys.platform == "win32":
+            self.skipTest("no POSIX signals")
+        out, err = child("""
+            import circuits, os, signal
+            class App(circuits.Component):
+                def started(self, c):
+                    os.kill(os.getpid(), signal.SIGINT)
+                    os.kill(os.getpid(), signal.SIGINT)
+                    while True: pass
+                def stopped(self, c):
+                    print("stopped")
+            App().run()
+            """)
+        self.assertEqual(out, "stopped\n")
+
+    def test_threads_never_touch_signals(self):
+        out, err = child("""
+            import signal, circuits
+            before = signal.getsignal(signal.SIGINT)
+            app = circuits.Component()
+            app.start()
+            assert signal.getsignal(signal.SIGINT) is before
+            app.stop(); app.join()
+            """)
+        self.assertEqual(err, "")
+
+    def test_interpreter_exit_with_a_running_thread_is_quiet(self):
+        out, err = child("""
+            import circuits
+            app = circuits.Component()
+            circuits.Poller().register(app)
+            circuits.Worker().register(app)
+            app.start()
+            """)
+        self.assertEqual((out, err), ("", ""))
+
+    def test_two_trees_in_two_threads(self):
+        class App(Component):
+            def foo(self):
+                return threading.get_ident()
+        with serving(App()) as one, serving(App()) as two:
+            values = [app.fire(Foo()) for app in (one, two)]
+            wait_for(lambda: all(v.result for v in values))
+            self.assertEqual(len({v.value for v in values}), 2)
+
+    def test_a_forked_child_runs_the_tree_anew(self):
+        if not hasattr(os, "fork"):
+            self.skipTest("no fork here")
+        out, err = child("""
+            import circuits, os, sys
+            class App(circuits.Component):
+                def started(self, c):
+                    print(os.getpid() == me, len(self.components), flush=True)
+                    self.stop()
+            app = App() + circuits.Poller()
+            me = os.getpid()
+            app.run()
+            pid = os.fork()
+            if pid == 0:
+                app.run()
+                os._exit(0)
+            os.waitpid(pid, 0)
+            """, flags=("-W", "ignore"))
+        self.assertEqual((out.splitlines(), err), (["True 1", "False 1"], ""))
+
+
+# ---------------------------------------------------------------------------
+# circuits.py: pollers, one contract for all of the platform
+# ---------------------------------------------------------------------------
+
+class Source(BaseComponent):
+    """Notes what the poller says of a socket pair."""
+
+    channel = "source"
+
+    def init(self, channel="source"):
+        self.seen = []
+
+    @handler("_read", "_write", "_disconnect")
+    def _on_ready(self, event, fd):
+        self.seen.append((event.name, fd))
+
+
+class PollerContract:
+    """What every poller does; mixed with the class that names one."""
+
+    def setUp(self):
+        self.poller = self.kind()
+        self.source = Source()
+        self.app = make_app(self.poller, self.source)
+        self.ours, self.theirs = socket.socketpair()
+        self.ours.setblocking(False)
+        self.addCleanup(self.poller.close)
+        self.addCleanup(self.ours.close)
+        self.addCleanup(self.theirs.close)
+
+    def seen(self):
+        del self.source.seen[:]
+        pump(self.app, lambda: self.source.seen)
+        return self.source.seen[0]
+
+    def nothing_seen(self):
+        del self.source.seen[:]
+        for _ in range(3):
+            self.app.tick(0)
+        return not self.source.seen
+
+    def test_reading(self):
+        self.poller.addReader(self.source, self.ours)
+        self.assertTrue(self.poller.isReading(self.ours))
+        self.assertFalse(self.poller.isWriting(self.ours))
+        self.assertTrue(self.nothing_seen())
+        self.theirs.send(b"x")
+        self.assertEqual(self.seen(), ("_read", self.ours))
+        self.poller.removeReader(self.ours)
+        self.assertTrue(self.nothing_seen())
+
+    def test_writing(self):
+        self.poller.addWriter(self.source, self.ours)
+        self.assertEqual(self.seen(), ("_write", self.ours))
+        self.assertEqual(self.poller.getTarget(self.ours), "source")
+        self.poller.addReader(self.source, self.ours)
+        self.poller.removeReader(self.ours)
+        self.assertEqual(self.seen(), ("_write", self.ours))
+        self.poller.removeWriter(self.ours)
+        self.assertTrue(self.nothing_seen())
+
+    def test_both(self):
+        self.poller.addReader(self.source, self.ours)
+        self.poller.addWriter(self.source, self.ours)
+        self.theirs.send(b"x")
+        del self.source.seen[:]
+        pump(self.app, lambda: len(self.source.seen) >= 2)
+        self.assertEqual({name for name, _ in self.source.seen}, {"_read", "_write"})
+
+    def test_end_of_the_peer(self):
+        self.poller.addReader(self.source, self.ours)
+        self.theirs.close()
+        self.assertIn(self.seen()[0], ("_read", "_disconnect"))
+
+    def test_forgetting_twice_and_closed(self):
+        self.poller.addReader(self.source, self.ours)
+        self.assertTrue(self.nothing_seen())
+        self.ours.close()
+        self.poller.discard(self.ours)
+        self.poller.discard(self.ours)
+        self.poller.removeWriter(self.ours)
+        self.assertTrue(self.nothing_seen())
+        self.assertEqual((self.poller._sources, self.poller._numbers, self.poller._fds), ({}, {}, {}))
+
+    def test_a_reused_descriptor_number(self):
+        self.poller.addReader(self.source, self.ours)
+        self.assertTrue(self.nothing_seen())
+        number = self.ours.fileno()
+        self.ours.close()
+        self.theirs.close()
+        self.poller.discard(self.ours)
+        again, other = socket.socketpair()
+        self.addCleanup(again.close)
+        self.addCleanup(other.close)
+        mine, peer = (again, other) if again.fileno() == number else (other, again)
+        self.poller.addReader(self.source, mine)
+        peer.send(b"x")
+        self.assertEqual(self.seen(), ("_read", mine))
+
+    def test_numbers_are_descriptors_too(self):
+        self.poller.addReader(self.source, self.ours.fileno())
+        self.theirs.send(b"x")
+        self.assertEqual(self.seen(), ("_read", self.ours.fileno()))
+
+    def test_direct_step_where_nobody_listens(self):
+        steps = []
+
+        class Quiet(BaseComponent):
+            channel = "quiet"
+
+            def _read_ready(self, fd):
+                steps.append(fd)
+        quiet = Quiet().register(self.app)
+        pump(self.app)
+        self.poller.addReader(quiet, self.ours)
+        self.theirs.send(b"x")
+        pump(self.app, lambda: steps)
+        self.assertIs(steps[0], self.ours)
+
+    def test_nothing_stays_open_after_run(self):
+        def numbers():
+            return {n for n in range(64) if fstat(n)}
+
+        def fstat(n):
+            try:
+                os.fstat(n)
+                return True
+            except OSError:
+                return False
+
+        class App(Component):
+            def started(self, *args):
+                yield sleep(0)
+                self.stop()
+        before = numbers()
+        app = App() + self.kind()
+        for _ in range(3):
+            app.run()
+            self.assertEqual(numbers(), before)
+
+    def test_two_pollers_become_one(self):
+        self.poller.addReader(self.source, self.ours)
+        tree = Component() + self.kind()
+        self.app.register(tree)
+        pump(tree)
+        pollers = circuits.findtype(tree, circuits.BasePoller, all=True)
+        self.assertEqual(len(pollers), 1)
+        self.assertTrue(pollers[0].isReading(self.ours))
+        self.addCleanup(pollers[0].close)
+        self.app = tree
+        self.theirs.send(b"x")
+        self.assertEqual(self.seen(), ("_read", self.ours))
+
+
+class TestSelect(PollerContract, CircuitsTest):
+    kind = circuits.Select
+
+
+if hasattr(circuits.select, "poll"):
+    class TestPoll(PollerContract, CircuitsTest):
+        kind = circuits.Poll
+
+if hasattr(circuits.select, "epoll"):
+    class TestEPoll(PollerContract, CircuitsTest):
+        kind = circuits.EPoll
+
+if hasattr(circuits.select, "kqueue"):
+    class TestKQueue(PollerContract, CircuitsTest):
+        kind = circuits.KQueue
+
+
+# ---------------------------------------------------------------------------
+# circuits.py: timers and workers
+# ---------------------------------------------------------------------------
+
+class TestTimers(CircuitsTest):
+
+    def setUp(self):
+        self.clock = FakeClock()
+        self.rec = Recorder("registered", "unregistered", "prepare_unregister",
+                            "prepare_unregister_complete")
+        self.app = make_app(self.rec)
+        self.app.clock = self.clock
+
+    def after(self, seconds):
+        self.clock.advance(seconds)
+        pump(self.app)
+        return self.rec.names
+
+    def test_once(self):
+        timer = Timer(5, Foo(1)).register(self.app)
+        self.assertEqual(self.after(4.9), [])
+        self.assertEqual(self.after(0.2), ["foo"])
+        self.assertNotIn(timer, self.app)
+        self.assertEqual(self.after(100), ["foo"])
+
+    def test_persistent_keeps_its_schedule(self):
+        event = Foo()
+        Timer(5, event, "ch", persist=True).register(self.app)
+        pump(self.app)
+        for late in (5.5, 4.5, 5.0):
+            self.after(late)
+        self.assertEqual(len(self.rec.events), 3)
+        self.assertTrue(all(e is event and e.channels == ("ch",) for e in self.rec.events))
+        self.after(500)                     # after a long sleep: once, not a hundred times
+        self.after(5)
+        self.assertEqual(len(self.rec.events), 5)
+
+    def test_reset_and_expiry(self):
+        timer = Timer(5, Foo()).register(self.app)
+        self.after(3)
+        timer.reset()
+        self.assertEqual(self.after(3), [])
+        timer.reset(10)
+        self.assertEqual((timer.interval, self.after(9)), (10, []))
+        self.assertAlmostEqual(timer.expiry - time.time(), 1, delta=0.5)
+        timer.expiry = None
+        self.assertEqual(self.after(100), [])
+        self.assertIsNone(timer.expiry)
+        timer.expiry = time.time() - 1
+        self.assertEqual(self.after(0), ["foo"])
+
+    def test_datetime(self):
+        import datetime
+        when = datetime.datetime.now() + datetime.timedelta(seconds=2)
+        Timer(when, Foo()).register(self.app)
+        self.assertEqual(self.after(1), [])
+        self.assertEqual(self.after(1.5), ["foo"])
+
+    def test_order_of_deadlines(self):
+        for i in (3, 1, 2, 1):
+            Timer(i, Foo(i)).register(self.app)
+        self.after(5)
+        self.assertEqual([e[0] for e in self.rec.events], [1, 1, 2, 3])
+
+    def test_channels_of_the_event(self):
+        event = Foo()
+        event.channels = ("mine",)
+        Timer(1, event).register(self.app)
+        self.after(1)
+        self.assertEqual(self.rec.events[0].channels, ("mine",))
+
+    def test_unregistered_timer_is_silent(self):
+        timer = Timer(5, Foo()).register(self.app)
+        timer.unregister()
+        pump(self.app)
+        self.assertEqual(self.after(10), [])
+        timer.reset()
+        timer.register(self.app)
+        self.assertEqual(self.after(6), ["foo"])
+
+    def test_bad_arguments(self):
+        with self.assertRaisesRegex(TypeError, "takes an event"):
+            Timer(1, "foo")
+        with self.assertRaisesRegex(TypeError, "number of seconds or a datetime"):
+            Timer("1", Foo())
+
+    def test_in_a_running_system(self):
+        class App(Component):
+            beats = 0
+
+            def beat(self):
+                self.beats += 1
+                if self.beats == 3:
+                    self.stop()
+        app = App()
+        Timer(0.005, Event.create("beat"), persist=True).register(app)
+        app.run()
+        self.assertEqual(app.beats, 3)
+
+    def test_ten_thousand_leave_nothing(self):
+        for _ in range(10000):
+            Timer(60, Foo()).register(self.app)
+        pump(self.app)
+        circuits.kill(self.app)
+        pump(self.app)
+        self.assertEqual(len(self.app.components), 0)
+        self.assertLess(len(self.app._reactor.timers), 300)
+
+
+def add(a, b):
+    return a + b
+
+
+def fail():
+    raise ValueError("in the worker")
+
+
+class TestWorkers(CircuitsTest):
+
+    def run_task(self, event, worker, *channels):
+        app = make_app(worker)
+        self.addCleanup(worker._shut_pool)
+        value = app.fire(event, *channels)
+        pump(app, lambda: value.result or value.errors)
+        pump(app)
+        return value
+
+    def test_thread_and_process(self):
+        for process in (False, True):
+            value = self.run_task(circuits.Task(add, 1, b=2), Worker(process=process, workers=1), "worker")
+            self.assertEqual((value.value, value.errors), (3, False))
+
+    def test_error(self):
+        class App(Component):
+            def task_failure(self, evt, error):
+                self.failed = error[0]
+        for process in (False, True):
+            self.expect_stderr("in the worker")
+            app = App() + Worker(process=process, workers=1)
+            value = app.fire(circuits.task(fail), "worker")
+            pump(app, lambda: value.errors)
+            pump(app)
+            self.assertIs(value.value[0], ValueError)
+            self.assertIs(app.failed, ValueError)
+            for worker in app.components:
+                worker._shut_pool()
+
+    def test_task_flags(self):
+        self.assertEqual((circuits.Task.name, circuits.task.name), ("task", "task"))
+        self.assertFalse(circuits.Task.success)
+        self.assertTrue(circuits.task.success and circuits.task.failure)
+        func, arg = circuits.Task(add, 1)
+        self.assertEqual((func, arg), (add, 1))
+
+    def test_stand_alone(self):
+        worker = Worker(workers=2)
+        with serving(worker):
+            value = worker.fire(circuits.Task(add, 1, 2))
+            wait_for(lambda: value.result)
+        self.assertEqual(value.value, 3)
+        self.assertIsNone(worker.pool)
+
+    def test_the_loop_goes_on_meanwhile(self):
+        gate = threading.Event()
+        worker = Worker(workers=1)
+        app = make_app(worker)
+        value = app.fire(circuits.Task(gate.wait, PATIENCE), "worker")
+        other = app.fire(Foo())
+        pump(app, lambda: other.event._state == circuits.DONE)
+        self.assertFalse(value.result)
+        gate.set()
+        pump(app, lambda: value.result)
+        self.assertIs(value.value, True)
+
+    def test_the_pool_ends_with_the_worker(self):
+        worker = Worker(workers=1)
+        self.run_task(circuits.Task(add, 1, 2), worker, "worker")
+        app, pool = worker.parent, worker.pool
+        worker.unregister()
+        pump(app)
+        self.assertIsNone(worker.pool)
+        with self.assertRaises(RuntimeError):
+            pool.submit(add, 1, 2)
+
+    def test_bad_arguments(self):
+        with self.assertRaisesRegex(ValueError, "at least 1"):
+            Worker(workers=0)
+        self.expect_stderr("takes a function")
+        self.assertTrue(self.run_task(circuits.Task(3), Worker(), "worker").errors)
+
+
+# ---------------------------------------------------------------------------
+# circuits.py: debugger, loader, tools
+# ---------------------------------------------------------------------------
+
+class TestDebugger(CircuitsTest):
+
+    class App(Component):
+        def foo(self, *args):
+            pass
+
+        def test(self):
+            raise ValueError("boom")
+
+    def debug(self, event, **options):
+        out = options.setdefault("file", io.StringIO())
+        app = self.App()
+        debugger = Debugger(**options).register(app)
+        pump(app)
+        if hasattr(out, "truncate"):
+            out.seek(0)
+            out.truncate()
+        app.fire(event)
+        app.flush()
+        first = out.getvalue() if hasattr(out, "getvalue") else None
+        pump(app)
+        return first, out.getvalue() if hasattr(out, "getvalue") else None, debugger
+
+    def test_events(self):
+        self.assertEqual(self.debug(Foo(1))[1], "<Foo[*.foo] (1 )>\n")
+
+    def test_error_block_comes_after_the_event(self):
+        first, all, _ = self.debug(Event.create("test"))
+        self.assertEqual(first, "<test[*.test] ( )>\n")
+        lines = all[len(first):].splitlines()
+        self.assertTrue(lines[0].startswith("<Error[*.error] ("))
+        self.assertEqual(lines[1], "ERROR <listener[*.test] (App.test)> (<class 'ValueError'>): boom")
+        self.assertIn('raise ValueError("boom")', all)
+
+    def test_switches(self):
+        self.assertEqual(self.debug(Foo(), events=False)[1], "")
+        self.assertNotIn("ERROR <", self.debug(Event.create("test"), errors=False)[1])
+        debugger = self.debug(Foo())[2]
+        debugger._events = False
+        self.assertFalse(debugger.events)
+
+    def test_prefix_and_trim(self):
+        self.assertEqual(self.debug(Foo(), prefix="X")[1], "X: <Foo[*.foo] ( )>\n")
+        self.assertEqual(self.debug(Foo(), prefix=lambda: "Y", trim=6)[1], "Y: <Fo ...>\n")
+
+    def test_ignored_here_are_not_ignored_there(self):
+        self.assertEqual(self.debug(Foo(), IgnoreEvents=["foo"])[1], "")
+        self.assertEqual(self.debug(Foo(), IgnoreChannels=["*"])[1], "")
+        self.assertEqual(self.debug(Foo())[1], "<Foo[*.foo] ( )>\n")
+        self.assertEqual(Debugger.IgnoreEvents, ["generate_events"])
+
+    def test_file_by_name(self):
+        path = os.path.join(self.folder(), "log")
+        debugger = self.debug(Foo(), file=path)[2]
+        app = debugger.parent
+        debugger.unregister()
+        pump(app)
+        self.assertIsNone(debugger.file)
+        with open(path) as file:
+            self.assertIn("<Foo[*.foo] ( )>\n", file.read())
+
+    def test_logger(self):
+        class Log:
+            lines = []
+
+            def debug(self, text):
+                self.lines.append(("debug", text))
+
+            def error(self, text):
+                self.lines.append(("error", text))
+        self.debug(Event.create("test"), logger=Log())
+        self.assertIn(("debug", "<test[*.test] ( )>"), Log.lines)
+        self.assertTrue(any(kind == "error" and text.startswith(
+            "ERROR <listener[*.test] (App.test)> (") for kind, text in Log.lines))
+
+    def test_a_full_disk_is_not_our_trouble(self):
+        class Full:
+            def write(self, text):
+                raise OSError("disk full")
+        self.debug(Foo(), file=Full())
+
+    def test_fallback_prints_the_same(self):
+        self.expect_stderr("ERROR <listener[*.test] (App.test)> (<class 'ValueError'>): boom\n  File ")
+        app = self.App()
+        app.fire(Event.create("test"))
+        pump(app)
+
+
+class TestLoader(CircuitsTest):
+
+    def test_load(self):
+        path = self.folder(**{"plugin_%d.py" % os.getpid(): """
+            from circuits import Component
+            class Zed(Component): pass
+            class Able(Component):
+                def init(self, who): self.who = who
+            """, "broken_%d.py" % os.getpid(): "import os\n1/0"})
+        loader = circuits.Loader(init_args=["Bob"], paths=[path])
+        self.addCleanup(sys.path.remove, path)
+        app = make_app(loader)
+        value = app.fire(Event.create("load", "plugin_%d" % os.getpid()), "loader")
+        pump(app)
+        self.assertEqual((value.value.name, value.value.who), ("Able", "Bob"))
+        self.assertIn(value.value, loader)
+        self.assertIsNone(loader.load("broken_%d" % os.getpid()))
+        self.assertNotIn("broken_%d" % os.getpid(), sys.modules)
+        self.assertIsNone(loader.load("no_such_module_%d" % os.getpid()))
+        self.assertIsNone(circuits.Loader().load("textwrap"))
+
+
+class TestTools(CircuitsTest):
+
+    class A(Component):
+        channel = "x"
+
+        def foo(self):
+            pass
+
+    def tree(self):
+        app = Manager()
+        a = self.A().register(app)
+        b = self.A(channel="y").register(a)
+        return app, a, b
+
+    def test_graph(self):
+        app, a, b = self.tree()
+        pid = os.getpid()
+        self.assertEqual(circuits.graph(app), (
+            "* <Manager/ %d:MainThread (queued=2) [S]>\n"
+            " * <A/x %d:MainThread (queued=0) [S]>\n"
+            "  * <A/y %d:MainThread (queued=0) [S]>") % (pid, pid, pid))
+
+    def test_graph_dot_and_png(self):
+        app, a, b = self.tree()
+        dot = circuits.graph_dot(app)
+        self.assertEqual(dot.count("->"), 2)
+        if shutil.which("dot") is None:
+            self.skipTest("Graphviz is not installed")
+        path = os.path.join(self.folder(), "tree")
+        circuits.graph(app, path)
+        with open(path + ".png", "rb") as file:
+            self.assertEqual(file.read(4), b"\x89PNG")
+
+    def test_inspect(self):
+        a = self.A()
+        text = circuits.inspect(a)
+        self.assertTrue(text.startswith(" Components: 0\n\n Event Handlers: 3\n"))
+        self.assertIn("  foo; 1\n   <listener[*.foo] (A.foo)>\n", text)
+        for name in ("unregister; 1\n", "prepare_unregister_complete; 1\n"):
+            self.assertIn(name, text)
+
+    def test_walks(self):
+        app, a, b = self.tree()
+        self.assertEqual(list(circuits.walk(app, lambda d, c: (d, c))), [(0, app), (1, a), (2, b)])
+        self.assertEqual(circuits.edges(app), {(app, a), (a, b)})
+        self.assertEqual(list(circuits.flatten(app)), [app, a, b])
+        self.assertIs(circuits.findroot(b), app)
+        self.assertIs(circuits.findchannel(app, "y"), b)
+        self.assertIsNone(circuits.findchannel(app, "z"))
+        self.assertEqual(circuits.findtype(app, self.A, all=True), [a, b])
+        self.assertIs(circuits.findcmp(app, self.A), a)
+
+    def test_kill(self):
+        app, a, b = self.tree()
+        circuits.kill(a)
+        pump(app)
+        self.assertEqual((len(app.components), len(a.components), b.parent), (0, 0, b))
+
+    def test_imports(self):
+        self.assertIs(circuits.tryimport(("no_such_thing_a", "json"), "loads"), __import__("json").loads)
+        with self.assertWarnsRegex(UserWarning, "pity"):
+            self.assertIsNone(circuits.tryimport("no_such_thing_a", message="pity"))
+        self.assertIsNone(circuits.safeimport("no_such_thing_a"))
+        self.assertEqual(circuits.getargspec(add), (["a", "b"], None, None, None))
+        with self.assertWarns(DeprecationWarning):
+            self.assertEqual(circuits.deprecated(add)(1, 2), 3)
+
+
+# ---------------------------------------------------------------------------
 # Running
 # ---------------------------------------------------------------------------
+
+class Result(unittest.TextTestResult):
+    """Names the slowest tests when --slow is given."""
+
+    times = []
+
+    def startTest(self, test):
+        self._began = time.perf_counter()
+        super().startTest(test)
+
+    def stopTest(self, test):
+        super().stopTest(test)
+        self.times.append((time.perf_counter() - self._began, test.id()))
+
 
 def main():
     """Run the tests named on the command line, or all; the last line counts them."""
@@ -1749,8 +2931,12 @@ def main():
     here = sys.modules[__name__]
     args = [arg for arg in sys.argv[1:] if not arg.startswith("-")]
     suite = loader.loadTestsFromNames(args, here) if args else loader.loadTestsFromModule(here)
-    runner = unittest.TextTestRunner(verbosity=2 if "-v" in sys.argv else 1, failfast="-f" in sys.argv)
+    runner = unittest.TextTestRunner(verbosity=2 if "-v" in sys.argv else 1,
+                                     failfast="-f" in sys.argv, resultclass=Result)
     result = runner.run(suite)
+    if "--slow" in sys.argv:
+        for seconds, name in sorted(Result.times, reverse=True)[:15]:
+            print("%6.2f s  %s" % (seconds, name))
     failed = len(result.failures) + len(result.errors) + len(result.unexpectedSuccesses)
     skipped = len(result.skipped)
     print("%d passed, %d failed, %d skipped" % (result.testsRun - failed - skipped, failed, skipped))

@@ -1,0 +1,1565 @@
+"""Sockets as components: what arrives becomes events, events are what is sent.
+
+    from circuits_net import TCPServer
+
+    class Echo(TCPServer):
+        def read(self, sock, data):
+            return data
+
+    Echo(("127.0.0.1", 8000)).run()
+
+Contents
+
+ 1. Events
+ 2. Addresses
+ 3. Connections
+ 4. Endpoints: what clients and servers share
+ 5. Servers
+ 6. Clients
+ 7. Pipes
+ 8. Datagrams
+ 9. Names of the current release
+10. Dotted names
+
+Names used throughout: a *sock* is a Connection, the socket of one peer, and
+the key that all events about that peer carry; an *endpoint* is a component
+that owns sockets; *out* is what waits to be sent; a *bind* is an address in
+any form that section 2 reads.
+
+To use this file, copy it into your project beside circuits.py, with this
+notice.  It needs Python 3.8 or newer and nothing else.
+"""
+
+# SPDX-License-Identifier: MIT
+# Copyright (c) 2026 the circuits-in-four-files authors
+
+import errno
+import os
+import sys
+from collections import deque
+
+try:                    # absent on some embedded builds; endpoints then say so
+    import socket
+except ImportError:
+    socket = None
+
+if not any(finder.find_spec(
+        __package__ + ".circuits" if __package__ else "circuits",
+        sys.modules[__package__].__path__ if __package__ else None)
+        for finder in sys.meta_path if hasattr(finder, "find_spec")):
+    raise ImportError("%s needs circuits.py, which is not beside it: copy that file too" % __name__)
+
+if __package__:
+    from .circuits import __version__ as _core_version
+    from .circuits import BaseComponent
+    from .circuits import Event
+    from .circuits import Running
+    from .circuits import Waiting
+    from .circuits import _own_step
+    from .circuits import handler
+    from .circuits import poller_of
+else:
+    from circuits import __version__ as _core_version
+    from circuits import BaseComponent
+    from circuits import Event
+    from circuits import Running
+    from circuits import Waiting
+    from circuits import _own_step
+    from circuits import handler
+    from circuits import poller_of
+
+__version__ = "2.1.0"
+
+__all__ = (
+    "Broadcast", "Client", "Close", "Closed", "Connect", "Connected",
+    "Connection", "Disconnect", "Disconnected", "Pipe", "Read", "Ready",
+    "Server", "SocketError", "TCP6Client", "TCP6Server", "TCPClient",
+    "TCPServer", "UDP6Client", "UDP6Server", "UDPClient", "UDPServer",
+    "UNIXClient", "UNIXServer", "Unreachable", "Write",
+)
+
+if _core_version != __version__:
+    raise ImportError("%s is version %s, the circuits.py it found is %s: use files of one version"
+                      % (__name__, __version__, _core_version))
+
+#: Bytes asked of a socket at first; see Connection.appetite.
+BUFSIZE = 4096
+
+#: A peer that fills its reads is read in pieces up to this many times BUFSIZE.
+#: 64 KiB: larger buffers cost malloc an mmap each.
+GROWTH = 16
+
+#: Connections that may wait to be accepted; the system has a limit of its own.
+BACKLOG = 5000
+
+#: Connections taken per turn, so that a flood of them starves nobody.
+ACCEPTS_PER_TURN = 64
+
+#: Seconds without accepting when the process has run out of descriptors.
+ACCEPT_PAUSE = 1.0
+
+#: Small pieces are sent joined up to this many bytes.
+PIECE = 65536
+
+#: send() calls per turn for one connection, so that a fast peer starves nobody.
+SENDS_PER_TURN = 16
+
+#: Datagrams read per turn.
+DATAGRAMS_PER_TURN = 64
+
+#: No datagram is larger than this.
+MAX_DATAGRAM = 65536
+
+#: Seconds that connect may take, look-up included.
+CONNECT_TIMEOUT = 5.0
+
+#: Seconds that pending output may take to go out after close.
+CLOSE_TIMEOUT = 30.0
+
+_Socket = object if socket is None else socket.socket
+
+_AGAIN = (BlockingIOError, InterruptedError)
+
+# How a peer that went away shows on sending: no error, just the end.
+_GONE = frozenset((errno.EPIPE, errno.ENOTCONN, errno.ESHUTDOWN, errno.EBADF))
+
+# What accept() reports of a connection that ended before we took it, and of
+# the network it would have come by (accept(2) lists them).
+_NEXT_PLEASE = frozenset(getattr(errno, name) for name in (
+    "ECONNABORTED", "ECONNRESET", "EPROTO", "EPERM", "ENETDOWN", "ENOPROTOOPT", "EHOSTDOWN",
+    "EHOSTUNREACH", "EOPNOTSUPP", "ENETUNREACH") if hasattr(errno, name))
+
+# What accept() reports while the process or the system has no room for more.
+_EXHAUSTED = frozenset((errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM))
+
+_IN_PROGRESS = frozenset((errno.EINPROGRESS, errno.EALREADY, getattr(errno, "WSAEWOULDBLOCK", -1)))
+
+
+# ---------------------------------------------------------------------------
+# 1. Events
+#
+# In the order of a life.  Servers put the sock in front of what clients say
+# without it; datagrams put an address there.
+# ---------------------------------------------------------------------------
+
+class Ready(Event):
+    """An endpoint can be used: (component) of a client, (component, (host,
+    port)) of a server.  For a UNIX server host is the path, and port None.
+    """
+
+    def __init__(self, component, bind=None):
+        if bind is None:
+            super().__init__(component)
+        else:
+            super().__init__(component, bind)
+
+
+class Connect(Event):
+    """To a client: connect to (host, port, secure=False), or to (path) where
+    it is a UNIX client.  From a server: (sock, host, port) connected; for IPv6
+    flowinfo and scopeid follow, for UNIX there is only sock.
+    """
+
+
+class Connected(Event):
+    """The client is connected to *host* and *port*; for UNIX: host name, path."""
+
+    def __init__(self, host, port):
+        super().__init__(host, port)
+
+
+class Unreachable(Event):
+    """The client could not connect; *reason* is the exception of the last try."""
+
+    def __init__(self, host, port, reason=None):
+        super().__init__(host, port, reason)
+
+
+class Read(Event):
+    """Bytes arrived: (data) at a client, (sock, data) at a server, (address,
+    data) as a datagram.
+
+    What a handler returns (bytes or text) is written back.
+    """
+
+    notify = True
+
+
+class Write(Event):
+    """Send: (data) by a client, (sock, data) by a server, (address, data) as a
+    datagram.  Text is encoded as UTF-8.
+    """
+
+
+class Broadcast(Event):
+    """Send a datagram to everybody on the local network: (data, port)."""
+
+
+class SocketError(Event):
+    """The operating system reported an error: (exception), (sock, exception)."""
+
+
+class Close(Event):
+    """Close when what was written is out: a client, a whole server, or (sock)
+    one connection of it.
+    """
+
+
+class Disconnect(Event):
+    """The connection *sock* of a server ended; fired once for each connect."""
+
+
+class Disconnected(Event):
+    """The connection of a client ended; fired once for each connected."""
+
+    def __init__(self):
+        super().__init__()
+
+
+class Closed(Event):
+    """The server is closed, and all its connections are."""
+
+    def __init__(self):
+        super().__init__()
+
+
+# ---------------------------------------------------------------------------
+# 2. Addresses
+#
+# What people write for an address, and what sockets take.
+# ---------------------------------------------------------------------------
+
+def split_hostport(text):
+    """Split "host:port" into (host, port).
+
+    >>> split_hostport("localhost:80"), split_hostport("[::1]:80")
+    (('localhost', 80), ('::1', 80))
+
+    Raises ValueError unless the port is a decimal number in 0..65535.
+    """
+    host, _, port = text.rpartition(":")
+    if host.startswith("[") and host.endswith("]"):
+        host = host[1:-1]
+    if not (port.isascii() and port.isdigit()) or int(port) > 65535:
+        raise ValueError("%r is no address: write host:port, or [host]:port for IPv6" % (text,))
+    return host, int(port)
+
+
+def parse_ipv4_parameter(bind):
+    """The (host, port) that *bind* means: an int, "host:port" or a pair.
+
+    A port alone means all interfaces, so that a server on it is reached as
+    127.0.0.1 as well as by the name of the host.
+
+    >>> parse_ipv4_parameter(8000), parse_ipv4_parameter("localhost:80")
+    (('0.0.0.0', 8000), ('localhost', 80))
+    """
+    return _parse_bind(bind, "0.0.0.0")
+
+
+def parse_ipv6_parameter(bind):
+    """Like parse_ipv4_parameter(), with :: for a port alone."""
+    return _parse_bind(bind, "::")
+
+
+def _parse_bind(bind, everywhere):
+    if isinstance(bind, int):
+        return (everywhere, bind)
+    if isinstance(bind, str) and ":" in bind:
+        return split_hostport(bind)
+    return bind
+
+
+def _is_socket(thing):
+    return socket is not None and isinstance(thing, socket.socket)
+
+
+def _addresses(host, port, family, kind, flags=0):
+    """What getaddrinfo() knows: a list of (family, type, proto, address)."""
+    found = socket.getaddrinfo(host, port, family, kind, 0, flags)
+    return list(dict.fromkeys((int(f), int(k), p, address) for f, k, p, _, address in found))
+
+
+def resolve(component, host, port, family, kind, callback):
+    """Look a host up and call back with (addresses, None) or ([], OSError).
+
+    At once if *host* is a number; else a thread waits for the answer, which
+    arrives in the thread of the loop.
+    """
+    try:
+        found = _addresses(host, port, family, kind, socket.AI_NUMERICHOST)
+    except (OSError, UnicodeError):
+        pass
+    else:
+        return callback(found, None)
+
+    def look_up():
+        try:
+            answer = _addresses(host, port, family, kind), None
+        except (OSError, UnicodeError) as error:    # an over-long name cannot be encoded
+            answer = [], error if isinstance(error, OSError) else OSError(str(error))
+        return answer
+
+    import threading
+    try:
+        threading.Thread(target=lambda: _call_soon(component, callback, *look_up()),
+                         name="circuits-lookup", daemon=True).start()
+    except RuntimeError:            # this platform has no threads: block, then
+        callback(*look_up())
+
+
+def _call_soon(component, callback, *args):
+    """Call back in the thread of the loop, in turn; safe from any thread."""
+    def call():
+        callback(*args)
+        return
+        yield                       # a task is what the queue takes beside events
+
+    event = Event()
+    event.waitingHandlers = 1
+    Running(call(), event, callback, component).resume()
+
+
+# ---------------------------------------------------------------------------
+# 3. Connections
+#
+# A socket together with what waits to be sent.  Invariant: *out* is None, or
+# it holds something and somebody is sure to come back to it (the poller
+# watches for writability, or a flush is queued).
+# ---------------------------------------------------------------------------
+
+class Connection(_Socket):
+    """The socket of one peer, and the state of the stream.
+
+    Use it as a key and to ask (getpeername() and the like).  To send and to
+    close, fire Write and Close: its own send() and close() know nothing of
+    what is still waiting.
+    """
+
+    __slots__ = ("out", "pending", "appetite", "closing", "corked")
+
+    def __init__(self, family, kind, proto=0, fileno=None):
+        super().__init__(family, kind, proto, fileno)
+        self.setblocking(False)
+        self.out = None             # deque of bytes, or None: nothing waits
+        self.pending = 0            # bytes in it
+        self.appetite = 0           # how much the next read asks for; 0: BUFSIZE
+        self.closing = None         # the timer of a close that waits for out
+        self.corked = False         # a flush of out is in the queue
+
+    def enqueue(self, data):
+        """Add to what waits."""
+        if self.out is None:
+            self.out = deque()
+        self.out.append(data)
+        self.pending += len(data)
+
+    def piece(self):
+        """Take the next bytes to send from *out*; small ones are joined."""
+        out = self.out
+        first = out.popleft()
+        size = len(first)
+        if not out or size >= PIECE:
+            return first
+        parts = [first]
+        while out and size < PIECE:
+            size += len(out[0])
+            parts.append(out.popleft())
+        return b"".join(parts)
+
+    def send_some(self):
+        """Send from *out* what the socket takes; True if nothing is left."""
+        out = self.out
+        for _ in range(SENDS_PER_TURN):
+            piece = self.piece()
+            try:
+                sent = self.send(piece)
+            except _AGAIN:
+                sent = 0
+            self.pending -= sent
+            if sent < len(piece):
+                out.appendleft(memoryview(piece)[sent:] if sent else piece)
+                return False
+            if not out:
+                self.out = None
+                return True
+        return False
+
+
+def _adopt(sock):
+    """Make a Connection of a socket somebody else made, which loses its own."""
+    if isinstance(sock, Connection):
+        return sock
+    if type(sock) is not socket.socket:
+        raise TypeError("a ready socket must be a plain socket.socket, got %r: an endpoint does "
+                        "TLS itself" % (sock,))
+    return Connection(sock.family, sock.type, sock.proto, sock.detach())
+
+
+def _as_bytes(data):
+    """What Write carries, as bytes; text is UTF-8."""
+    if isinstance(data, bytes):
+        return data
+    if isinstance(data, str):
+        return data.encode("utf-8")
+    if isinstance(data, (bytearray, memoryview)):
+        return bytes(data)          # a copy: it may change before it is sent
+    raise TypeError("write takes bytes or text, got %r" % (data,))
+
+
+# ---------------------------------------------------------------------------
+# 4. Endpoints: what clients and servers share
+#
+# The life in a tree, and the transfer of bytes.  The poller calls _read_ready
+# and _write_ready, or fires _read and _write where somebody listens.
+# ---------------------------------------------------------------------------
+
+def _marks_handlers(cls, names):
+    """Make public methods of *cls* called like one of *names* handlers.
+
+    Whoever overrides read() in a TCPServer means the event, as in a Component.
+    """
+    for name in names:
+        method = vars(cls).get(name)
+        if hasattr(method, "__code__") and not hasattr(method, "handler"):
+            handler(name)(method)
+
+
+class Endpoint(BaseComponent):
+    """A component that owns sockets.
+
+    To override:  _attach(), _detach(), _read_ready(sock), _write_ready(sock)
+    """
+
+    #: Methods of these names are handlers in subclasses, marked or not.
+    _facts = ("connected", "disconnected", "unreachable", "read", "ready", "closed",
+              "socket_error")
+
+    _sock = None
+    _attached = False           # the tree has seen us: ready was fired
+
+    def __init_subclass__(cls, **kwargs):
+        _marks_handlers(cls, cls._facts)
+        super().__init_subclass__(**kwargs)
+
+    def __init__(self, channel=None):
+        if socket is None:
+            raise RuntimeError("this Python has no socket module: %s cannot work here"
+                               % type(self).__name__)
+        if channel is None:
+            super().__init__()
+        else:
+            super().__init__(channel=channel)
+
+    # -- the life in a tree -------------------------------------------------
+
+    @handler("registered", "started", channel="*")
+    def _on_joined(self, component, manager=None):
+        if not self._attached:
+            self._attached = True
+            self._attach()
+
+    @handler("stopped", channel="*")
+    def _on_stopped(self, component):
+        if component is self.root and self._is_open():
+            self._hurry = True
+            self.fire(Close())
+
+    @handler("prepare_unregister", channel="*")
+    def _on_prepare_unregister(self, event, component):
+        if event.in_subtree(self):
+            self._hurry = True
+            self.close()
+
+    _hurry = False              # close without waiting for output to go
+
+    def _moved(self, old):
+        if old.root._reactor is self._reactor:
+            return              # the whole tree moved, and its poller with it
+        if old.poller is not None:
+            self._detach(old.poller)
+        self._attached = False
+
+    def _attach(self):
+        """To override: start to use the poller, say that we are ready."""
+
+    def _detach(self, poller):
+        """To override: we were cut out of the tree; close without a word."""
+
+    def _is_open(self):
+        """To override: whether close() has anything to do."""
+        return self._sock is not None
+
+    # -- what the poller says -----------------------------------------------
+
+    @_own_step
+    @handler("_read")
+    def _on_read_ready(self, sock):
+        self._read_ready(sock)
+
+    @_own_step
+    @handler("_write")
+    def _on_write_ready(self, sock):
+        self._write_ready(sock)
+
+    @_own_step
+    @handler("_disconnect")
+    def _on_hung_up(self, sock):
+        self._read_ready(sock)      # reading says what happened
+
+    def _hung_up(self, sock):
+        self._read_ready(sock)
+
+    # -- echo ---------------------------------------------------------------
+
+    @_own_step
+    @handler("read_value_changed")
+    def _on_read_value_changed(self, value):
+        """Write back what handlers of read returned, each result once."""
+        results = value.value if isinstance(value.value, list) else [value.value]
+        done = int(value.handled)
+        value.handled = len(results)
+        for reply in results[done:]:
+            if isinstance(reply, (bytes, bytearray, str)):
+                self._reply(value.event, reply)
+
+    def _reply(self, event, data):
+        """Write *data* to where the Read *event* came from."""
+        self._reactor.tell(self, Write, self.channel, event.args[0], data)
+
+
+class StreamEndpoint(Endpoint):
+    """An endpoint of connections.
+
+    To override:  _received(conn, data), _failed(conn, error), _ended(conn)
+    """
+
+    def __init__(self, bufsize=BUFSIZE, channel=None):
+        self._bufsize = bufsize
+        super().__init__(channel)
+
+    def _received(self, conn, data):
+        """To override: bytes arrived."""
+
+    def _failed(self, conn, error):
+        """To override: the system reported an error; _ended() follows."""
+
+    def _ended(self, conn):
+        """To override: the connection is closed."""
+
+    # -- in -----------------------------------------------------------------
+
+    def _receive(self, conn):
+        """Read once from a connection that is ready."""
+        appetite = conn.appetite or self._bufsize
+        try:
+            data = conn.recv(appetite)
+        except _AGAIN:
+            return
+        except OSError as error:
+            return self._break(conn, error)
+        if len(data) == appetite:
+            conn.appetite = min(appetite * 4, self._bufsize * GROWTH)
+        elif not data:
+            return self._peer_ended(conn)
+        elif conn.appetite and len(data) < self._bufsize:
+            conn.appetite = 0
+        self._received(conn, data)
+
+    def _peer_ended(self, conn):
+        """The peer sends no more: finish, with what it has not got yet."""
+        if conn.out is None:
+            self._drop(conn)
+        else:
+            self._finish(conn)
+
+    # -- out ----------------------------------------------------------------
+
+    def _send(self, conn, data):
+        """Send, or keep for later what the socket does not take now."""
+        if type(data) is not bytes:
+            data = _as_bytes(data)
+        if conn.closing is not None or not data:
+            return
+        if conn.out is not None:
+            conn.enqueue(data)
+            if conn.corked and not self._more_follows(conn):
+                self._flush(conn)
+            return
+        if self._more_follows(conn):
+            conn.enqueue(data)
+            conn.corked = True
+            return _call_soon(self, self._uncork, conn)
+        try:
+            sent = conn.send(data)
+        except _AGAIN:
+            sent = 0
+        except OSError as error:
+            return self._break(conn, error)
+        if sent < len(data):
+            conn.enqueue(memoryview(data)[sent:] if sent else data)
+            poller_of(self).addWriter(self, conn)
+
+    def _more_follows(self, conn):
+        """Whether the next event is another Write for *conn*.
+
+        Then the two go out as one.  Should something keep that event from us,
+        the call in the queue sends what we have.
+        """
+        return False
+
+    def _uncork(self, conn):
+        if conn.corked and self._owns(conn):
+            self._flush(conn)
+
+    def _owns(self, conn):
+        """To override: whether *conn* is open and ours."""
+
+    def _flush(self, conn):
+        """Send what waits, and have the poller call again for the rest."""
+        conn.corked = False
+        try:
+            done = conn.send_some()
+        except OSError as error:
+            return self._break(conn, error)
+        if not done:
+            poller_of(self).addWriter(self, conn)
+        elif conn.closing is not None:
+            self._drop(conn)
+        else:
+            poller_of(self).removeWriter(conn)
+
+    # -- the end ------------------------------------------------------------
+
+    def _finish(self, conn):
+        """Close when what waits is out, or after CLOSE_TIMEOUT."""
+        if conn.closing is not None:
+            return
+        if conn.out is not None and (conn.corked or self._hurry):
+            try:
+                conn.send_some()
+            except OSError:
+                conn.out = None
+        if conn.out is None or self._hurry:
+            return self._drop(conn)
+        conn.corked = False
+        conn.closing = self._reactor.call_later(CLOSE_TIMEOUT, self._drop, conn)
+        poller = poller_of(self)
+        poller.removeReader(conn)
+        poller.addWriter(self, conn)
+
+    def _break(self, conn, error):
+        """An operation on a connection failed: that is its end."""
+        if error.errno not in _GONE:
+            self._failed(conn, error)
+        self._drop(conn)
+
+    def _drop(self, conn):
+        """Close now; what waits is lost.  The one place where connections end."""
+        if not self._owns(conn):
+            return
+        if conn.closing is not None:
+            self._reactor.cancel(conn.closing)
+        poller_of(self).discard(conn)
+        conn.out = None
+        conn.close()
+        self._ended(conn)
+
+
+# ---------------------------------------------------------------------------
+# 5. Servers
+# ---------------------------------------------------------------------------
+
+class Server(StreamEndpoint):
+    """What TCPServer, TCP6Server and UNIXServer share.
+
+        TCPServer(8000)                 all interfaces
+        TCPServer(("127.0.0.1", 0))     a free port: see server.port
+        TCPServer("[::1]:8000")
+
+    bind     an address (section 2), or a socket that is bound already
+    backlog  connections that may wait to be accepted
+    bufsize  bytes asked for at first; a peer that sends more than that at
+             once is read in pieces up to 16 times as large
+
+    Listens:  write(sock, data), close() and close(sock)
+    Fires:    ready, connect, read, disconnect, socket_error, closed
+    Raises:   OSError if it cannot listen there, from the constructor
+
+    It listens at once; connections are accepted when its tree runs.
+    """
+
+    channel = "server"
+    socket_family = None
+    socket_options = ()
+
+    _facts = Endpoint._facts + ("connect", "disconnect")
+
+    def __init__(self, bind, secure=False, backlog=BACKLOG, bufsize=BUFSIZE, channel=None):
+        self._bind = None if _is_socket(bind) else self.parse_bind_parameter(bind)
+        self._backlog = backlog
+        self._clients = {}          # the open connections, oldest first
+        self._listening = False     # the poller watches the listening socket
+        self._pause = None          # the timer of a pause in accepting
+        self._closing = False
+        self.secure = secure
+        super().__init__(bufsize, channel)
+        self._sock = self._take(bind) if _is_socket(bind) else self._create_socket()
+
+    def parse_bind_parameter(self, bind):
+        """Turn *bind* into what socket.bind() takes."""
+        return bind
+
+    def _create_socket(self):
+        """Make the listening socket."""
+        sock = socket.socket(self._family(), socket.SOCK_STREAM)
+        try:
+            self._prepare(sock)
+            for option in self.socket_options:
+                sock.setsockopt(*option)
+            sock.bind(self._bind)
+            sock.listen(self._backlog)
+            sock.setblocking(False)
+        except OSError as error:
+            sock.close()
+            raise type(error)(error.errno, "cannot listen on %r: %s" % (
+                self._bind, error.strerror)) from error
+        except BaseException:
+            sock.close()
+            raise
+        return sock
+
+    def _take(self, sock):
+        sock.listen(self._backlog)
+        sock.setblocking(False)
+        return sock
+
+    def _family(self):
+        return self.socket_family
+
+    def _prepare(self, sock):
+        """To override: set options before the socket is bound."""
+
+    @property
+    def connected(self):
+        return True
+
+    @property
+    def host(self):
+        """Where it listens, by the socket itself; None when it is closed."""
+        if self._sock is None:
+            return None
+        name = self._sock.getsockname()
+        return name[0] if isinstance(name, tuple) else name
+
+    @property
+    def port(self):
+        """The port it listens on, None for UNIX and when it is closed."""
+        if self._sock is None:
+            return None
+        name = self._sock.getsockname()
+        return name[1] if isinstance(name, tuple) else None
+
+    # -- the life in a tree -------------------------------------------------
+
+    def _attach(self):
+        if self._sock is not None:
+            self._resume_accepting()
+            self.fire(Ready(self, (self.host, self.port)))
+
+    def _detach(self, poller):
+        for conn in self._clients:
+            poller.discard(conn)
+            conn.close()
+        self._clients.clear()
+        if self._sock is not None:
+            poller.discard(self._sock)
+            self._shut_listening()
+
+    # -- accepting ----------------------------------------------------------
+
+    def _read_ready(self, sock):
+        if sock in self._clients:
+            self._receive(sock)
+        elif sock is self._sock:
+            self._accept()
+
+    def _write_ready(self, sock):
+        if sock in self._clients and sock.out is not None:
+            self._flush(sock)
+
+    def _accept(self):
+        """Take the connections that wait, a bounded number of them."""
+        listening = self._sock
+        family = int(listening.family)
+        for _ in range(ACCEPTS_PER_TURN):
+            try:
+                number, address = listening._accept()
+            except _AGAIN:
+                return
+            except OSError as error:
+                if error.errno in _NEXT_PLEASE:
+                    continue
+                if error.errno in _EXHAUSTED:
+                    return self._pause_accepting(error)
+                self.fire(SocketError(listening, error))
+                return self._pause_accepting(error)
+            self._admit(Connection(family, socket.SOCK_STREAM, 0, number), address)
+
+    def _admit(self, conn, address):
+        """A connection was accepted: it is one of ours now."""
+        self._clients[conn] = None
+        poller_of(self).addReader(self, conn)
+        self.fire(Connect(conn, *self._peer(address)))
+
+    def _peer(self, address):
+        """What connect says of where a peer is."""
+        return address
+
+    def _pause_accepting(self, error):
+        """There is no room for more: the queue of the system must wait.
+
+        The listening socket stays readable, so that asking the poller for it
+        would keep the loop spinning.
+        """
+        self._listening = False
+        poller_of(self).removeReader(self._sock)
+        if self._pause is None:
+            self._pause = self._reactor.call_later(ACCEPT_PAUSE, self._resume_accepting)
+            self.fire(SocketError(self._sock, error))
+
+    def _resume_accepting(self):
+        if self._pause is not None:
+            self._reactor.cancel(self._pause)
+            self._pause = None
+        if self._sock is not None and not self._listening:
+            self._listening = True
+            poller_of(self).addReader(self, self._sock)
+
+    # -- connections --------------------------------------------------------
+
+    def _owns(self, conn):
+        return conn in self._clients
+
+    def _received(self, conn, data):
+        self._reactor.tell(self, Read, self.channel, conn, data)
+
+    def _failed(self, conn, error):
+        self.fire(SocketError(conn, error))
+
+    def _ended(self, conn):
+        del self._clients[conn]
+        self.fire(Disconnect(conn))
+        if self._pause is not None:
+            self._resume_accepting()        # there is a descriptor again
+        if self._closing and not self._clients:
+            self._all_closed()
+
+    def _more_follows(self, conn):
+        queue = self._reactor.queue
+        if queue:
+            try:
+                event = queue[0]
+                return type(event) is Write and event._args[0] is conn
+            except IndexError:              # another thread's, or a malformed one
+                pass
+        return False
+
+    @_own_step
+    @handler("write")
+    def write(self, sock, data):
+        """Send *data* to *sock*; no harm if that is gone."""
+        if sock in self._clients:
+            self._send(sock, data)
+
+    @_own_step
+    @handler("close")
+    def close(self, sock=None):
+        """Close one connection, or everything, when what was written is out."""
+        if sock is not None:
+            if sock in self._clients:
+                self._finish(sock)
+            return
+        if self._sock is not None:
+            poller_of(self).discard(self._sock)
+            self._shut_listening()
+            self._closing = True
+        elif not self._closing:
+            return
+        for conn in list(self._clients):
+            if self._hurry:
+                self._drop(conn)
+            else:
+                self._finish(conn)
+        if not self._clients and self._closing:
+            self._all_closed()
+
+    def _is_open(self):
+        return self._sock is not None or self._closing
+
+    def _shut_listening(self):
+        if self._pause is not None:
+            self._reactor.cancel(self._pause)
+            self._pause = None
+        self._listening = False
+        sock, self._sock = self._sock, None
+        sock.close()
+
+    def _all_closed(self):
+        self._closing = False
+        self.fire(Closed())
+
+
+class TCPServer(Server):
+    """Accept TCP connections, by IPv4 or, where the address says so, by IPv6."""
+
+    def parse_bind_parameter(self, bind):
+        bind = parse_ipv4_parameter(bind)
+        if not isinstance(bind, tuple):
+            raise TypeError("%s listens on a port, \"host:port\" or (host, port), got %r"
+                            % (type(self).__name__, bind))
+        return bind
+
+    def _family(self):
+        if self.socket_family is not None:
+            return self.socket_family
+        return socket.AF_INET6 if ":" in self._bind[0] else socket.AF_INET
+
+    def _prepare(self, sock):
+        if sys.platform != "win32":     # there it means that others may steal the port
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        # The accepted sockets inherit this one.
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+
+    def _peer(self, address):
+        return address[:2]
+
+
+class TCP6Server(TCPServer):
+    """Accept TCP connections by IPv6; connect also says flowinfo and scopeid."""
+
+    socket_family = None if socket is None else getattr(socket, "AF_INET6", None)
+
+    def parse_bind_parameter(self, bind):
+        return parse_ipv6_parameter(bind)
+
+    def _prepare(self, sock):
+        super()._prepare(sock)
+        sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+
+    def _peer(self, address):
+        return address
+
+
+class UNIXServer(Server):
+    """Accept connections at a path of the file system.
+
+    mode  permissions of the path: who may connect; default: the same user
+
+    A socket that a dead server left there is replaced; anything else is not.
+    """
+
+    socket_family = None if socket is None else getattr(socket, "AF_UNIX", None)
+
+    def __init__(self, bind, secure=False, backlog=BACKLOG, bufsize=BUFSIZE, channel=None,
+                 mode=0o600):
+        self._mode = mode
+        self._inode = None
+        super().__init__(bind, secure, backlog, bufsize, channel)
+
+    def parse_bind_parameter(self, bind):
+        if self.socket_family is None:
+            raise RuntimeError("this platform has no UNIX sockets")
+        return os.fspath(bind)
+
+    def _create_socket(self):
+        path = self._bind
+        if path[:1] in ("\0", b"\0"):       # an abstract name: no file
+            return super()._create_socket()
+        self._remove_dead(path)
+        sock = super()._create_socket()
+        self._inode = os.stat(path).st_ino
+        return sock
+
+    def _prepare(self, sock):
+        if hasattr(os, "fchmod"):
+            try:
+                os.fchmod(sock.fileno(), self._mode)    # Linux: the path inherits it
+            except OSError:
+                pass
+
+    def _remove_dead(self, path):
+        """Unlink the socket of a server that is gone."""
+        import stat
+        try:
+            if not stat.S_ISSOCK(os.stat(path).st_mode):
+                return                      # bind() will refuse it
+        except OSError:
+            return
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+            probe.setblocking(False)
+            if probe.connect_ex(path) == errno.ECONNREFUSED:
+                os.unlink(path)
+
+    def _shut_listening(self):
+        super()._shut_listening()
+        try:
+            if self._inode is not None and os.stat(self._bind).st_ino == self._inode:
+                os.unlink(self._bind)
+        except OSError:
+            pass
+
+
+# ---------------------------------------------------------------------------
+# 6. Clients
+# ---------------------------------------------------------------------------
+
+class Connecting(Waiting):
+    """An attempt to connect; yield it to wait: True if it succeeded.
+
+    Tries one address after the other.  Each may take its share of the time
+    that is left.
+    """
+
+    __slots__ = ("client", "port", "addresses", "deadline", "conn", "timer", "reason", "early")
+
+    def __init__(self, client, timeout):
+        super().__init__()
+        self.client = client
+        self.addresses = deque()
+        self.deadline = None if timeout is None else client.root.clock() + timeout
+        self.conn = None
+        self.timer = None
+        self.reason = None
+        self.early = []             # what was written before there was a connection
+
+    def install(self):
+        """It runs whether or not anybody waits."""
+
+    def resolve(self, host, port, family):
+        self._give_up_after(self.deadline)
+        resolve(self.client, host, port, family, socket.SOCK_STREAM, self._on_addresses)
+
+    def _on_addresses(self, addresses, error):
+        if not self.over:
+            self.reason = error
+            self.addresses.extend(addresses)
+            self.try_next()
+
+    def _give_up_after(self, deadline):
+        reactor = self.client._reactor
+        if self.timer is not None:
+            reactor.cancel(self.timer)
+            self.timer = None
+        if deadline is not None:
+            self.timer = reactor.call_later(
+                max(0, deadline - reactor.root.clock()), self._too_late)
+
+    def try_next(self):
+        """Try the next address, or fail with the error of the last."""
+        self._let_go()
+        if not self.addresses:
+            return self.fail()
+        family, kind, proto, address = self.addresses.popleft()
+        if self.deadline is not None:
+            now = self.client.root.clock()
+            self._give_up_after(now + (self.deadline - now) / (len(self.addresses) + 1))
+        try:
+            self.conn = self.client._create_socket(family, kind, proto)
+            code = self.conn.connect_ex(address)
+        except OSError as error:
+            self.reason = error
+            return self.try_next()
+        if code == 0:
+            self._established()
+        elif code in _IN_PROGRESS:
+            poller_of(self.client).addWriter(self.client, self.conn)
+        elif code == errno.EAGAIN:          # UNIX: the server's backlog is full
+            self.addresses.appendleft((family, kind, proto, address))
+            self.reason = OSError(code, os.strerror(code))
+            self.client._reactor.call_later(0.05, self._again)
+            self._let_go()
+        else:
+            self.reason = OSError(code, os.strerror(code))
+            self.try_next()
+
+    def _again(self):
+        if not self.over:
+            self.try_next()
+
+    def writable(self):
+        """The poller says that the system has decided."""
+        code = self.conn.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+        if code:
+            self.reason = OSError(code, os.strerror(code))
+            self.try_next()
+        else:
+            self._established()
+
+    def _established(self):
+        conn, self.conn = self.conn, None
+        poller_of(self.client).removeWriter(conn)
+        self.end()
+        self.client._opened(conn, self.early)
+        self.finish(True)
+
+    def _too_late(self):
+        self.timer = None
+        self.reason = OSError(errno.ETIMEDOUT, os.strerror(errno.ETIMEDOUT))
+        self.try_next()
+
+    def _let_go(self):
+        if self.conn is not None:
+            poller_of(self.client).discard(self.conn)
+            self.conn.close()
+            self.conn = None
+
+    def end(self):
+        """Stop trying."""
+        self._let_go()
+        self._give_up_after(None)
+        self.client._connecting = None
+
+    def fail(self):
+        self.end()
+        self.client._not_opened(self.reason)
+        self.finish(False)
+
+
+class Client(StreamEndpoint):
+    """What TCPClient, TCP6Client and UNIXClient share.
+
+    bind     the local address to connect from, or a connected socket
+    bufsize  as for a server
+    connect_timeout  seconds that connect may take; None: no limit
+
+    Listens:  connect(host, port), write(data), close()
+    Fires:    ready, connected, unreachable, read, disconnected, socket_error
+
+    Attributes: connected; host and port, as given to connect.  After it has
+    been disconnected it can connect again.
+    """
+
+    channel = "client"
+    socket_family = 0
+    socket_options = ()
+
+    host = None
+    port = 0
+    secure = False
+
+    _connecting = None
+
+    def __init__(self, bind=None, bufsize=BUFSIZE, channel=None, connect_timeout=CONNECT_TIMEOUT):
+        self._bind = bind if bind is None or _is_socket(bind) else self.parse_bind_parameter(bind)
+        self.connect_timeout = connect_timeout
+        self.server = {}
+        self.issuer = {}
+        super().__init__(bufsize, channel)
+        if _is_socket(bind):
+            self._sock = _adopt(bind)
+            self._bind = None
+
+    def parse_bind_parameter(self, bind):
+        """Turn *bind* into what socket.bind() takes."""
+        return bind
+
+    def _create_socket(self, family, kind=1, proto=0):
+        """Make the socket of one attempt."""
+        conn = Connection(family, kind, proto)
+        try:
+            self._prepare(conn)
+            for option in self.socket_options:
+                conn.setsockopt(*option)
+            if self._bind is not None:
+                conn.bind(self._bind)
+        except BaseException:
+            conn.close()
+            raise
+        return conn
+
+    def _prepare(self, sock):
+        """To override: set options before the socket is used."""
+
+    @property
+    def connected(self):
+        """Whether there is a connection."""
+        return self._sock is not None
+
+    # -- the life in a tree -------------------------------------------------
+
+    def _attach(self):
+        self.fire(Ready(self))
+        if self._sock is not None:          # it came connected
+            self.host, self.port = self._peer_of(self._sock)
+            poller_of(self).addReader(self, self._sock)
+            self.fire(Connected(self.host, self.port))
+
+    @staticmethod
+    def _peer_of(sock):
+        try:
+            name = sock.getpeername()
+        except OSError:
+            return None, None
+        return name[:2] if isinstance(name, tuple) else (socket.gethostname(), name)
+
+    def _detach(self, poller):
+        if self._connecting is not None:
+            self._connecting.end()
+        conn, self._sock = self._sock, None
+        if conn is not None:
+            poller.discard(conn)
+            conn.close()
+
+    # -- connecting ---------------------------------------------------------
+
+    def _begin(self):
+        if self._sock is not None or self._connecting is not None:
+            raise RuntimeError("%s is connected, or about to be, to %r: close it first"
+                               % (self.name, (self.host, self.port)))
+        self._connecting = Connecting(self, self.connect_timeout)
+        return self._connecting
+
+    def _opened(self, conn, early):
+        """An attempt has succeeded."""
+        self._sock = conn
+        poller_of(self).addReader(self, conn)
+        self.fire(Connected(*self._connected_to()))
+        for data in early:
+            if self._sock is conn:
+                self._send(conn, data)
+
+    def _not_opened(self, reason):
+        self.fire(Unreachable(self.host, self.port, reason))
+        if reason is not None:
+            self.fire(SocketError(reason))
+
+    def _connected_to(self):
+        return self.host, self.port
+
+    # -- the connection -----------------------------------------------------
+
+    def _read_ready(self, sock):
+        if sock is self._sock:
+            self._receive(sock)
+
+    def _write_ready(self, sock):
+        if sock is self._sock:
+            if sock.out is not None:
+                self._flush(sock)
+        elif self._connecting is not None and sock is self._connecting.conn:
+            self._connecting.writable()
+
+    def _owns(self, conn):
+        return conn is self._sock
+
+    def _received(self, conn, data):
+        self._reactor.tell(self, Read, self.channel, data)
+
+    def _failed(self, conn, error):
+        self.fire(SocketError(error))
+
+    def _ended(self, conn):
+        self._sock = None
+        self.fire(Disconnected())
+
+    def _more_follows(self, conn):
+        queue = self._reactor.queue
+        if queue:
+            try:
+                event = queue[0]
+                return type(event) is Write and event.channels == (self.channel,)
+            except IndexError:              # another thread's
+                pass
+        return False
+
+    def _reply(self, event, data):
+        self._reactor.tell(self, Write, self.channel, data)
+
+    @_own_step
+    @handler("write")
+    def write(self, data):
+        """Send *data*, once connected; ignored where there is no connection."""
+        if self._sock is not None:
+            self._send(self._sock, data)
+        elif self._connecting is not None:
+            self._connecting.early.append(_as_bytes(data))
+
+    @_own_step
+    @handler("close")
+    def close(self):
+        """End the connection, when what was written is out, or the attempt."""
+        if self._connecting is not None:
+            attempt = self._connecting
+            attempt.end()
+            attempt.finish(False)
+        elif self._sock is not None:
+            if self._hurry:
+                self._drop(self._sock)
+            else:
+                self._finish(self._sock)
+
+    def _is_open(self):
+        return self._sock is not None or self._connecting is not None
+
+
+class TCPClient(Client):
+    """Connect by TCP, over IPv4 or IPv6, whichever the host answers on.
+
+        client = TCPClient().register(app)
+        client.fire(Connect("localhost", 8000))
+
+    Inside a handler, ``ok = yield self.call(Connect(host, port))`` waits for
+    the outcome.
+    """
+
+    def parse_bind_parameter(self, bind):
+        return parse_ipv4_parameter(bind)
+
+    def _prepare(self, sock):
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+
+    @_own_step
+    @handler("connect")
+    def connect(self, host, port, secure=False):
+        """Connect to *host*, a name or a number; fires connected or unreachable."""
+        if _is_socket(host):
+            return None             # what a server on our channel says
+        self.host, self.port, self.secure = host, port, secure
+        attempt = self._begin()
+        attempt.resolve(host, port, self.socket_family)
+        return attempt
+
+
+class TCP6Client(TCPClient):
+    """Connect by TCP over IPv6."""
+
+    socket_family = 0 if socket is None else getattr(socket, "AF_INET6", 0)
+
+    def parse_bind_parameter(self, bind):
+        return parse_ipv6_parameter(bind)
+
+
+class UNIXClient(Client):
+    """Connect to a path of the file system, or use a connected socket."""
+
+    @_own_step
+    @handler("connect")
+    def connect(self, path, secure=False):
+        """Connect to *path*; fires connected(host name, path) or unreachable."""
+        if _is_socket(path):
+            return None
+        if not hasattr(socket, "AF_UNIX"):
+            raise RuntimeError("this platform has no UNIX sockets")
+        self.host, self.port, self.secure = socket.gethostname(), os.fspath(path), secure
+        attempt = self._begin()
+        attempt._on_addresses([(socket.AF_UNIX, socket.SOCK_STREAM, 0, self.port)], None)
+        return attempt
+
+
+# ---------------------------------------------------------------------------
+# 7. Pipes
+# ---------------------------------------------------------------------------
+
+def Pipe(*channels, **kwargs):
+    """Two connected clients, on two channels: what one writes the other reads.
+
+    channels  default "a" and "b"; keyword arguments go to UNIXClient
+    """
+    if not hasattr(socket, "socketpair"):
+        raise RuntimeError("this platform has no socketpair(): no Pipe")
+    channels = (channels + ("a", "b")[len(channels):]) if len(channels) < 2 else channels
+    one, other = socket.socketpair()
+    return (UNIXClient(one, channel=channels[0], **kwargs),
+            UNIXClient(other, channel=channels[1], **kwargs))
+
+
+# ---------------------------------------------------------------------------
+# 8. Datagrams
+# ---------------------------------------------------------------------------
+
+class UDPServer(Endpoint):
+    """Send and receive datagrams.
+
+    bind  the address to receive at; None: any port
+
+    Listens:  write(address, data), broadcast(data, port), close()
+    Fires:    ready, read(address, data), socket_error(sock, exception), and
+              closed and disconnect(sock) at the end
+
+    It is client and server alike; give one that is a client
+    channel="client" if there is a server beside it.
+    """
+
+    channel = "server"
+    socket_family = 0 if socket is None else socket.AF_INET
+    socket_options = ()
+
+    _facts = Endpoint._facts + ("connect", "disconnect")
+
+    def __init__(self, bind=None, bufsize=MAX_DATAGRAM, channel=None):
+        self._bind = None if _is_socket(bind) else self.parse_bind_parameter(bind or 0)
+        self._bufsize = bufsize
+        self._out = deque()         # of (data, address)
+        super().__init__(channel)
+        self._sock = bind if _is_socket(bind) else self._create_socket()
+        self._sock.setblocking(False)
+
+    def parse_bind_parameter(self, bind):
+        """Turn *bind* into what socket.bind() takes."""
+        return parse_ipv4_parameter(bind)
+
+    def _create_socket(self):
+        sock = socket.socket(self.socket_family, socket.SOCK_DGRAM)
+        try:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_BROADCAST, 1)
+            if sys.platform != "win32" and self._bind[1]:
+                sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            for option in self.socket_options:
+                sock.setsockopt(*option)
+            sock.bind(self._bind)
+        except OSError as error:
+            sock.close()
+            raise type(error)(error.errno, "cannot bind to %r: %s" % (
+                self._bind, error.strerror)) from error
+        return sock
+
+    host = Server.host
+    port = Server.port
+    connected = Server.connected
+
+    def _attach(self):
+        if self._sock is not None:
+            poller_of(self).addReader(self, self._sock)
+            self.fire(Ready(self, (self.host, self.port)))
+
+    def _detach(self, poller):
+        sock, self._sock = self._sock, None
+        if sock is not None:
+            poller.discard(sock)
+            sock.close()
+
+    def _read_ready(self, sock):
+        if sock is not self._sock:
+            return
+        for _ in range(DATAGRAMS_PER_TURN):
+            try:
+                data, address = sock.recvfrom(self._bufsize)
+            except _AGAIN:
+                return
+            except ConnectionError:
+                continue            # somebody we wrote to is not there
+            except OSError as error:
+                self.fire(SocketError(sock, error))
+                return
+            self._reactor.tell(self, Read, self.channel, address, data)
+            if self._sock is not sock:
+                return
+
+    def _write_ready(self, sock):
+        if sock is not self._sock:
+            return
+        out = self._out
+        while out and self._transmit(*out[0]):
+            out.popleft()
+        if not out:
+            poller_of(self).removeWriter(sock)
+
+    def _transmit(self, data, address):
+        """Send one datagram; False if the socket does not take it now."""
+        try:
+            self._sock.sendto(data, address)
+        except _AGAIN:
+            return False
+        except OSError as error:
+            self.fire(SocketError(self._sock, error))
+        return True
+
+    def _post(self, data, address):
+        """Send a datagram, or put it into the queue."""
+        if self._sock is None:
+            return
+        if self._out or not self._transmit(data, address):
+            self._out.append((data, address))
+            poller_of(self).addWriter(self, self._sock)
+
+    @_own_step
+    @handler("write")
+    def write(self, address, data):
+        """Send *data* as one datagram to (host, port)."""
+        data = _as_bytes(data)
+
+        def send(addresses, error):
+            if addresses:
+                self._post(data, addresses[0][3])
+            elif self._sock is not None:
+                self.fire(SocketError(self._sock, error))
+
+        if self._sock is not None:
+            if len(address) > 2:    # as read gave it, with flowinfo and scopeid
+                self._post(data, address)
+            else:
+                resolve(self, address[0], address[1], self.socket_family, socket.SOCK_DGRAM, send)
+
+    @_own_step
+    @handler("broadcast")
+    def broadcast(self, data, port):
+        """Send *data* to everybody on the local network."""
+        self._post(_as_bytes(data), ("<broadcast>", port))
+
+    @_own_step
+    @handler("close")
+    def close(self, sock=None):
+        """Close the socket; datagrams that wait are lost."""
+        if self._sock is None or sock is not None and sock is not self._sock:
+            return
+        sock, self._sock = self._sock, None
+        self._out.clear()
+        poller_of(self).discard(sock)
+        sock.close()
+        self.fire(Closed())
+        self.fire(Disconnect(sock))
+
+
+class UDP6Server(UDPServer):
+    """Send and receive datagrams over IPv6."""
+
+    socket_family = 0 if socket is None else getattr(socket, "AF_INET6", 0)
+
+    def parse_bind_parameter(self, bind):
+        return parse_ipv6_parameter(bind)
+
+
+UDPClient = UDPServer
+UDP6Client = UDP6Server
+
+
+# ---------------------------------------------------------------------------
+# 9. Names of the current release
+#
+# Programs written for it call the same things by lower-case names.
+# ---------------------------------------------------------------------------
+
+broadcast = Broadcast
+close = Close
+closed = Closed
+connect = Connect
+connected = Connected
+disconnect = Disconnect
+disconnected = Disconnected
+read = Read
+ready = Ready
+unreachable = Unreachable
+write = Write
+
+
+# ---------------------------------------------------------------------------
+# 10. Dotted names
+#
+# Names that mean something else in the documented layout; see circuits.py.
+# ---------------------------------------------------------------------------
+
+_DOTTED = {
+    "net.events": {"error": "SocketError"},
+    "net.sockets": {"error": "SocketError"},
+}
