@@ -713,8 +713,9 @@ def _value_changed(value):
     source = value.event
     made = vars(type(source)).get("_changed")
     if made is None or made.name != source.name + "_value_changed":
-        made = type(source)._changed = type("%s_ValueChanged" % type(source).__name__, (ValueChanged,), {
-            "name": source.name + "_value_changed", "__module__": __name__})
+        made = type(source)._changed = type(
+            "%s_ValueChanged" % type(source).__name__, (ValueChanged,),
+            {"name": source.name + "_value_changed", "__module__": __name__})
     return made(value)
 
 
@@ -1031,8 +1032,8 @@ class Running:
         self._end(reactor)
 
     def __repr__(self):
-        return "<task %s of %r>" % (getattr(self.stack[-1] if self.stack else None, "__name__", "ended"),
-                                    self.event)
+        name = self.stack[-1].__name__ if self.stack else "ended"
+        return "<task %s of %r>" % (name, self.event)
 
 
 class Waiting:
@@ -1317,7 +1318,8 @@ class Reactor:
 
     __slots__ = ("root", "queue", "alert", "plans", "index", "awaited", "timers", "cancelled",
                  "poller", "running", "ident", "cause", "halted", "batch", "sort", "sleeping",
-                 "successor", "batches", "code", "idle_lock", "pid", "draining", "told", "__weakref__")
+                 "successor", "batches", "code", "idle_lock", "pid", "draining", "told",
+                 "__weakref__")
 
     def __init__(self, root):
         self.root = root
@@ -2416,19 +2418,19 @@ class Manager:
             if manager._moved is not None:
                 manager._moved(old)
 
+    @_own_step
+    @handler("unregister")
     def _on_unregister(self, component=None):
         """Answer an Unregister event; the root does so for the whole tree."""
         if isinstance(component, BaseComponent) and component._reactor is self._reactor:
             component.unregister()
 
-    _on_unregister = _own_step(handler("unregister")(_on_unregister))
-
+    @_own_step
+    @handler("generate_events", priority=-100)
     def _on_idle(self, event):
         """Sleep where there is no poller to do so: the last to see generate_events."""
         if self._reactor.poller is None:
             self._reactor.idle(event.time_left)
-
-    _on_idle = _own_step(handler("generate_events", priority=-100)(_on_idle))
 
     # -- tasks, for those who keep their own --------------------------------
 
@@ -2748,10 +2750,9 @@ class BaseComponent(Manager):
         found.setdefault("prepare_unregister_complete", set()).add(self._on_leave)
         return found
 
+    @handler("prepare_unregister_complete")
     def _on_leave(self, event, value):
         """Stands for _leave() in the handler table; the reactor calls that."""
-
-    _on_leave = handler("prepare_unregister_complete")(_on_leave)
 
     @classmethod
     def handlers(cls):
@@ -2766,8 +2767,8 @@ class BaseComponent(Manager):
     @classmethod
     def handles(cls, *names):
         """Whether all these events are handled."""
-        return all(name in cls._class_handlers or name in ("unregister", "prepare_unregister_complete")
-                   for name in names)
+        always = ("unregister", "prepare_unregister_complete")
+        return all(name in cls._class_handlers or name in always for name in names)
 
 
 # It has no handlers that dispatch would have to look for: the two that every
@@ -2823,7 +2824,8 @@ class Disconnect(Event):
 
 READABLE, WRITABLE, HUNG_UP = 1, 2, 4
 
-_READY = ((READABLE, Read, "_read"), (WRITABLE, Write, "_write"), (HUNG_UP, Disconnect, "_disconnect"))
+_READY = ((READABLE, Read, "_read"), (WRITABLE, Write, "_write"),
+          (HUNG_UP, Disconnect, "_disconnect"))
 
 # How a source takes an event of these directly, when nobody else hears it.
 _STEPS = {"_read": "_read_ready", "_write": "_write_ready", "_disconnect": "_hung_up"}
@@ -2963,12 +2965,11 @@ class BasePoller(BaseComponent):
             else:
                 reactor.direct(step, fd)
 
+    @_own_step
+    @handler("generate_events", channel="*", priority=-9, filter=True)
     def _on_generate_events(self, event):
         self.poll(event.time_left)
         return True
-
-    _on_generate_events = _own_step(handler("generate_events", channel="*", priority=-9, filter=True)(
-        _on_generate_events))
 
     def resume(self):
         """End the wait of another thread, or of a signal's victim."""

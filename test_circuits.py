@@ -2907,6 +2907,550 @@ class TestTools(CircuitsTest):
 
 
 # ---------------------------------------------------------------------------
+# The documentation's programs, and the examples
+# ---------------------------------------------------------------------------
+
+DOCUMENTATION = os.path.join(SHARED, "spec", "circuits-2.1.0-documentation.txt")
+
+# Put in front of a program: it says when the system runs and where it listens.
+TELL = """
+import circuits
+class _Tell(circuits.BaseComponent):
+    @circuits.handler("started", channel="*", priority=-1000)
+    def _on_started(self, component):
+        for _ in range(10):     # what it sets off has happened by then
+            yield
+        print("@started", flush=True)
+    @circuits.handler("ready", channel="*")
+    def _on_ready(self, component, bind=None):
+        print("@ready", *(bind or ()), flush=True)
+    _on_ready.own_step = True
+_run = circuits.Manager.run
+def _told_run(self, *args):
+    _Tell().register(self)
+    _run(self, *args)
+circuits.Manager.run = _told_run
+"""
+
+
+class Program:
+    """A program in a process of its own, as a user starts it."""
+
+    def __init__(self, code, *args, cwd=HERE):
+        environment = dict(os.environ, PYTHONDONTWRITEBYTECODE="1", PYTHONUNBUFFERED="1",
+                           PYTHONPATH=HERE)
+        self.process = subprocess.Popen(
+            [sys.executable, "-c", code, *args], cwd=cwd, env=environment, universal_newlines=True,
+            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        self.lines = []
+        self.seen = threading.Condition()
+        self.reader = threading.Thread(target=self._read, daemon=True)
+        self.reader.start()
+
+    def _read(self):
+        for line in self.process.stdout:
+            with self.seen:
+                self.lines.append(line.rstrip("\n"))
+                self.seen.notify_all()
+        with self.seen:
+            self.lines.append(None)
+            self.seen.notify_all()
+
+    def wait_for(self, start):
+        """The first line that begins so; the rest of it."""
+        with self.seen:
+            if not self.seen.wait_for(lambda: None in self.lines or any(
+                    line.startswith(start) for line in self.lines if line), PATIENCE):
+                raise AssertionError("%r did not come; got %r" % (start, self.lines))
+            for line in self.lines:
+                if line is not None and line.startswith(start):
+                    return line[len(start):].strip()
+        raise AssertionError("ended without %r: %r\n%s" % (start, self.lines, self.end()[1]))
+
+    def end(self, number=getattr(signal, "SIGINT", None)):
+        """Press ^C; returns what it printed (without our own lines) and stderr."""
+        if self.process.poll() is None and number is not None:
+            self.process.send_signal(number)
+        try:
+            self.process.wait(PATIENCE)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            raise
+        finally:
+            self.reader.join(PATIENCE)
+            errors = self.process.stderr.read()
+            self.process.stdout.close()
+            self.process.stderr.close()
+        lines = [line for line in self.lines if line is not None and not line.startswith("@")
+                 and "_Tell" not in line]
+        return "\n".join(lines), errors
+
+
+def documented_programs():
+    """The programs in the user documentation: name -> text, made Python 3."""
+    with open(DOCUMENTATION, encoding="utf-8") as file:
+        text = file.read().replace("\u00a0", " ")
+    programs = {}
+    for match in re.finditer(r"(#!/usr/bin/env python\n(?:(?!#!/usr/bin/env python).)*?)\n+Download (\S+)",
+                             text, re.S):
+        programs[match.group(2)] = match.group(1)
+    for name, start in (("web_base.py", "from circuits import Component\nfrom circuits.web import BaseServer"),
+                        ("web.py", "from circuits.web import Server, Controller\n\nclass Root")):
+        begin = text.index(start)
+        programs[name] = text[begin:text.index(".run()", begin) + len(".run()")] + "\n"
+    return {name: re.sub(r"^(\s*)print (.+)$", r"\1print(\2)", code, flags=re.M)
+            for name, code in programs.items()}
+
+
+@unittest.skipUnless(os.path.exists(DOCUMENTATION), "the documentation is not beside the project")
+class TestDocumentation(CircuitsTest):
+    """Each program of the user documentation does what the text says."""
+
+    @classmethod
+    def setUpClass(cls):
+        cls.programs = documented_programs()
+
+    def output(self, name, change=lambda code: code):
+        program = Program(TELL + change(self.programs[name]))
+        program.wait_for("@started")
+        return program.end()
+
+    def test_all_are_found(self):
+        expected = {"%03d.py" % i for i in range(1, 10)} | {
+            "handler_annotation.py", "handler_returns.py", "simple_server.py", "web_base.py", "web.py"}
+        self.assertEqual(set(self.programs), expected)
+
+    def test_tutorial(self):
+        table = {"001.py": "", "002.py": "", "003.py": "Hello World!",
+                 "004.py": "Hello I'm Bob!\nHello I'm Fred!",
+                 "006.py": "Woof! I'm Bob!\nWoof! I'm Fred!",
+                 "007.py": "Woof! I'm Bob!",
+                 "008.py": "Woof! I'm Bob!\nWoof! I'm Fred!"}
+        for name, expected in table.items():
+            self.assertEqual(self.output(name), (expected, ""), name)
+
+    def test_005_prints_the_tree(self):
+        out, err = self.output("005.py")
+        lines = out.splitlines()
+        for line, start in zip(lines, ("* <Pound/* ", " * <Bob/* ", " * <Fred/* ")):
+            self.assertTrue(line.startswith(start), out)
+        self.assertEqual(lines[-2:], ["Hello I'm Bob!", "Hello I'm Fred!"])
+
+    def test_009_shows_both_errors(self):
+        for change in (lambda code: code, lambda code: code.replace(
+                "Pound().run()", "from circuits import Debugger\n(Pound() + Debugger()).run()")):
+            out, err = self.output("009.py", change)
+            self.assertEqual(out, "")
+            self.assertEqual(err.count("ERROR <listener["), 2)
+            self.assertEqual(err.count("name 'name' is not defined\n"), 2)
+        events = re.findall(r"^<(\w+)\[", err, re.M)
+        self.assertEqual([e for e in events if e in ("Started", "Bark", "Error", "Signal", "Stopped")],
+                         ["Started", "Bark", "Bark", "Error", "Error", "Signal", "Stopped"])
+        self.assertEqual(events[:3], ["Registered"] * 3)
+
+    def test_handler_annotation(self):
+        out, err = self.output("handler_annotation.py")
+        self.assertEqual(out, "Start event detected")
+        self.assertIn("<Started[*.started] (<MyComponent/*", err)
+
+    def test_handler_returns(self):
+        out, err = self.output("handler_returns.py")
+        self.assertEqual(out, "In pound:\nBob\nFred")
+        self.assertIn("<Identify_Success[*.identify_success] (<Identify[*.identify] ( )>, ['Bob', 'Fred'] )>",
+                      err)
+
+
+class ExamplesTest(CircuitsTest):
+
+    def start(self, name, *args):
+        path = os.path.join(HERE, "examples", name)
+        return Program(TELL + "import runpy, sys; sys.argv[0] = %r; runpy.run_path(%r, run_name='__main__')"
+                       % (path, path), *args)
+
+    def output(self, name, *args):
+        program = self.start(name, *args)
+        program.wait_for("@started")
+        return program.end()
+
+
+class TestExamples(ExamplesTest):
+
+    def test_the_tour(self):
+        table = {"01_empty.py": "", "02_component.py": "",
+                 "04_two_components.py": "Tick says Tick!\nTock says Tock!",
+                 "06_inheritance.py": "The Robin sings.\nThe Wren sings.",
+                 "07_one_of_them.py": "The Wren sings.",
+                 "08_channels.py": "The Robin sings on robin.\nThe Wren sings on wren.",
+                 "10_explicit_handler.py": "The system runs."}
+        for name, expected in table.items():
+            self.assertEqual(self.output(name), (expected, ""), name)
+
+    def test_those_that_end_by_themselves(self):
+        table = {"03_hello.py": "Hello World!",
+                 "11_results.py": "Here are: Robin, Wren\nand, asked again by name: Robin, Wren"}
+        for name, expected in table.items():
+            program = self.start(name)
+            program.process.wait(PATIENCE)
+            self.assertEqual(program.end(), (expected, ""), name)
+
+    def test_tree_and_debugger(self):
+        out, err = self.output("05_complex.py")
+        self.assertRegex(out, r"^\* <Clock/\* .*\n \* <Hand/\* .*\n \* <Bell/\* [^\n]*$")
+        out, err = self.output("09_debugger.py")
+        self.assertIn("ERROR <listener[*.sing] (Wren.sing)>", err)
+        self.assertIn("nmae", err)
+
+    def test_each_says_how_to_run_it_and_is_short(self):
+        for path in glob.glob(os.path.join(HERE, "examples", "*.py")):
+            with open(path, encoding="utf-8") as file:
+                text = file.read()
+            name = os.path.basename(path)
+            self.assertIn("python3 examples/" + name, text)
+            self.assertIn("\nExpect:", text, name)
+            self.assertIn('if __name__ == "__main__":', text, name)
+            if name != "bench.py":
+                self.assertLessEqual(text.count("\n"), 50, name)
+
+
+# ---------------------------------------------------------------------------
+# Copied, embedded, and looked at
+# ---------------------------------------------------------------------------
+
+FILES = [name for name in ("circuits.py", "circuits_net.py", "circuits_io.py", "circuits_web.py")
+         if os.path.exists(os.path.join(HERE, name))]
+
+# A program for the core alone: an event, a call, a timer, a thread.
+CORE_PROGRAM = """
+class Hello(circuits.Event):
+    pass
+class App(circuits.Component):
+    def started(self, component):
+        x = yield self.call(Hello(1))
+        yield circuits.sleep(0.001)
+        self.fire(Hello(x.value))
+        circuits.Timer(0.001, circuits.Event.create("enough")).register(self)
+    def hello(self, n):
+        return n + 1
+    def enough(self):
+        self.over = True
+        self.stop()
+app = App()
+app.run()
+assert app.over
+"""
+
+
+class TestEmbedding(CircuitsTest):
+
+    def copies(self, *names, into=""):
+        path = self.folder()
+        os.makedirs(os.path.join(path, into), exist_ok=True)
+        for name in names:
+            shutil.copy(os.path.join(HERE, name), os.path.join(path, into, name))
+        return path
+
+    def test_the_core_alone_in_an_empty_folder(self):
+        path = self.copies("circuits.py")
+        with open(os.path.join(path, "app.py"), "w") as file:
+            file.write("import circuits\n" + CORE_PROGRAM + "print('done')")
+        environment = {k: v for k, v in os.environ.items() if not k.startswith("PYTHON")}
+        for flags in ([], ["-S"], ["-O"], ["-OO"], ["-X", "dev", "-W", "error"], ["-B", "-bb"]):
+            done = subprocess.run([sys.executable, *flags, "app.py"], cwd=path, env=environment,
+                                  stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+            self.assertEqual((done.stdout.split(), done.stderr), ([b"done"], b""), flags)
+
+    def test_isolated(self):
+        path = self.copies(*FILES)
+        names = [name[:-3] for name in FILES]
+        out, err = child("""
+            import sys; sys.path.insert(0, %r)
+            for name in %r: __import__(name)
+            import circuits
+            %s
+            print("done")
+            """ % (path, names, CORE_PROGRAM.replace("\n", "\n            ")), flags=("-S", "-I"), cwd=path)
+        self.assertEqual((out, err), ("done\n", ""))
+
+    def test_vendored(self):
+        path = self.copies(*FILES, into="theirs/vendor")
+        for package in ("theirs", "theirs/vendor"):
+            with open(os.path.join(path, package, "__init__.py"), "w"):
+                pass
+        out, err = child("""
+            import sys
+            sys.path[:0] = [%r]
+            from theirs.vendor import circuits
+            for name in %r:
+                __import__("theirs.vendor." + name)
+            from theirs.vendor.circuits.tools import graph
+            from theirs.vendor.circuits.core.debugger import Debugger
+            assert Debugger is circuits.Debugger
+            %s
+            bare = [n for n in sys.modules if n.split(".")[0].startswith("circuits")]
+            assert not bare, bare
+            print("done")
+            """ % (path, [name[:-3] for name in FILES], CORE_PROGRAM.replace("\n", "\n            ")),
+            cwd=path)
+        self.assertEqual((out, err), ("done\n", ""))
+
+    def test_two_copies_in_one_process(self):
+        path = self.copies("circuits.py", into="one")
+        shutil.copytree(os.path.join(path, "one"), os.path.join(path, "two"))
+        out, err = child("""
+            import sys, threading
+            sys.path.insert(0, %r)
+            from one import circuits as one
+            from two import circuits as two
+            assert one.Event is not two.Event
+            seen = []
+            def make(circuits, tag):
+                class App(circuits.Component):
+                    def hello(self, other):
+                        seen.append(tag)
+                        if other is not None: other.fire(other_hello())
+                return App()
+            class Hello1(one.Event): name = "hello"
+            class Hello2(two.Event): name = "hello"
+            other_hello = lambda: Hello2(None)
+            a, b = make(one, "one"), make(two, "two")
+            a.start(); b.start()
+            a.fire(Hello1(b))
+            while len(seen) < 2: pass
+            a.stop(); b.stop(); a.join(); b.join()
+            print(seen)
+            """ % path, cwd=path)
+        self.assertEqual((out, err), ("['one', 'two']\n", ""))
+
+    def test_from_a_zip_file(self):
+        import zipfile
+        path = os.path.join(self.folder(), "app.pyz")
+        with zipfile.ZipFile(path, "w") as archive:
+            for name in FILES:
+                archive.write(os.path.join(HERE, name), name)
+            archive.writestr("__main__.py", "import circuits\n%s\nprint('done')" % CORE_PROGRAM)
+        done = subprocess.run([sys.executable, path], stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                              cwd=os.path.dirname(path))
+        self.assertEqual((done.stdout.split(), done.stderr), ([b"done"], b""))
+
+    def test_without_streams(self):
+        out, err = child("""
+            import os, sys
+            sys.stdout = sys.stderr = sys.stdin = None
+            import circuits
+            class App(circuits.Component):
+                def started(self, component):
+                    self.fire(circuits.Event.create("bad"))
+                    self.fire(circuits.Event.create("end"))
+                def bad(self):
+                    raise ValueError
+                def end(self):
+                    os.write(1, b"done")
+                    self.stop()
+            (App() + circuits.Debugger()).run()
+            App().run()
+            """)
+        self.assertEqual((out, err), ("donedone", ""))
+
+    def test_with_modules_missing(self):
+        for missing in ("_ssl", "_socket", "select", "signal", "fcntl", "multiprocessing",
+                        "_ssl _socket select signal fcntl multiprocessing _multiprocessing"):
+            out, err = child("""
+                import sys
+                for name in %r.split():
+                    sys.modules[name] = None
+                import circuits
+                %s
+                print("done")
+                """ % (missing, CORE_PROGRAM.replace("\n", "\n                ")))
+            self.assertEqual((out, err), ("done\n", ""), missing)
+
+    def test_without_select_the_poller_says_so(self):
+        out, err = child("""
+            import sys
+            sys.modules["select"] = None
+            import circuits
+            try:
+                circuits.Poller()
+            except RuntimeError as error:
+                print(error)
+            """)
+        self.assertIn("no select module", out)
+
+    def test_loaded_in_odd_ways(self):
+        out, err = child("""
+            import importlib.util, runpy, sys
+            spec = importlib.util.spec_from_file_location("renamed", "circuits.py")
+            circuits = importlib.util.module_from_spec(spec)
+            spec.loader.exec_module(circuits)
+            assert circuits.uncamel("FooBar") == "foo_bar"
+            names = runpy.run_path("circuits.py")
+            names["Component"]().fire(names["Event"]())
+            scope = {"__name__": "x"}
+            exec(open("circuits.py").read(), scope)
+            scope["Manager"]()
+            assert not [n for n in sys.modules if n.startswith(("renamed.", "x."))]
+            """)
+        self.assertEqual((out, err), ("", ""))
+
+    def test_nothing_happens_at_import(self):
+        out, err = child("""
+            import os, signal, sys, threading
+            before = signal.getsignal(signal.SIGINT), threading.active_count(), os.listdir("/proc/self/fd") \
+                if os.path.exists("/proc/self/fd") else None
+            import circuits
+            after = signal.getsignal(signal.SIGINT), threading.active_count(), os.listdir("/proc/self/fd") \
+                if os.path.exists("/proc/self/fd") else None
+            assert before == after
+            heavy = {"asyncio", "ssl", "multiprocessing", "subprocess", "email", "http.client", "socket",
+                     "concurrent.futures", "traceback", "inspect", "logging", "ctypes"}
+            print(sorted(heavy & set(sys.modules)))
+            """, flags=("-S",))
+        self.assertEqual(out.replace("'traceback', ", "").replace("'socket', ", ""), "[]\n")
+
+    def test_subinterpreter(self):
+        try:
+            try:
+                import _xxsubinterpreters as interpreters
+            except ImportError:
+                import _interpreters as interpreters
+        except ImportError:
+            self.skipTest("this Python has no subinterpreters module")
+        name = interpreters.__name__
+        out, err = child("""
+            import %s as interpreters
+            import textwrap
+            interpreter = interpreters.create()
+            code = "import sys; sys.path.insert(0, %s)\\nimport circuits\\n" + textwrap.dedent(%r)
+            error = interpreters.run_string(interpreter, code)
+            assert not error, error
+            print("done")
+            """ % (name, repr(HERE).replace("'", "\\'"), CORE_PROGRAM), flags=("-W", "ignore"))
+        self.assertEqual((out, err), ("done\n", ""))
+
+
+class TestDottedNames(CircuitsTest):
+
+    def test_core(self):
+        out, err = child("""
+            from circuits.core.debugger import Debugger
+            from circuits.core.components import BaseComponent
+            from circuits.core.handlers import handler, HandlerMetaClass
+            from circuits.core.manager import Manager, TIMEOUT, UnregistrableError
+            from circuits.core.pollers import Select, Poller, BasePoller
+            from circuits.core.utils import uncamel, flatten, findchannel
+            from circuits.core import Value, Worker
+            from circuits.tools import graph, inspect, kill
+            import circuits.core.timers, circuits.core.events
+            import circuits, sys
+            assert circuits.core.timers.Timer is circuits.Timer
+            assert circuits.core.events.started is circuits.Started
+            assert circuits.core.pollers.Error.name == "_error"
+            assert circuits.core.events.Error.name == "error"
+            assert not [n for n in sys.modules if n.startswith("circuits_")]
+            from circuits.core import *
+            """)
+        self.assertEqual((out, err), ("", ""))
+
+    def test_what_is_not_ours_is_not_claimed(self):
+        out, err = child("""
+            import circuits
+            for name in ("circuits.nonsense", "circuits.core.nonsense"):
+                try:
+                    __import__(name)
+                except ModuleNotFoundError as error:
+                    print(error.name)
+            try:
+                from circuits.tools import nonsense
+            except ImportError as error:
+                print(error.name)
+            """)
+        self.assertEqual(out.split(), ["circuits.nonsense", "circuits.core.nonsense", "circuits.tools"])
+
+    def test_a_missing_file_is_named(self):
+        path = self.folder()
+        shutil.copy(os.path.join(HERE, "circuits.py"), path)
+        out, err = child("""
+            import sys; sys.path[:] = [p for p in sys.path if p != %r]
+            try:
+                from circuits.web import Server
+            except ImportError as error:
+                print(error)
+            """ % HERE, cwd=path)
+        self.assertIn("circuits_web.py, which is not beside circuits.py: copy that file too", out)
+
+
+class TestStructure(unittest.TestCase):
+    """The files look as the house style says."""
+
+    def sources(self):
+        for name in FILES:
+            with open(os.path.join(HERE, name), encoding="utf-8") as file:
+                yield name, file.read()
+
+    def test_banners_are_the_contents(self):
+        for name, text in self.sources():
+            banners = re.findall(r"^# -{75}\n# (\d+\. .+)$", text, re.M)
+            contents = re.findall(r"^ ?(\d+\. .+)$", ast.get_docstring(ast.parse(text), clean=False), re.M)
+            self.assertEqual(banners, contents, name)
+
+    def test_imports_point_down(self):
+        below = {"circuits": set(), "circuits_net": {"circuits"}, "circuits_io": {"circuits"},
+                 "circuits_web": {"circuits", "circuits_net"}}
+        standard = getattr(sys, "stdlib_module_names", None)
+        for name, text in self.sources():
+            for node in ast.walk(ast.parse(text)):
+                roots = []
+                if isinstance(node, ast.Import):
+                    roots = [alias.name.split(".")[0] for alias in node.names]
+                elif isinstance(node, ast.ImportFrom):
+                    roots = [(node.module or "").split(".")[0]]
+                for root in roots:
+                    if root.startswith("circuits"):
+                        self.assertIn(root, below[name[:-3]], name)
+                    elif standard and root:
+                        self.assertIn(root, standard, name)
+
+    def test_all_is_sorted_and_true(self):
+        for name, text in self.sources():
+            module = __import__(name[:-3])
+            self.assertEqual(list(module.__all__), sorted(module.__all__), name)
+            for public in module.__all__:
+                self.assertTrue(hasattr(module, public), (name, public))
+
+    def test_one_version(self):
+        self.assertEqual({__import__(name[:-3]).__version__ for name in FILES}, {"2.1.0"})
+
+    def test_lines_and_leftovers(self):
+        for name, text in self.sources():
+            lines = text.splitlines()
+            self.assertEqual([i for i, line in enumerate(lines, 1) if len(line) > 100], [], name)
+            narrow = sum(len(line) <= 80 for line in lines) / len(lines)
+            self.assertGreater(narrow, 0.85, name)
+            for word in ("TODO", "FIXME", "XXX", "import pickle"):
+                self.assertNotIn(word, text, name)
+            self.assertIn("SPDX-License-Identifier: MIT", text, name)
+
+    def test_doctests(self):
+        for name in FILES:
+            result = doctest.testmod(__import__(name[:-3]))
+            self.assertEqual(result.failed, 0, name)
+
+    def test_readme_commands(self):
+        with open(os.path.join(HERE, "README.md"), encoding="utf-8") as file:
+            text = file.read()
+        commands = re.findall(r"^    python3 (\S+)", text, re.M)
+        self.assertEqual(commands, ["examples/hello_web.py", "test_circuits.py"])
+        for command in commands:
+            self.assertTrue(os.path.exists(os.path.join(HERE, command)))
+
+    def test_top_level(self):
+        allowed = {"circuits.py", "circuits_net.py", "circuits_io.py", "circuits_web.py",
+                   "test_circuits.py", "examples", "setup.cfg", "pyproject.toml", "README.md",
+                   "LICENSE", "CHANGES.md", ".gitignore", ".ci", ".git", "__pycache__"}
+        self.assertEqual(set(os.listdir(HERE)) - allowed, set())
+
+
+# ---------------------------------------------------------------------------
 # Running
 # ---------------------------------------------------------------------------
 
