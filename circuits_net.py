@@ -104,6 +104,9 @@ PIECE = 65536
 #: send() calls per turn for one connection, so that a fast peer starves nobody.
 SENDS_PER_TURN = 16
 
+#: Batches of events that still have their turn when a peer has sent its last.
+TURNS_AFTER_END = 16
+
 #: Datagrams read per turn.
 DATAGRAMS_PER_TURN = 64
 
@@ -566,10 +569,17 @@ class StreamEndpoint(Endpoint):
             conn.appetite = 0
         self._received(conn, data)
 
-    def _peer_ended(self, conn):
-        """The peer sends no more: finish, with what it has not got yet."""
-        if conn.out is None:
-            self._drop(conn)
+    def _peer_ended(self, conn, turns=TURNS_AFTER_END):
+        """The peer sends no more: finish, with what it has not got yet.
+
+        What it sent last may still be on its way through the handlers.
+        """
+        if turns == TURNS_AFTER_END:
+            poller_of(self).removeReader(conn)
+        if not self._owns(conn):
+            return
+        if turns and self._reactor.queue:
+            _call_soon(self, self._peer_ended, conn, turns - 1)
         else:
             self._finish(conn)
 
@@ -717,7 +727,7 @@ class Server(StreamEndpoint):
             self._prepare(sock)
             for option in self.socket_options:
                 sock.setsockopt(*option)
-            sock.bind(self._bind)
+            self._bind_socket(sock)
             sock.listen(self._backlog)
             sock.setblocking(False)
         except OSError as error:
@@ -739,6 +749,9 @@ class Server(StreamEndpoint):
 
     def _prepare(self, sock):
         """To override: set options before the socket is bound."""
+
+    def _bind_socket(self, sock):
+        sock.bind(self._bind)
 
     @property
     def connected(self):
@@ -973,20 +986,18 @@ class UNIXServer(Server):
         return os.fspath(bind)
 
     def _create_socket(self):
-        path = self._bind
-        if path[:1] in ("\0", b"\0"):       # an abstract name: no file
-            return super()._create_socket()
-        self._remove_dead(path)
-        sock = super()._create_socket()
-        self._inode = os.stat(path).st_ino
-        return sock
+        if self._has_path():
+            self._remove_dead(self._bind)
+        return super()._create_socket()
 
-    def _prepare(self, sock):
-        if hasattr(os, "fchmod"):
-            try:
-                os.fchmod(sock.fileno(), self._mode)    # Linux: the path inherits it
-            except OSError:
-                pass
+    def _has_path(self):
+        return self._bind[:1] not in ("\0", b"\0")    # else an abstract name
+
+    def _bind_socket(self, sock):
+        super()._bind_socket(sock)
+        if self._has_path():
+            self._inode = os.stat(self._bind).st_ino
+            os.chmod(self._bind, self._mode)    # nobody can connect before listen()
 
     def _remove_dead(self, path):
         """Unlink the socket of a server that is gone."""
@@ -1034,7 +1045,10 @@ class Connecting(Waiting):
         self.early = []             # what was written before there was a connection
 
     def install(self):
-        """It runs whether or not anybody waits."""
+        """It runs anyway; somebody waits now, maybe too late."""
+        if self.over:
+            task, self.task = self.task, None
+            task.resume(self.outcome, self.error)
 
     def resolve(self, host, port, family):
         self._give_up_after(self.deadline)
@@ -1495,7 +1509,7 @@ class UDPServer(Endpoint):
             elif self._sock is not None:
                 self.fire(SocketError(self._sock, error))
 
-        if self._sock is not None:
+        if self._sock is not None and isinstance(address, tuple):
             if len(address) > 2:    # as read gave it, with flowinfo and scopeid
                 self._post(data, address)
             else:
