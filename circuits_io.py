@@ -1,6 +1,7 @@
 """Files, processes, folders that change, serial ports and daemons as components.
 
     from circuits import DONE as _DONE
+    from circuits import SPECIAL as _SPECIAL
     from circuits import Component
     from circuits_io import File, Write, stdout
 
@@ -73,9 +74,9 @@ if _core_version != __version__:
 
 if __package__:
     from .circuits import DONE as _DONE
+    from .circuits import SPECIAL as _SPECIAL
     from .circuits import Component
     from .circuits import Event
-    from .circuits import EventWaiting
     from .circuits import Read as PollRead
     from .circuits import TimeoutError
     from .circuits import Waiting
@@ -84,9 +85,9 @@ if __package__:
     from .circuits import poller_of
 else:
     from circuits import DONE as _DONE
+    from circuits import SPECIAL as _SPECIAL
     from circuits import Component
     from circuits import Event
-    from circuits import EventWaiting
     from circuits import Read as PollRead
     from circuits import TimeoutError
     from circuits import Waiting
@@ -95,7 +96,8 @@ else:
     from circuits import poller_of
 
 __all__ = (
-    "Close", "Closed", "EOF", "Error", "File", "Open", "Opened", "Read", "Ready", "Seek",
+    "Close", "Closed", "EOF", "Error", "File", "Kill", "Open", "Opened", "Process", "Read",
+    "Ready", "Seek", "Signal", "Start", "Started", "Stop", "Stopped", "Terminated", "Wait",
     "Write",
 )
 
@@ -106,7 +108,7 @@ BUFSIZE = 65536
 #: Bytes that write() takes before its answer has to be waited for.
 MAX_BUFFER = 1 << 20
 
-#: Bytes whose read events may be unfinished before reading pauses.  Not less:
+#: Bytes whose read events may be incomplete before reading pauses.  Not less:
 #: a handler may well wait for the next piece.
 MAX_AHEAD = 1 << 20
 
@@ -211,7 +213,10 @@ def _fire_own(component, event):
 _PIECE = 512 if sys.platform == "darwin" else 4096
 
 _MAX_PIECES = 64            # per writev(); more gain nothing
-_MAX_WRITE = 1 << 20        # bytes per write(), so that a slow disk gives way
+
+# Bytes per write: on a disk so that the thread gives way now and then; into a
+# pipe because it takes no more at once.
+_MAX_WRITE = {False: 1 << 20, True: 1 << 17}
 
 
 _ACCESS = {"r": os.O_RDONLY, "w": os.O_CREAT | os.O_TRUNC, "a": os.O_CREAT | os.O_APPEND,
@@ -574,48 +579,9 @@ class _InThread(Waiting):
 # opened, eof, closed and error come once per opening; nothing follows closed.
 # ---------------------------------------------------------------------------
 
-# Reads per turn of the loop: a busy pipe leaves the others their turn.
-_READS = 4
-
 # Errors that say no more than "the other side is gone": a pseudo-terminal
 # whose program ended.
 _GONE = (errno.EIO,)
-
-
-class _Then(EventWaiting):
-    """Call back when an event is done."""
-
-    __slots__ = ("callback",)
-
-    def finish(self, outcome=None, error=None):
-        if not self.over:
-            super().finish(outcome, error)
-            self.callback()
-
-
-class _Unread:
-    """Read events that are not done yet, and how much they hold.
-
-    An event counts for 1 KiB at least, so that this list stays short.
-    """
-
-    def __init__(self, limit):
-        self.limit = limit
-        self.events = []
-        self.size = 0
-
-    def add(self, event, size):
-        size = max(size, 1024)
-        self.events.append((event, size))
-        self.size += size
-
-    def over(self):
-        """The event to wait for before more is read; None: go on."""
-        if self.size <= self.limit:
-            return None
-        self.events = [(e, n) for e, n in self.events if e._state != _DONE]
-        self.size = sum(n for _, n in self.events)
-        return self.events[0][0] if self.size > self.limit else None
 
 
 def _mode_of(file, mode):
@@ -642,8 +608,8 @@ class File(Component):
                 False keeps it open, and resume() reads what was added
     max_buffer  bytes to write beyond which ``yield self.call(Write(data))``
                 waits until there are fewer
-    max_ahead   bytes whose read events may be unfinished (their handlers wait
-                for something) before reading pauses
+    max_ahead   bytes whose read events may be incomplete before reading
+                pauses: what they caused, say a write, waits for something
     linger      seconds that stopping the system waits for pending writes
 
     To call or fire:  open, write, seek, close; to call only: pause, resume, tell
@@ -666,7 +632,8 @@ class File(Component):
         self.autoclose = autoclose
         self.max_buffer = max_buffer
         self.linger = linger
-        self._unread = _Unread(max_ahead)
+        self.max_ahead = max_ahead
+        self._ahead = 0                 # bytes of read events that are not complete
         self._out = deque()             # pieces to write, (offset, whence) to seek
         self._pending = 0               # bytes of it
         self._seeks = 0
@@ -743,7 +710,7 @@ class File(Component):
             return None
         if not hasattr(event, "source"):
             self._closing = False       # a user wants it open
-        elif self._closing:
+        elif self._closing and self._path is not None:
             return None                 # closed before it came to this
         if filename is not None or mode or bufsize:
             self._target(self._file if filename is None else filename, mode or self._mode,
@@ -813,7 +780,8 @@ class File(Component):
         return self._d.seek(0, os.SEEK_CUR)
 
     def _wants_read(self):
-        return self._reading and not self._paused and not self._closing
+        return (self._reading and not self._paused and not self._closing
+                and self._ahead <= self.max_ahead)
 
     def _read_on(self):
         d = self._d
@@ -851,46 +819,50 @@ class File(Component):
         d = self._d
         if d is None or fd != d.number or not self._may_read():
             return
-        for _ in range(_READS if d.ours else 1):
-            try:
-                if not d.ours and not d.can_read():
-                    return              # another reader was faster
-                data = os.read(fd, self.bufsize)
-            except BlockingIOError:
-                return
-            except OSError as error:
-                if error.errno in _GONE:
-                    return self._at_end()
-                return self._fail(error)
-            if not data:
-                return self._at_end()
+        try:
+            if not d.ours and not d.can_read():
+                return                  # another reader was faster
+            data = os.read(fd, self.bufsize)
+        except BlockingIOError:
+            return
+        except OSError as error:
+            return self._at_end() if error.errno in _GONE else self._fail(error)
+        if data:
             self._deliver(data)
-            if len(data) < self.bufsize or self._d is not d or not self._may_read():
-                return
+        else:
+            self._at_end()
 
     def _hung_up(self, fd):
         self._read_ready(fd)
 
     def _may_read(self):
-        """Whether handlers keep up; if not, reading goes on when they do."""
-        if not self._wants_read():
-            self._unwatch()
-            return False
-        event = self._unread.over()
-        if event is None:
+        """Whether more may be read now; if not, the poller need not tell."""
+        if self._wants_read():
             return True
         self._unwatch()
-        wait = _Then(self, event, (), None)
-        wait.callback = self._read_on
-        wait.begin()
         return False
 
     def _deliver(self, data):
+        """Hand on what was read, and count it until all that it causes is done.
+
+        So whoever waits for room to write, however many events away, holds up
+        the reading: memory stays bounded.
+        """
         reactor = self._reactor
         reactor.tell(self, Read, self.channel, data)
         event = reactor.told.get(("read", self.channel))
-        if event is not None:
-            self._unread.add(event, len(data))
+        if event is not None and event._on_complete is None and event._state != _DONE:
+            event.complete = True
+            event.size = len(data)
+            event._state = _SPECIAL
+            event._on_complete = self._digested
+            self._ahead += len(data)
+
+    def _digested(self, event):
+        before = self._ahead
+        self._ahead -= event.size
+        if before > self.max_ahead >= self._ahead:
+            self._read_on()
 
     def _at_end(self):
         if not self._reading:
@@ -982,12 +954,13 @@ class File(Component):
 
     def _pieces(self):
         """What to write next: (pieces, bytes in them)."""
+        most = _MAX_WRITE[self._d.polled]
         pieces = []
         size = 0
         for piece in islice(self._out, _MAX_PIECES):
-            if isinstance(piece, tuple) or size >= _MAX_WRITE:
+            if isinstance(piece, tuple) or size >= most:
                 break
-            pieces.append(piece[:_MAX_WRITE] if len(piece) > _MAX_WRITE else piece)
+            pieces.append(piece[:most] if len(piece) > most else piece)
             size += len(pieces[-1])
         return pieces, size
 
@@ -1056,13 +1029,6 @@ class File(Component):
             self._wrote(count)
 
     def _work_in(self, d):
-        event = self._unread.over()
-        if event is not None:
-            try:
-                yield self.wait(event)
-            except Exception:           # its handlers' trouble is told already
-                pass
-            return
         data = yield self._in_thread(d.read, max(self.bufsize, BUFSIZE), alone=d.endless)
         if self._d is not d or self._seeks:
             return                      # it is from where we were before
@@ -1212,5 +1178,455 @@ def __getattr__(name):
     if name in _LOWER:
         return globals()[_LOWER[name]]
     raise AttributeError("module %r has no attribute %r" % (__name__, name))
+
+
+# ---------------------------------------------------------------------------
+# 4. Processes
+#
+# A component per child.  Its three pipes are Files on channels of their own;
+# its end is told by the kernel (a pidfd) or by a thread that waits for it, and
+# by nothing that would take the status of other children.
+# ---------------------------------------------------------------------------
+
+#: Bytes of each output that are collected; more is still told in read events.
+MAX_OUTPUT = 8 << 20
+
+#: Seconds between asking a process to stop and killing it, as docker has it.
+KILL_AFTER = 10.0
+
+# Seconds that the end of the system may wait for children, all together.
+_LAST_WAIT = 3.0
+
+
+class Start(Event):
+    """Start the process."""
+
+
+class Stop(Event):
+    """Ask the process to end: SIGTERM, and SIGKILL if that does not help."""
+
+
+class Kill(Event):
+    """End the process now: SIGKILL."""
+
+
+class Signal(Event):
+    """Send the process a signal: (signum)."""
+
+
+class Wait(Event):
+    """Wait for the end of the process; the value is its status."""
+
+
+class Started(Event):
+    """The process runs: (process).
+
+    The name is that of the event with which a system starts.  A handler on
+    channel "*" hears both: it is the system if the argument is its root.
+    """
+
+
+class Terminated(Event):
+    """The process ended and its output is complete: (process)."""
+
+
+class Stopped(Event):
+    """What Terminated was called first: (process).
+
+    The name is that of the event with which a system stops; see Started.
+    """
+
+
+class _Pipe(File):
+    """One end of a process, which hears of it before everybody else."""
+
+    def init(self, process, name, file, mode, **options):
+        self.process = process
+        self.end = name
+        super().init(file, mode, **options)
+
+    def _deliver(self, data):
+        self.process._collect(self.end, data)
+        super()._deliver(data)
+
+    def _shut(self):
+        super()._shut()
+        self.process._pipe_closed()
+
+
+class Process(Component):
+    """Run a program, talk to it, and hear how it ends.
+
+        date = Process(["date"]).register(app)
+        date.start()
+        status = yield date.wait()
+        print(date.stdout.getvalue())
+
+    args        list of strings, or the command line of a shell with shell=True
+    cwd, env    its folder and environment; default: ours
+    timeout     seconds it may run; then error(TimeoutError) is fired and it is
+                stopped; default: for ever
+    kill_after  seconds after stop() until it is killed; None: never
+    group       give it a process group, so that what it started itself gets
+                its signals too; False leaves it in ours
+    pty         run it on a terminal of its own; its errors are in stdout then
+    max_output  bytes of stdout and of stderr to collect; see truncated
+    linger      seconds from its end, or from its last output after that, until
+                pipes that something it left behind still holds are closed
+
+    To call or fire:  start, stop, kill, signal, write, close, wait
+    Fires:    started(self), terminated(self), stopped(self), error(exception);
+              its files on "<pid>.stdin", "<pid>.stdout" and "<pid>.stderr"
+              fire what files do, above all read(data)
+    Has:      p (a subprocess.Popen), status, alive, stdout and stderr (BytesIO
+              of what was collected), truncated, timed_out
+
+    close() ends its input.  wait() blocks nothing: yield it.  When the system
+    stops or the component leaves the tree, the process is stopped.
+    """
+
+    channel = "process"
+
+    def init(self, args, cwd=None, shell=False, channel=None, *, env=None, timeout=None,
+             kill_after=KILL_AFTER, group=True, pty=False, max_output=MAX_OUTPUT,
+             bufsize=BUFSIZE, max_buffer=MAX_BUFFER, linger=LINGER):
+        if channel is not None:
+            self.channel = channel
+        self.args = args
+        self.cwd = cwd
+        self.shell = shell
+        self.env = env
+        self.timeout = timeout
+        self.kill_after = kill_after
+        self.group = group
+        self.pty = pty
+        self.max_output = max_output
+        self.linger = linger
+        self.p = None
+        self._options = {"bufsize": bufsize, "max_buffer": max_buffer, "linger": linger}
+        self._waiters = []
+        self._reset()
+
+    def _reset(self):
+        import io
+        self.stdout = io.BytesIO()
+        self.stderr = io.BytesIO()
+        self.truncated = False
+        self.timed_out = False
+        self._files = {}                # name -> _Pipe
+        self._exit = None               # what the poller or the thread tells of
+        self._timers = {}               # what for -> entry of the reactor
+        self._ended = True
+
+    @property
+    def status(self):
+        """The exit status; minus the signal that ended it; None before."""
+        return None if self.p is None else self.p.returncode
+
+    @property
+    def alive(self):
+        """Whether it runs, or its output is not complete."""
+        return not self._ended
+
+    def __repr__(self):
+        state = "new" if self.p is None else "pid %d" % self.p.pid if self.alive else (
+            "status %s" % self.status)
+        return "<%s/%s %r %s>" % (self.name, self.channel, self.args, state)
+
+    # -- starting -----------------------------------------------------------
+
+    @handler("start")
+    def start(self):
+        """Start it; again, once it ended.  What is missing is an error event."""
+        if self.alive:
+            raise RuntimeError("%r is running: stop() it first, or make another Process" % self)
+        self._reset()
+        try:
+            files = self._spawn()
+        except OSError as error:
+            self.p = None
+            self._fail(error)
+            _settle(self._waiters)
+            return
+        self._ended = False
+        for name, (file, mode) in files.items():
+            pipe = _Pipe(self, name, file, mode, channel="%d.%s" % (self.p.pid, name),
+                         **self._options)
+            self._files[name] = pipe.register(self)
+        self._watch_exit()
+        if self.timeout is not None:
+            self._after("timeout", self.timeout, self._too_long)
+        self.fire(Started(self), self.channel)
+
+    def _spawn(self):
+        """Make the child; returns {name: (file, mode)} of our ends."""
+        try:
+            from subprocess import PIPE
+            from subprocess import Popen
+        except ImportError as error:
+            raise OSError(errno.ENOSYS, "this Python has no subprocess module") from error
+        options = {"cwd": self.cwd, "env": self.env, "shell": self.shell, "bufsize": 0}
+        if self.pty:
+            return self._spawn_on_pty(Popen, options)
+        if self.group and sys.platform == "win32":
+            options["creationflags"] = 0x200        # CREATE_NEW_PROCESS_GROUP
+        elif self.group:
+            options["start_new_session"] = True
+        self.p = p = Popen(self.args, stdin=PIPE, stdout=PIPE, stderr=PIPE, **options)
+        files = {"stdin": (p.stdin, "wb"), "stdout": (p.stdout, "rb"), "stderr": (p.stderr, "rb")}
+        if sys.platform != "win32":
+            for file, _ in files.values():
+                os.set_blocking(file.fileno(), False)
+        return files
+
+    def _spawn_on_pty(self, Popen, options):
+        if not hasattr(os, "openpty"):
+            raise OSError(errno.ENOSYS, "this platform has no pseudo-terminals")
+        from fcntl import ioctl
+        from termios import TIOCSCTTY
+        ours, theirs = os.openpty()
+        try:
+            self.p = Popen(self.args, stdin=theirs, stdout=theirs, stderr=theirs,
+                           start_new_session=True,
+                           preexec_fn=lambda: ioctl(0, TIOCSCTTY, 0), **options)
+            os.set_blocking(ours, False)
+            return {"stdin": (os.dup(ours), "wb"), "stdout": (ours, "rb")}
+        except BaseException:
+            os.close(ours)
+            raise
+        finally:
+            os.close(theirs)
+
+    @handler(False)
+    def resize(self, rows, columns):
+        """Tell its terminal (pty=True) how large it is."""
+        if not self.pty or self._ended:
+            raise ValueError("%r has no terminal" % self)
+        from fcntl import ioctl
+        from struct import pack
+        from termios import TIOCSWINSZ
+        ioctl(self._files["stdout"]._file, TIOCSWINSZ, pack("HHHH", rows, columns, 0, 0))
+
+    # -- talking ------------------------------------------------------------
+
+    @handler("write")
+    def write(self, data):
+        """Write to its input, as an event on "<pid>.stdin" if somebody listens there."""
+        if self.p is None:
+            raise RuntimeError("%r is not running: start() it first" % self)
+        file = self._files.get("stdin")
+        if file is None or file._closing:
+            return False
+        if self._reactor.heard("write", (file.channel,)):
+            event = Write(data)         # now: close() may follow
+            self.fire(event, file.channel)
+            return self.wait(event)
+        return file.write(data)
+
+    @handler("close")
+    def close(self):
+        """End its input, when all that was written is through."""
+        file = self._files.get("stdin")
+        if file is None or file._closing:
+            return
+        if self.pty:                    # what ^D sends: it is its output, too
+            self.fire(Write(b"\x04"), file.channel)
+        else:
+            self.fire(Close(), file.channel)
+
+    def _collect(self, name, data):
+        """Keep a piece of output, up to the limit."""
+        kept = getattr(self, name)
+        room = self.max_output - kept.tell()
+        if len(data) > room:
+            self.truncated = True
+            data = data[:max(0, room)]
+        kept.write(data)
+        if self._exit is None:
+            self._linger()              # it still comes: wait on
+
+    @handler("signal")
+    def signal(self, signum, *system):
+        """Send it (and what it started) a signal; False if it has ended."""
+        if system:                      # that one tells what our own process got
+            return None
+        if self._ended or self.p is None:
+            return False
+        try:
+            if self.group and hasattr(os, "killpg"):
+                os.killpg(self.p.pid, signum)
+            else:
+                self.p.send_signal(signum)
+        except ProcessLookupError:
+            return False
+        except OSError as error:
+            self._fail(error)
+            return False
+        return True
+
+    @handler("kill")
+    def kill(self):
+        """End it now."""
+        return self.signal(_signum("SIGKILL"))
+
+    @handler("stop")
+    def stop(self, code=None):
+        """Ask it to end; it is killed if it does not within kill_after seconds.
+
+        Of a Process that is the root of a running system, this stops the system.
+        """
+        if self.running:
+            super().stop(code)
+        if not self.signal(_signum("SIGTERM")):
+            return
+        if hasattr(os, "killpg"):
+            self.signal(_signum("SIGCONT"))         # it may be suspended
+        if self.kill_after is not None:
+            self._after("kill", self.kill_after, self.kill)
+
+    @handler("wait")
+    def wait(self, event=None, *channels, timeout=None):
+        """Wait for its end: ``status = yield process.wait()``.
+
+        With an event or its name: for that, as every component does.
+        """
+        if event is not None:
+            return super().wait(event, *channels, timeout=timeout)
+        return self._wait_for_end()
+
+    def _wait_for_end(self):
+        yield _Until(self._has_ended, self._waiters)
+        return self.status
+
+    def _has_ended(self):
+        return self._ended
+
+    # -- its end ------------------------------------------------------------
+
+    def _watch_exit(self):
+        """Have the kernel tell when it ends; else a thread that waits."""
+        pid = self.p.pid
+        try:
+            self._exit = os.pidfd_open(pid)
+        except (AttributeError, OSError):       # an old kernel, another system
+            self._exit = object()
+            start_new_thread(_tell_exit, (self, self.p, self._exit))
+        else:
+            poller_of(self).addReader(self, self._exit)
+
+    @handler("_read", priority=1)
+    def _on_read(self, fd):
+        if fd is self._exit:
+            self._read_ready(fd)
+
+    _on_read = _own_step(_on_read)
+
+    def _read_ready(self, fd):
+        """It ended, says the kernel or the thread."""
+        if fd is not self._exit or self.p.poll() is None:
+            return
+        self._unwatch()
+        self._cancel("timeout")
+        file = self._files.get("stdin")
+        if file is not None:
+            file._out.clear()           # nobody will read that
+            file._pending = 0
+            file.close()
+        self._pipe_closed()
+        self._linger()
+
+    def _unwatch(self):
+        exit, self._exit = self._exit, None
+        if isinstance(exit, int):
+            if self._reactor.poller is not None:
+                self._reactor.poller.discard(exit)
+            os.close(exit)
+
+    def _linger(self):
+        if not self._ended:
+            self._after("linger", self.linger, self._close_files)
+
+    def _close_files(self):
+        for file in list(self._files.values()):
+            file.close()
+
+    def _pipe_closed(self):
+        """It is over when it has exited and its output is complete."""
+        if self._ended or self._exit is not None:
+            return
+        for name in ("stdout", "stderr"):
+            file = self._files.get(name)
+            if file is not None and not (file.closed and file._closing):
+                return
+        self._ended = True
+        for what in list(self._timers):
+            self._cancel(what)
+        self.fire(Terminated(self), self.channel)
+        self.fire(Stopped(self), self.channel)
+        for file in self._files.values():
+            file.unregister()
+        _settle(self._waiters)
+
+    def _too_long(self):
+        self.timed_out = True
+        self._fail(TimeoutError("%r runs longer than %g s" % (self.args, self.timeout)))
+        self.stop()
+
+    def _fail(self, error):
+        self.fire(Error(error), self.channel)
+
+    def _after(self, what, seconds, callback):
+        self._cancel(what)
+        self._timers[what] = self._reactor.call_later(seconds, callback)
+
+    def _cancel(self, what):
+        entry = self._timers.pop(what, None)
+        if entry is not None:
+            self._reactor.cancel(entry)
+
+    # -- the end of the system ----------------------------------------------
+
+    @handler("stopped", channel="*", priority=1)
+    def _on_stopped(self, event, component):
+        if component is self.root and self.alive:
+            event.deadline = time.monotonic() + _LAST_WAIT
+            self.stop()
+
+    @handler("stopped", channel="*", priority=-1)
+    def _on_last_wait(self, event, component):
+        """Wait for it, after all of them were asked to stop."""
+        if component is not self.root or not self.alive:
+            return
+        from subprocess import TimeoutExpired
+        self._unwatch()
+        try:
+            self.p.wait(max(0, event.deadline - time.monotonic()))
+        except TimeoutExpired:
+            self.kill()
+            self.p.wait()
+        self._close_files()
+        self._pipe_closed()
+
+    @handler("prepare_unregister", channel="*")
+    def _on_prepare_unregister(self, event, component):
+        if event.in_subtree(self) and self.alive:
+            self.stop()
+            return self._wait_for_end()
+        return None
+
+
+def _signum(name):
+    """The number of a signal; Windows has SIGTERM alone, which kills."""
+    import signal
+    return getattr(signal, name, signal.SIGTERM)
+
+
+def _tell_exit(process, p, token):
+    """Wait in a thread until *p* ends; the loop then takes its status."""
+    try:
+        os.waitid(os.P_PID, p.pid, os.WEXITED | os.WNOWAIT)
+    except (AttributeError, ChildProcessError):
+        p.wait()
+    process.fire(PollRead(token), process.channel)
 
 _LOWER = {}
