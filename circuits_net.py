@@ -991,7 +991,7 @@ class UNIXServer(Server):
         return super()._create_socket()
 
     def _has_path(self):
-        return self._bind[:1] not in ("\0", b"\0")    # else an abstract name
+        return os.fsencode(self._bind)[:1] != b"\0"   # else an abstract name
 
     def _bind_socket(self, sock):
         super()._bind_socket(sock)
