@@ -1313,12 +1313,76 @@ class Plan:
 _TASK_PLANS = {(): Plan(((Running.step, 0),), 0, False)}
 
 
+class Wakeup:
+    """A pipe that ends the pause of a loop, from threads and from signals.
+
+    A signal that comes just before the loop blocks would go unnoticed: its
+    Python handler runs only between instructions.  Therefore the interpreter
+    writes to this pipe, too (signal.set_wakeup_fd).
+    """
+
+    def __init__(self):
+        if sys.platform == "win32":     # select() takes nothing but sockets there
+            import socket
+            self._ends = socket.socketpair()
+            for end in self._ends:
+                end.setblocking(False)
+            self.number, self.target = (end.fileno() for end in self._ends)
+        else:
+            self._ends = None
+            self.number, self.target = os.pipe()
+            os.set_blocking(self.number, False)
+            os.set_blocking(self.target, False)
+
+    def wake(self):
+        try:
+            if self._ends is None:
+                os.write(self.target, b"\0")
+            else:
+                self._ends[1].send(b"\0")
+        except OSError:                 # it is full: the loop wakes anyway
+            pass
+
+    def drain(self):
+        try:
+            if self._ends is None:
+                os.read(self.number, 4096)
+            else:
+                self._ends[0].recv(4096)
+        except OSError:
+            pass
+
+    def wait(self, seconds):
+        """Wait until it is written to; negative: for ever."""
+        if hasattr(select, "poll"):     # any number, where select() ends at 1023
+            poll = select.poll()
+            poll.register(self.number, select.POLLIN)
+            poll.poll(None if seconds < 0 else int(seconds * 1000 + 0.999))
+        else:
+            select.select([self.number], [], [], None if seconds < 0 else seconds)
+        self.drain()
+
+    def close(self):
+        number, self.number = self.number, None
+        if self._ends is not None:
+            for end in self._ends:
+                end.close()
+        elif number is not None:
+            os.close(number)
+            os.close(self.target)
+
+    def __del__(self):
+        if self.number is not None:     # of a tree driven by hand
+            self.close()
+
+
 class Reactor:
     """The queue, the plans, the timers and the poller of one tree."""
 
     __slots__ = ("root", "queue", "alert", "plans", "index", "awaited", "timers", "cancelled",
                  "poller", "running", "ident", "cause", "halted", "batch", "sort", "sleeping",
                  "successor", "batches", "code", "idle_lock", "pid", "draining", "told",
+                 "wakeup",
                  "__weakref__")
 
     def __init__(self, root):
@@ -1341,7 +1405,8 @@ class Reactor:
         self.sort = False           # an event of the next batch has a priority
         self.batches = 0            # since the last poll
         self.code = None            # what stop() was told
-        self.idle_lock = None       # held; released to end a sleep without poller
+        self.wakeup = None          # a Wakeup, while the loop runs or is polled
+        self.idle_lock = None       # held; released to end a sleep without one
         self.pid = None
         self.draining = 0           # batches since stop()
         self.told = {}              # (name, channel) -> last event that tell() fired
@@ -1401,8 +1466,9 @@ class Reactor:
 
     def wake(self):
         """End the pause of the loop; safe from any thread and from signals."""
-        if self.poller is not None:
-            self.poller.resume()
+        wakeup = self.wakeup
+        if wakeup is not None:
+            wakeup.wake()
         elif self.idle_lock is not None:
             try:
                 self.idle_lock.release()
@@ -1867,11 +1933,13 @@ class Reactor:
         for name, waits in (self.awaited or {}).items():
             for waiting in waits:
                 successor.await_name(name, waiting)
-        if self.poller is not None:
+        poller = self.poller
+        self.close()                # the poller opens again with the other's wakeup
+        if poller is not None:
             if successor.poller is None:
                 successor.poller = self.poller
             else:
-                self.poller.hand_over(successor.poller)
+                poller.hand_over(successor.poller)
         if successor.sleeping:
             successor.fired(None)
 
@@ -1996,15 +2064,31 @@ class Reactor:
         if wait == 0 or self.queue:
             return
         lock = self.idle_lock
-        if lock is None:
+        if lock is None and self.wakeup is None:
             lock = self.idle_lock = allocate_lock()
             lock.acquire()
-        if sys.platform == "win32":     # a lock cannot be interrupted by ^C there
-            wait = 0.2 if wait < 0 else min(wait, 0.2)
+        wait = min(wait, 86400)
         self.sleeping = self.alert = True
-        if not self.queue:              # looked at again: see fired()
-            lock.acquire(True, -1 if wait < 0 else min(wait, 86400))
+        if self.queue:                  # looked at again: see fired()
+            pass
+        elif self.wakeup is not None:
+            self.wakeup.wait(wait)
+        else:
+            lock.acquire(True, -1 if wait < 0 else wait)
         self.awake()
+
+    def open_wakeup(self):
+        """Have a Wakeup from now on, where the platform can wait for one."""
+        if self.wakeup is None and select is not None:
+            self.wakeup = Wakeup()
+
+    def close(self):
+        """Close what the loop needed."""
+        if self.poller is not None:
+            self.poller.close()
+        wakeup, self.wakeup = self.wakeup, None
+        if wakeup is not None:
+            wakeup.close()
 
     def awake(self):
         """The pause is over."""
@@ -2405,6 +2489,7 @@ class Manager:
             manager._targeted = False
             manager._reactor = new
             if old.poller is manager:
+                manager.close()
                 old.poller = None
                 new.poller = manager
             for waits in list((old.awaited or {}).values()):
@@ -2486,9 +2571,10 @@ class Manager:
         if reactor.root is not self:
             raise RuntimeError("%s is part of the tree of %r: run that one"
                                % (self.name, reactor.root))
-        if reactor.pid not in (None, os.getpid()) and reactor.poller is not None:
-            reactor.poller.close()          # the parent process owns those
+        if reactor.pid != os.getpid():
+            reactor.close()                 # what a parent process had open
         reactor.pid = os.getpid()
+        reactor.open_wakeup()
         reactor.ident = get_ident()
         reactor.code = None
         reactor.draining = 0
@@ -2509,9 +2595,8 @@ class Manager:
             for _ in range(3):              # what the finally blocks fired
                 if reactor.queue:
                     reactor.flush()
-            if reactor.poller is not None:
-                reactor.poller.close()
             restore()
+            reactor.close()
         if reactor.code is not None:
             raise SystemExit(reactor.code)
 
@@ -2526,7 +2611,7 @@ class Manager:
             import signal
         except ImportError:
             return lambda: None
-        before = {}
+        before, fd_before = {}, []
         waiting = []
 
         def on_signal(number, frame):
@@ -2545,14 +2630,19 @@ class Manager:
                 self._reactor.root.stop()
 
         def restore():
+            if fd_before:
+                signal.set_wakeup_fd(fd_before[0])
             for number, handler in before.items():
                 signal.signal(number, signal.SIG_DFL if handler is None else handler)
 
-        for number in (signal.SIGINT, signal.SIGTERM):
-            try:
+        try:
+            for number in (signal.SIGINT, signal.SIGTERM):
                 before[number] = signal.signal(number, on_signal)
-            except ValueError:              # not the main thread: never touch them
-                break
+            wakeup = self._reactor.wakeup
+            if wakeup is not None:
+                fd_before.append(signal.set_wakeup_fd(wakeup.target, warn_on_full_buffer=False))
+        except ValueError:                  # not the main thread: never touch them
+            pass
         return restore
 
     def start(self, process=False, link=None):
@@ -2853,7 +2943,6 @@ class BasePoller(BaseComponent):
         self._interest = {}         # fd -> READABLE | WRITABLE
         self._numbers = {}          # fd -> file number, known after it is closed too
         self._fds = {}              # file number -> fd
-        self._wakeup = None         # (file number to read, to write)
         self._opened = False
         super().__init__(channel=channel or self.channel)
         self._reactor.poller = self
@@ -2944,8 +3033,8 @@ class BasePoller(BaseComponent):
             fd = fds.get(number)
             if fd is not None:
                 self._tell(fd, what)
-            elif self._wakeup is not None and number == self._wakeup[0]:
-                self._drain()
+            elif reactor.wakeup is not None and number == reactor.wakeup.number:
+                reactor.wakeup.drain()
 
     def _tell(self, fd, what):
         interest = self._interest.get(fd, 0)
@@ -2972,44 +3061,17 @@ class BasePoller(BaseComponent):
         return True
 
     def resume(self):
-        """End the wait of another thread, or of a signal's victim."""
-        wakeup = self._wakeup
-        if wakeup is not None:
-            try:
-                if isinstance(wakeup[1], int):
-                    os.write(wakeup[1], b"\0")
-                else:
-                    wakeup[1].send(b"\0")
-            except (BlockingIOError, OSError):  # it is full: the loop will wake
-                pass
-
-    def _drain(self):
-        try:
-            if isinstance(self._wakeup[1], int):
-                os.read(self._wakeup[0], 4096)
-            else:
-                self._wakeup[2].recv(4096)
-        except BlockingIOError:
-            pass
+        """End the wait of the loop; from any thread."""
+        self._reactor.wake()
 
     # -- what is open while the loop runs -----------------------------------
 
     def open(self):
         """Open what the system call needs, and watch what was asked for so far."""
+        self._reactor.open_wakeup()
         self._open()
-        if sys.platform == "win32":     # select() takes nothing but sockets there
-            import socket
-            ours, theirs = socket.socketpair()
-            ours.setblocking(False)
-            theirs.setblocking(False)
-            self._wakeup = (ours.fileno(), theirs, ours)
-        else:
-            ours, theirs = os.pipe()
-            os.set_blocking(ours, False)
-            os.set_blocking(theirs, False)
-            self._wakeup = (ours, theirs)
         self._opened = True
-        self._watch(self._wakeup[0], READABLE, 0)
+        self._watch(self._reactor.wakeup.number, READABLE, 0)
         for fd, interest in self._interest.items():
             self._watch(self._numbers[fd], interest, 0)
 
@@ -3017,14 +3079,7 @@ class BasePoller(BaseComponent):
         """Close it again; the next poll opens anew.  What is watched stays."""
         if self._opened:
             self._opened = False
-            wakeup, self._wakeup = self._wakeup, None
             self._shut()
-            if isinstance(wakeup[1], int):
-                os.close(wakeup[0])
-                os.close(wakeup[1])
-            else:
-                wakeup[1].close()
-                wakeup[2].close()
 
     def __del__(self):
         try:
@@ -3082,6 +3137,9 @@ class Select(BasePoller):
                     raise ValueError("select() takes no descriptor above 1023, got %d: use Poll or "
                                      "EPoll" % number) from error
                 self.discard(fd)
+
+    def _shut(self):
+        del self._reading, self._writing
 
 
 class _Polling(BasePoller):
@@ -3365,8 +3423,8 @@ class Worker(BaseComponent):
             return
         if sys.version_info >= (3, 9):
             pool.shutdown(wait=False, cancel_futures=True)
-        else:
-            pool.shutdown(wait=False)
+        else:                           # there it makes noise if processes are not waited for
+            pool.shutdown(wait=self.process)
 
 
 # ---------------------------------------------------------------------------
