@@ -1,0 +1,4588 @@
+"""HTTP servers, controllers and static files, as components that send each other events.
+
+    from circuits_web import Controller, Server
+
+    class Root(Controller):
+
+        def index(self):
+            return "Hello World!"
+
+        def greet(self, name="you"):            # /greet/Bob or /greet?name=Bob
+            return "Hello %s!" % name
+
+    (Server(8000) + Root()).run()
+
+Contents
+
+ 1. Text on the wire
+ 2. Errors
+ 3. Headers
+ 4. HTTP codec
+ 5. Forms
+ 6. Messages
+ 7. Events
+ 8. HTTP component
+ 9. Servers
+10. Controllers
+11. Dispatcher
+12. Files
+13. Logger
+14. Names of the current release
+15. Dotted names
+16. Command
+
+Names used throughout: a *head* is a start line with its headers; *sock* is
+the key by which the transport knows a connection; a *step* is a handler of
+the framework's own that is called directly where nobody else listens; *web*
+is the channel that a server and its components share.
+
+The way of a request: the transport tells read(sock, data); HTTP collects the
+request and fires request(request, response); whatever its handlers return is
+the body; HTTP announces response(response) and tells write(sock, data).
+
+To use this file, copy it into your project with this notice, beside
+circuits.py and circuits_net.py.  It needs Python 3.8 or newer.
+"""
+
+# SPDX-License-Identifier: MIT
+# Copyright (c) 2026 the circuits-in-four-files authors
+
+import os
+import sys
+import time
+from io import BytesIO
+from io import IOBase
+from types import CoroutineType
+from types import FunctionType
+from types import GeneratorType
+
+# A clear word where a file is missing; a broken one must keep its own error.
+for _name in ("circuits", "circuits_net"):
+    if not any(finder.find_spec(
+            __package__ + "." + _name if __package__ else _name,
+            sys.modules[__package__].__path__ if __package__ else None)
+            for finder in sys.meta_path if hasattr(finder, "find_spec")):
+        raise ImportError("%s needs %s.py, which is not beside it: copy that file too"
+                          % (__name__, _name))
+
+if __package__:
+    from .circuits import BaseComponent
+    from .circuits import CircuitsError
+    from .circuits import Debugger
+    from .circuits import Event
+    from .circuits import LiteralEvent
+    from .circuits import Running
+    from .circuits import Value
+    from .circuits import Waiting
+    from .circuits import DONE
+    from .circuits import SPECIAL
+    from .circuits import _own_step
+    from .circuits import flatten
+    from .circuits import format_tb
+    from .circuits import handler
+    from .circuits import __version__ as _core_version
+    from .circuits_net import Close
+    from .circuits_net import Read
+    from .circuits_net import TCPServer
+    from .circuits_net import UNIXServer
+    from .circuits_net import Write
+    from .circuits_net import __version__ as _net_version
+else:
+    from circuits import BaseComponent
+    from circuits import CircuitsError
+    from circuits import Debugger
+    from circuits import Event
+    from circuits import LiteralEvent
+    from circuits import Running
+    from circuits import Value
+    from circuits import Waiting
+    from circuits import DONE
+    from circuits import SPECIAL
+    from circuits import _own_step
+    from circuits import flatten
+    from circuits import format_tb
+    from circuits import handler
+    from circuits import __version__ as _core_version
+    from circuits_net import Close
+    from circuits_net import Read
+    from circuits_net import TCPServer
+    from circuits_net import UNIXServer
+    from circuits_net import Write
+    from circuits_net import __version__ as _net_version
+
+__version__ = "2.1.0"
+
+__all__ = (
+    "BaseController", "BaseServer", "Controller", "Dispatcher", "Forbidden",
+    "HTTP", "HTTPError", "HTTPException", "HTTPRequest", "HTTPResponse",
+    "Headers", "JSONController", "Logger", "NotFound", "Redirect", "Request",
+    "Response", "Server", "Static", "Stream", "Unauthorized", "expose",
+    "exposeJSON", "url",
+)
+
+for _name, _version in (("circuits", _core_version), ("circuits_net", _net_version)):
+    if _version != __version__:
+        raise ImportError("%s is version %s, the %s.py it found is %s: use files of one version"
+                          % (__name__, __version__, _name, _version))
+
+# ---------------------------------------------------------------------------
+# 1. Text on the wire
+#
+# Percent coding, dates, tokens and escaping: small pure functions.  They are
+# our own where the library's are lenient (int() takes "+1_0", \d takes other
+# alphabets) or dear to import.
+# ---------------------------------------------------------------------------
+
+_TOKEN = frozenset("!#$%&'*+-.^_`|~0123456789"
+                   "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ")
+_HEX = {("%x" % high, "%x" % low): 16 * high + low for high in range(16) for low in range(16)}
+_HEX = {(a + b).encode(): bytes((value,)) for (x, y), value in _HEX.items()
+        for a in {x, x.upper()} for b in {y, y.upper()}}
+_UNRESERVED = frozenset(b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-._~")
+_DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
+_MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
+
+
+def is_token(text):
+    """Whether *text* is a token of RFC 9110, 5.6.2: a method, a header name.
+
+    >>> is_token("X-Foo"), is_token("X Foo"), is_token("")
+    (True, False, False)
+    """
+    return bool(text) and _TOKEN.issuperset(text)
+
+
+def is_digits(text):
+    """Whether *text* is one or more ASCII digits, as str.isdigit() does not say."""
+    return text.isdigit() and text.isascii()
+
+
+def escape(text):
+    """Make *text* safe inside HTML, quoted attributes included.
+
+    >>> escape("<a href='x'>&")
+    '&lt;a href=&#x27;x&#x27;&gt;&amp;'
+    """
+    return (str(text).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+            .replace('"', "&quot;").replace("'", "&#x27;"))
+
+
+def unquote_bytes(data):
+    """Decode %XX once; what is no such escape stays as it is.
+
+    >>> unquote_bytes(b"a%2Fb%zz%"), unquote_bytes(b"%2541")
+    (b'a/b%zz%', b'%41')
+    """
+    pieces = data.split(b"%")
+    if len(pieces) == 1:
+        return data
+    out = [pieces[0]]
+    for piece in pieces[1:]:
+        byte = _HEX.get(piece[:2])
+        if byte is None:
+            out.append(b"%" + piece)
+        else:
+            out.append(byte + piece[2:])
+    return b"".join(out)
+
+
+def unquote(text, encoding="utf-8", errors="replace"):
+    """Decode the %XX of *text* as characters of *encoding*.
+
+    >>> unquote("caf%C3%A9")
+    'café'
+    """
+    if "%" not in text:
+        return text
+    return unquote_bytes(text.encode("utf-8")).decode(encoding, errors)
+
+
+def unquote_plus(text, encoding="utf-8"):
+    """unquote() for queries and forms, where + stands for a space."""
+    if "+" in text:
+        text = text.replace("+", " ")
+    return unquote(text, encoding) if "%" in text else text
+
+
+def quote(text, safe="/"):
+    """Percent-encode all but unreserved characters and those in *safe*.
+
+    >>> quote("a b/ü#")
+    'a%20b/%C3%BC%23'
+    """
+    keep = _UNRESERVED.union(safe.encode())
+    data = text.encode("utf-8", "surrogateescape")
+    return "".join([chr(byte) if byte in keep else "%%%02X" % byte for byte in data])
+
+
+def http_date(seconds=None):
+    """Seconds since 1970 as RFC 9110, 5.6.7 writes them; default: now.
+
+    >>> http_date(0)
+    'Thu, 01 Jan 1970 00:00:00 GMT'
+    """
+    year, month, day, hour, minute, second, weekday, _, _ = time.gmtime(seconds)
+    return "%s, %02d %s %04d %02d:%02d:%02d GMT" % (
+        _DAYS[weekday], day, _MONTHS[month - 1], year, hour, minute, second)
+
+
+def parse_http_date(text):
+    """The seconds since 1970 of a date in one of the three forms, or None.
+
+    >>> parse_http_date("Sun, 06 Nov 1994 08:49:37 GMT")
+    784111777
+    >>> parse_http_date("Sunday, 06-Nov-94 08:49:37 GMT")
+    784111777
+    >>> parse_http_date("Sun Nov  6 08:49:37 1994")
+    784111777
+    """
+    parts = text.replace("-", " ").split()
+    if len(parts) == 6 and parts[5] == "GMT":
+        _, day, month, year, clock, _ = parts
+    elif len(parts) == 5:
+        _, month, day, clock, year = parts
+    else:
+        return None
+    clock = clock.split(":")
+    numbers = [day, year] + clock
+    if month not in _MONTHS or len(clock) != 3 or not all(
+            len(n) <= 4 and is_digits(n) for n in numbers):
+        return None
+    day, year, hour, minute, second = map(int, numbers)
+    if len(numbers[1]) == 2:
+        year += 1900 if year >= 70 else 2000
+    if not (1970 <= year and 1 <= day <= 31 and hour < 24 and minute < 60 and second < 61):
+        return None
+    return _days(year, _MONTHS.index(month) + 1, day) * 86400 + hour * 3600 + minute * 60 + second
+
+
+def _days(year, month, day):
+    """Days since 1970-01-01, after Hinnant; `calendar` takes 5 ms to import."""
+    year -= month <= 2
+    of_era = year % 400
+    of_year = (153 * (month + (-3 if month > 2 else 9)) + 2) // 5 + day - 1
+    return year // 400 * 146097 + of_era * 365 + of_era // 4 - of_era // 100 + of_year - 719468
+
+
+def split_quoted(text, separator):
+    """Split at a separator that stands outside quoted strings; in linear time.
+
+    >>> split_quoted('a; b="x;\\\\"y"; c', ";")
+    ['a', ' b="x;\\\\"y"', ' c']
+    """
+    if '"' not in text:
+        return text.split(separator)
+    pieces = []
+    start = position = 0
+    quoted = False
+    size = len(text)
+    while position < size:
+        char = text[position]
+        if char == '"':
+            quoted = not quoted
+        elif char == "\\" and quoted:
+            position += 1
+        elif char == separator and not quoted:
+            pieces.append(text[start:position])
+            start = position + 1
+        position += 1
+    pieces.append(text[start:])
+    return pieces
+
+
+def unquote_string(text):
+    """The text of a quoted string (RFC 9110, 5.6.4); another comes back as it is.
+
+    A backslash counts as such only before a quote or another backslash:
+    browsers send the names of Windows files unescaped.
+
+    >>> unquote_string('"a\\\\"b"'), unquote_string('"C:\\\\x"'), unquote_string("c")
+    ('a"b', 'C:\\\\x', 'c')
+    """
+    if len(text) < 2 or text[0] != '"' or text[-1] != '"':
+        return text
+    text = text[1:-1]
+    if "\\" not in text:
+        return text
+    out = []
+    characters = iter(text)
+    for char in characters:
+        if char == "\\":
+            following = next(characters, "")
+            char = following if following in ('"', "\\") else char + following
+        out.append(char)
+    return "".join(out)
+
+
+def parse_params(text):
+    """Split "value; name=x; other" into (value, {name: x}).
+
+    Names are lower case; the first of two equal ones counts.
+
+    >>> parse_params('Form-Data; name="a b"; FILENAME=c')
+    ('Form-Data', {'name': 'a b', 'filename': 'c'})
+    """
+    value, *rest = split_quoted(text, ";")
+    params = {}
+    for item in rest:
+        name, _, content = item.partition("=")
+        name = name.strip(" \t").lower()
+        if name:
+            params.setdefault(name, unquote_string(content.strip(" \t")))
+    return value.strip(" \t"), params
+
+
+def parse_qs(query_string, keep_blank_values=True, max_fields=1000, encoding="utf-8"):
+    """The fields of a query or urlencoded form: a name has a str, or a list.
+
+    Only & separates.  "?1,2" is a click on an image map: x=1, y=2.
+
+    >>> parse_qs("a=1&b=2;c&a=3&d")
+    {'a': ['1', '3'], 'b': '2;c', 'd': ''}
+    >>> parse_qs("10,20")
+    {'x': 10, 'y': 20}
+
+    Raises BadInput for more than *max_fields*.
+    """
+    if not query_string:
+        return {}
+    x, comma, y = query_string.partition(",")
+    if comma and len(x) < 10 and len(y) < 10 and is_digits(x) and is_digits(y):
+        return {"x": int(x), "y": int(y)}
+    if query_string.count("&") >= max_fields:
+        raise BadInput("more than %d fields" % max_fields)
+    fields = {}
+    for item in query_string.split("&"):
+        if not item:
+            continue
+        name, _, value = item.partition("=")
+        if value or keep_blank_values:
+            add_field(fields, unquote_plus(name, encoding), unquote_plus(value, encoding))
+    return fields
+
+
+def add_field(fields, name, value):
+    """Note a form field: repeated ones become a list."""
+    if name not in fields:
+        fields[name] = value
+    elif isinstance(fields[name], list):
+        fields[name].append(value)
+    else:
+        fields[name] = [fields[name], value]
+
+
+def split_path(raw):
+    """The decoded segments of a request path, dot segments resolved.
+
+    A slash that came as %2F is part of its segment.  A path that leaves the
+    root, and characters that no path has, raise BadInput.
+
+    >>> split_path("/a/./b/../c%20d/"), split_path("/")
+    (['a', 'c d', ''], [''])
+    """
+    out = []
+    for segment in raw[1:].split("/"):
+        if "%" in segment:
+            try:
+                segment = unquote(segment, errors="strict")
+            except UnicodeDecodeError:
+                raise BadInput("the path is not UTF-8") from None
+            if "\0" in segment:
+                raise BadInput("a NUL in the path")
+        if segment == "..":
+            if not out:
+                raise BadInput("the path leaves the root")
+            out.pop()
+        elif segment != ".":
+            out.append(segment)
+    if raw.endswith(("/.", "/..")) or not out or segment in (".", ".."):
+        out.append("")
+    return out
+
+
+# ---------------------------------------------------------------------------
+# 2. Errors
+#
+# What a handler raises to answer with a status, and what the codec raises
+# when a peer breaks the rules.  The events of the same documented names are
+# in section 7.
+# ---------------------------------------------------------------------------
+
+HTTP_STATUS_CODES = {
+    100: "Continue", 101: "Switching Protocols", 102: "Processing", 103: "Early Hints",
+    200: "OK", 201: "Created", 202: "Accepted", 203: "Non Authoritative Information",
+    204: "No Content", 205: "Reset Content", 206: "Partial Content", 207: "Multi Status",
+    226: "IM Used",
+    300: "Multiple Choices", 301: "Moved Permanently", 302: "Found", 303: "See Other",
+    304: "Not Modified", 305: "Use Proxy", 307: "Temporary Redirect",
+    308: "Permanent Redirect",
+    400: "Bad Request", 401: "Unauthorized", 402: "Payment Required", 403: "Forbidden",
+    404: "Not Found", 405: "Method Not Allowed", 406: "Not Acceptable",
+    407: "Proxy Authentication Required", 408: "Request Timeout", 409: "Conflict",
+    410: "Gone", 411: "Length Required", 412: "Precondition Failed",
+    413: "Request Entity Too Large", 414: "Request URI Too Long",
+    415: "Unsupported Media Type", 416: "Requested Range Not Satisfiable",
+    417: "Expectation Failed", 418: "I\"m a teapot", 421: "Misdirected Request",
+    422: "Unprocessable Entity", 423: "Locked", 424: "Failed Dependency",
+    426: "Upgrade Required", 428: "Precondition Required", 429: "Too Many Requests",
+    431: "Request Header Fields Too Large", 449: "Retry With",
+    451: "Unavailable For Legal Reasons",
+    500: "Internal Server Error", 501: "Not Implemented", 502: "Bad Gateway",
+    503: "Service Unavailable", 504: "Gateway Timeout", 505: "HTTP Version Not Supported",
+    507: "Insufficient Storage", 510: "Not Extended", 511: "Network Authentication Required",
+}
+
+
+class HTTPStatus(str):
+    """A status that is its line, compares with numbers, and knows both parts.
+
+    >>> s = HTTPStatus(404); s, s == 404, s >= 400, s.reason
+    ('404 Not Found', True, True, 'Not Found')
+    """
+
+    def __new__(cls, status=200, reason=None):
+        if reason is None:
+            reason = HTTP_STATUS_CODES.get(status, "")
+        self = super().__new__(cls, "%d %s" % (status, reason) if reason else "%d" % status)
+        self.status = status
+        self.reason = reason
+        return self
+
+    def __int__(self):
+        return self.status
+
+    def __eq__(self, other):
+        return self.status == other if isinstance(other, int) else str.__eq__(self, other)
+
+    def __ne__(self, other):
+        return not self == other
+
+    def __lt__(self, other):
+        return self.status < other if isinstance(other, int) else str.__lt__(self, other)
+
+    def __le__(self, other):
+        return self.status <= other if isinstance(other, int) else str.__le__(self, other)
+
+    def __gt__(self, other):
+        return self.status > other if isinstance(other, int) else str.__gt__(self, other)
+
+    def __ge__(self, other):
+        return self.status >= other if isinstance(other, int) else str.__ge__(self, other)
+
+    __hash__ = str.__hash__
+
+
+class ProtocolError(CircuitsError):
+    """The peer broke the rules of HTTP or exceeded a limit.
+
+    status  what to answer; the connection is closed after it
+    reason  a text for the peer, without any of the peer's own bytes
+    """
+
+    def __init__(self, status, reason):
+        super().__init__("%d %s" % (status, reason))
+        self.status = status
+        self.reason = reason
+
+
+class BadInput(ProtocolError):
+    """What came inside a well-framed request is wrong; *status* is usually 400."""
+
+    def __init__(self, reason, status=400):
+        super().__init__(status, reason)
+
+
+class HTTPException(Exception):
+    """Raised by a handler, answers the request with an error page.
+
+        raise NotFoundException("There is no such article.")
+
+    description  a text for the page; default: one for the status
+    traceback    False keeps the traceback off the page even with debug=True
+
+    To use, raise a subclass; each has a *code*.  In the documented layout
+    they are circuits.web.exceptions.NotFound and so on.
+    """
+
+    code = None
+    description = None
+    traceback = True
+    headers = ()
+
+    def __init__(self, description=None, traceback=None):
+        super().__init__("%d %s" % (self.code, self.name))
+        if description is not None:
+            self.description = description
+        if traceback is not None:
+            self.traceback = traceback
+
+    @property
+    def name(self):
+        """The reason phrase of the status."""
+        return HTTP_STATUS_CODES[self.code]
+
+    def __str__(self):
+        return "%d %s" % (self.code, self.name)
+
+    def __repr__(self):
+        return "<%s %r>" % (type(self).__name__.replace("Exception", ""), str(self))
+
+
+class BadRequestException(HTTPException):
+    """400: the request makes no sense."""
+
+    code = 400
+    description = "The server could not understand this request."
+
+
+class UnicodeErrorException(HTTPException):
+    """Text in the request is in no known encoding."""
+
+    code = 400
+    description = "The request holds text in an encoding that the server does not know."
+
+
+class UnauthorizedException(HTTPException):
+    """401: say who you are."""
+
+    code = 401
+    description = "Please say who you are: this page needs a name and a password."
+
+
+class ForbiddenException(HTTPException):
+    """403: you may not, whoever you are."""
+
+    code = 403
+    description = "You may not access this page."
+
+
+class NotFoundException(HTTPException):
+    """404: there is no such thing here."""
+
+    code = 404
+    description = "The requested address was not found on this server."
+
+
+class MethodNotAllowedException(HTTPException):
+    """405: not with this method; *method* is what was asked for.
+
+    allowed  the methods that are, for the Allow header
+    """
+
+    code = 405
+
+    def __init__(self, method, description=None, allowed=()):
+        super().__init__(description or "The method %s is not allowed here." % method)
+        self.method = method
+        if allowed:
+            self.headers = (("Allow", ", ".join(allowed)),)
+
+
+class NotAcceptableException(HTTPException):
+    """406: there is no form of it that the client accepts."""
+
+    code = 406
+    description = "There is no version of this page that the client accepts."
+
+
+class RequestTimeoutException(HTTPException):
+    """408: the request took too long to arrive."""
+
+    code = 408
+    description = "The request did not arrive in time."
+
+
+class GoneException(HTTPException):
+    """410: it was here, and will not come back."""
+
+    code = 410
+    description = "This page is gone for good."
+
+
+class LengthRequiredException(HTTPException):
+    """411: say how long the body is."""
+
+    code = 411
+    description = "The request needs a Content-Length."
+
+
+class PreconditionFailedException(HTTPException):
+    """412: an If-... header of the request does not hold."""
+
+    code = 412
+    description = "A precondition of the request does not hold."
+
+
+class RequestEntityTooLargeException(HTTPException):
+    """413: the body is too large."""
+
+    code = 413
+    description = "The request is larger than the server accepts."
+
+
+class RequestURITooLargeException(HTTPException):
+    """414: the address is too long."""
+
+    code = 414
+    description = "The address is longer than the server accepts."
+
+
+class UnsupportedMediaTypeException(HTTPException):
+    """415: a body of this type is not understood."""
+
+    code = 415
+    description = "The server does not take a body of this type."
+
+
+class RangeUnsatisfiableException(HTTPException):
+    """416: the file is not that long."""
+
+    code = 416
+    description = "The requested range is outside the file."
+
+
+class InternalServerErrorException(HTTPException):
+    """500: something went wrong here."""
+
+    code = 500
+    description = "Something went wrong on the server."
+
+
+class NotImplementedException(HTTPException):
+    """501: the server cannot do that."""
+
+    code = 501
+    description = "The server does not support what the request asks for."
+
+
+class BadGatewayException(HTTPException):
+    """502: a server behind this one gave no proper answer."""
+
+    code = 502
+    description = "A server behind this one gave no proper answer."
+
+
+class ServiceUnavailableException(HTTPException):
+    """503: not now."""
+
+    code = 503
+    description = "The server is not able to answer now; please try again later."
+
+
+class RedirectException(HTTPException):
+    """Sends the client elsewhere: *urls* is an address or a list of them.
+
+    status  default 303 (See Other)
+    """
+
+    code = 303
+
+    def __init__(self, urls, status=None):
+        super().__init__()
+        self.urls = [urls] if isinstance(urls, str) else list(urls)
+        self.status = status
+
+
+_DESCRIPTIONS = {cls.code: cls.description for cls in HTTPException.__subclasses__()
+                 if cls is not UnicodeErrorException}
+
+
+# ---------------------------------------------------------------------------
+# 3. Headers
+#
+# An ordered multi-map whose names know no case.  Invariant: what is inside
+# can be sent as it is; names and values were checked on the way in.
+# ---------------------------------------------------------------------------
+
+def check_header(name, value):
+    """The header as two str that can be sent; ValueError if it cannot."""
+    if isinstance(name, bytes):
+        name = name.decode("latin-1")
+    if not isinstance(name, str) or not is_token(name):
+        raise ValueError("a header name is letters, digits and -, got %r" % (name,))
+    if not isinstance(value, str):
+        if isinstance(value, bytes):
+            value = value.decode("latin-1")
+        elif isinstance(value, (int, float)) and not isinstance(value, bool):
+            value = str(value)
+        else:
+            raise TypeError("the value of header %s must be a str, got %r" % (name, value))
+    if not (value.isascii() and value.isprintable()):
+        for char in value:
+            if char < " " and char != "\t" or char == "\x7f":
+                raise ValueError("header %s: the control character %r in %r would split the "
+                                 "message" % (name, char, value))
+            if char > "\xff":
+                raise ValueError("header %s: %r has no place in a header (Latin-1); quote() it "
+                                 "first, value %r" % (name, char, value))
+    return name, value
+
+
+class Headers:
+    """The headers of a message: ordered, repeated ones allowed, case ignored.
+
+        headers["Content-Type"] = "text/plain"      replaces all of that name
+        headers["X-Missing"]                        None, no KeyError
+        headers.add_header("Content-Disposition", "attachment", filename="x.txt")
+
+    Made from a list of (name, value).  ValueError if a name is no token, or a
+    value holds line ends, other control characters, or more than Latin-1.
+    """
+
+    __slots__ = ("_list", "_first")
+
+    def __init__(self, headers=None):
+        if headers is None:
+            headers = []
+        if not isinstance(headers, list):
+            raise TypeError("Headers must be a list of name/value tuples")
+        self._list = [check_header(name, value) for name, value in headers]
+        self._reindex()
+
+    def _reindex(self):
+        self._first = first = {}
+        for name, value in self._list:
+            first.setdefault(name.lower(), value)
+
+    @classmethod
+    def _parsed(cls, pairs, first):
+        """From a parser, which checked everything: no copy is made."""
+        self = cls.__new__(cls)
+        self._list = pairs
+        self._first = first
+        return self
+
+    def __getitem__(self, name):
+        return self._first.get(name.lower())
+
+    def get(self, name, default=None):
+        """The first value of *name*."""
+        return self._first.get(name.lower(), default)
+
+    def get_all(self, name):
+        """All values of *name*, a list in order."""
+        name = name.lower()
+        if name not in self._first:
+            return []
+        return [value for key, value in self._list if key.lower() == name]
+
+    def __setitem__(self, name, value):
+        name, value = check_header(name, value)
+        lower = name.lower()
+        if lower in self._first:
+            self._list = [item for item in self._list if item[0].lower() != lower]
+        self._list.append((name, value))
+        self._first[lower] = value
+
+    def __delitem__(self, name):
+        lower = name.lower()
+        if self._first.pop(lower, None) is not None:
+            self._list = [item for item in self._list if item[0].lower() != lower]
+
+    def __contains__(self, name):
+        return name.lower() in self._first
+
+    has_key = __contains__
+
+    def __len__(self):
+        return len(self._list)
+
+    def __iter__(self):
+        return iter(self.keys())
+
+    def keys(self):
+        """The names in order, each as often as it is there."""
+        return [name for name, _ in self._list]
+
+    def values(self):
+        """The values in order."""
+        return [value for _, value in self._list]
+
+    def items(self):
+        """The (name, value) pairs in order."""
+        return list(self._list)
+
+    def pop(self, name, default=None):
+        """Remove all of *name*; returns the first value."""
+        value = self._first.get(name.lower(), default)
+        del self[name]
+        return value
+
+    def setdefault(self, name, value):
+        """The first value of *name*, which becomes *value* if there is none."""
+        if name not in self:
+            self[name] = value
+        return self[name]
+
+    def update(self, headers):
+        """Set each of a mapping or a list of pairs."""
+        for name, value in headers.items() if hasattr(headers, "items") else headers:
+            self[name] = value
+
+    def add_header(self, _name, _value=None, **params):
+        """Append one more header; keyword arguments become parameters.
+
+        Underscores become dashes, None means a parameter without a value.
+        """
+        parts = [] if _value is None else [str(_value)]
+        for key, value in params.items():
+            key = key.replace("_", "-")
+            if value is None:
+                parts.append(key)
+            else:
+                text = str(value).replace("\\", "\\\\").replace('"', '\\"')
+                parts.append('%s="%s"' % (key, text))
+        name, value = check_header(_name, "; ".join(parts))
+        self._list.append((name, value))
+        self._first.setdefault(name.lower(), value)
+
+    def append(self, name, value):
+        """Add a value to a list header, after a comma; Set-Cookie gets a line."""
+        before = self._first.get(name.lower())
+        if before is None or name.lower() == "set-cookie":
+            self.add_header(name, value)
+        else:
+            self[name] = "%s, %s" % (before, value)
+
+    def elements(self, name):
+        """The comma-separated elements of *name*, parsed, the preferred first."""
+        return header_elements(name, ", ".join(self.get_all(name)))
+
+    def copy(self):
+        """An independent copy."""
+        return Headers._parsed(list(self._list), dict(self._first))
+
+    def __eq__(self, other):
+        return isinstance(other, Headers) and self._list == other._list
+
+    __hash__ = None
+
+    def __repr__(self):
+        return "Headers(%r)" % (self._list,)
+
+    def __str__(self):
+        return "".join(["%s: %s\r\n" % item for item in self._list]) + "\r\n"
+
+    def __bytes__(self):
+        return str(self).encode("latin-1")
+
+
+class HeaderElement:
+    """One element of a list header: a value with parameters."""
+
+    def __init__(self, value, params=None):
+        self.value = value
+        self.params = {} if params is None else params
+
+    @staticmethod
+    def parse(text):
+        """Split into (value, {name: value})."""
+        return parse_params(text)
+
+    @classmethod
+    def from_str(cls, text):
+        """Make one from its text."""
+        return cls(*cls.parse(text))
+
+    def __str__(self):
+        return self.value + "".join([";%s=%s" % item for item in self.params.items()])
+
+    def __repr__(self):
+        return "<%s %s>" % (type(self).__name__, self)
+
+    def __eq__(self, other):
+        return isinstance(other, HeaderElement) and str(self) == str(other)
+
+    def __lt__(self, other):
+        return self.value < other.value
+
+    def __hash__(self):
+        return hash(str(self))
+
+
+class AcceptElement(HeaderElement):
+    """An element of an Accept header; the least sorts as the most preferred."""
+
+    @property
+    def qvalue(self):
+        """The weight, 0 to 1; 1 if there is none, 0 if it is nonsense."""
+        text = self.params.get("q", "1")
+        whole, _, rest = text.partition(".")
+        if not is_digits(whole or "x") or rest and not is_digits(rest) or len(text) > 5:
+            return 0.0
+        return min(1.0, float(text))
+
+    def __lt__(self, other):
+        return self.qvalue > other.qvalue
+
+
+def header_elements(fieldname, fieldvalue):
+    """The elements of a header value, sorted if it is an Accept header."""
+    if not fieldvalue:
+        return []
+    accept = fieldname.lower().startswith("accept") or fieldname.lower() == "te"
+    cls = AcceptElement if accept else HeaderElement
+    elements = [cls.from_str(item) for item in split_quoted(fieldvalue, ",") if item.strip()]
+    return sorted(elements) if accept else elements
+
+
+def parse_headers(text):
+    """Read a header block leniently, as a file or a mail may hold it.
+
+    A folded line counts as one more value of the header above it.  For
+    messages from the network there is the codec, which takes none of that.
+    """
+    headers = Headers()
+    name = None
+    for line in text.replace("\r\n", "\n").split("\n"):
+        if not line.strip():
+            break
+        if line[0] in " \t" and name:
+            headers.add_header(name, line.strip())
+        else:
+            name, _, value = line.partition(":")
+            name = name.strip()
+            headers.add_header(name, value.strip())
+    return headers
+
+
+# ---------------------------------------------------------------------------
+# 4. HTTP codec
+#
+# Turns bytes into messages and back (RFC 9112); owns every framing decision.
+# Pure: no clock, no socket.  Invariants: after an error the parser accepts
+# nothing; what it keeps is bounded by its limits; each byte is looked at a
+# bounded number of times, however the input is cut.
+# ---------------------------------------------------------------------------
+
+#: Bytes of a request or status line.  8000 is what RFC 9112, 3 asks for.
+MAX_START_LINE = 8192
+
+#: Bytes of a header block, or of trailers; nginx has 4 x 8 KiB, Apache 100 x 8.
+MAX_HEADER_BYTES = 65536
+
+#: Headers in a message; Apache's limit.
+MAX_HEADERS = 100
+
+#: Bytes of a body.  It goes to disk beyond max_memory, so this guards the disk.
+MAX_BODY = 100 * 1024 * 1024
+
+#: Bytes of a chunk's size line with its extensions.
+MAX_CHUNK_LINE = 256
+
+#: Body bytes handed out at once.
+MAX_PIECE = 65536
+
+#: What next_event() returns when a message with a body is over.
+END = type("End", (), {"__repr__": lambda self: "END", "__slots__": ()})()
+
+_TEXT = bytes(sorted(set(range(256)) - set(range(32)) - {127} | {9}))
+_FIELD_NAMES = {}       # as sent -> lower case; a memory of valid names, bounded
+_HOSTS = {}             # valid values of Host, likewise
+_VERSIONS = {"HTTP/1.1": (1, 1), "HTTP/1.0": (1, 0)}
+_CODINGS = frozenset(("gzip", "x-gzip", "deflate", "compress", "x-compress"))
+_ONCE = frozenset(("host", "content-length", "transfer-encoding", "content-type"))
+_NO_TRAILERS = frozenset((
+    "transfer-encoding", "content-length", "host", "content-type", "content-encoding",
+    "connection", "te", "trailer", "expect", "authorization", "cookie", "set-cookie"))
+_HOST_CHARS = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-._~")
+
+
+class Head:
+    """The start line and headers of one message, and what its framing means.
+
+    method, target         of a request, as on the wire
+    status, reason         of a response
+    version                (1, 0) or (1, 1)
+    headers                Headers
+    length                 bytes of the body; None: chunked, or up to the end
+    has_body               whether body pieces and END follow
+    keep_alive             whether the connection may be used again
+    expects_continue       the peer waits for 100 before it sends the body
+    upgrade                the peer offers or agrees to another protocol
+    trailers               Headers, after END of a chunked body
+    """
+
+    # On the class, as most heads have most of them: it saves a microsecond.
+    method = target = status = reason = trailers = None
+    length = 0
+    has_body = chunked = keep_alive = expects_continue = upgrade = False
+
+    def __init__(self, version, headers):
+        self.version = version
+        self.headers = headers
+
+    def __repr__(self):
+        return "<Head %s>" % ("%s %s" % (self.method, self.target) if self.method
+                              else "%s %s" % (self.status, self.reason))
+
+
+def valid_host(host):
+    """Whether *host* can be the value of a Host header: a name or address, and a port.
+
+    >>> valid_host("a.example:80"), valid_host("[::1]"), valid_host("a/b"), valid_host("a:b")
+    (True, True, False, False)
+    """
+    if host.startswith("["):
+        address, bracket, port = host[1:].partition("]")
+        if not bracket or not address or not set(address) <= set("0123456789abcdefABCDEF:."):
+            return False
+        if port and port[0] != ":":
+            return False
+        port = port[1:]
+    else:
+        name, _, port = host.partition(":")
+        if not _HOST_CHARS.issuperset(name) or not name and port:
+            return False
+    return not port or len(port) <= 5 and is_digits(port)
+
+
+def _tokens(value):
+    """The elements of a comma-separated header, lower case."""
+    return [item.strip(" \t") for item in value.lower().split(",")]
+
+
+class MessageParser:
+    """What reading requests and reading responses share.
+
+    To use:       feed(data), next_event(), eof(), len() (bytes not read yet)
+    To override:  _start(line), _frame(head), _too_long()
+
+    next_event() returns a Head, then, if it has_body, bytes in pieces and
+    END; None means: feed me more.  It raises ProtocolError, and ever after.
+    """
+
+    def __init__(self, max_start_line=MAX_START_LINE, max_header_bytes=MAX_HEADER_BYTES,
+                 max_headers=MAX_HEADERS, max_body=MAX_BODY, max_chunk_line=MAX_CHUNK_LINE):
+        self.max_start_line = max_start_line
+        self.max_header_bytes = max_header_bytes
+        self.max_headers = max_headers
+        self.max_body = max_body
+        self.max_chunk_line = max_chunk_line
+        self.error = None
+        self.ended = False          # eof() was called
+        self._buffer = bytearray()
+        self._scanned = 0           # no end of head before this offset
+        self._empty = 0             # empty lines before this head
+        self._checked = False       # the start line of an unfinished head is fine
+        self._state = self._read_head
+        self._head = None
+        self._left = 0              # bytes of the body, or of the chunk, to come
+        self._total = 0             # bytes of the body so far
+        self._extensions = 0        # bytes of chunk extensions so far
+
+    def __len__(self):
+        return len(self._buffer)
+
+    def feed(self, data):
+        """Take what arrived."""
+        if self.error is None:
+            self._buffer += data
+
+    def next_event(self):
+        """The next part of the message, or None."""
+        if self.error is not None:
+            raise self.error
+        try:
+            return self._state()
+        except ProtocolError as error:
+            self.error = error
+            self._buffer = bytearray()
+            raise
+
+    def eof(self):
+        """The peer sends no more; the next next_event() says what that means.
+
+        ProtocolError if it is in the middle of a message; END if a body that
+        lasts to the end of the connection is over.
+        """
+        self.ended = True
+
+    def reset(self):
+        """Forget the message that was read; the next one begins."""
+        self._state = self._read_head
+        self._head = None
+
+    # -- heads --------------------------------------------------------------
+
+    def _read_head(self):
+        buffer = self._buffer
+        if buffer and buffer[0] == 13 and not self._skip_empty_lines():
+            return self._cut_off()
+        end = buffer.find(b"\r\n\r\n", self._scanned)
+        if end < 0:
+            return self._unfinished_head()
+        if end > self.max_header_bytes + self.max_start_line:
+            raise ProtocolError(431, "the headers are too large")
+        raw = buffer[:end]
+        del buffer[:end + 4]
+        self._scanned = self._empty = 0
+        self._checked = False
+        lines = raw.decode("latin-1").split("\r\n")
+        if raw.translate(None, _TEXT) != b"\r\n" * (len(lines) - 1):
+            raise ProtocolError(400, "a control character or a bare line end in the head")
+        if len(lines[0]) > self.max_start_line:
+            raise self._too_long()
+        if end - len(lines[0]) > self.max_header_bytes:
+            raise ProtocolError(431, "the headers are too large")
+        if len(lines) > self.max_headers + 1:
+            raise ProtocolError(431, "more than %d headers" % self.max_headers)
+        head = self._start(lines[0])
+        head.headers = self._headers(lines)
+        self._frame(head)
+        if head.has_body:
+            self._head = head
+            self._total = self._extensions = 0
+            self._left = head.length
+            self._state = self._read_chunk if head.chunked else (
+                self._read_to_end if head.length is None else self._read_length)
+        return head
+
+    def _skip_empty_lines(self):
+        """Drop what RFC 9112, 2.2 says to ignore before a request; False to wait."""
+        buffer = self._buffer
+        while buffer and buffer[0] == 13:
+            if len(buffer) < 2:
+                return False
+            self._empty += 1
+            if buffer[1] != 10 or self._empty > 2:
+                raise ProtocolError(400, "a bare line end in the head")
+            del buffer[:2]
+        return True
+
+    def _unfinished_head(self):
+        """Judge what is there of a head: limits and errors do not wait for the rest."""
+        buffer = self._buffer
+        size = len(buffer)
+        if not size:
+            return None
+        since = self._scanned
+        if buffer.count(b"\n", since) != buffer.count(b"\r\n", max(0, since - 1)):
+            raise ProtocolError(400, "a bare line end in the head")
+        self._scanned = max(0, size - 3)
+        line_end = buffer.find(b"\r\n", 0, self.max_start_line + 2)
+        if line_end < 0:
+            if size > self.max_start_line + 1:
+                raise self._too_long()
+            if chr(buffer[0]) not in _TOKEN:
+                raise ProtocolError(400, "this is not HTTP")
+        else:
+            if size - line_end > self.max_header_bytes + 4:
+                raise ProtocolError(431, "the headers are too large")
+            if not self._checked:
+                self._checked = True
+                self._start(buffer[:line_end].decode("latin-1"))
+        return self._cut_off()
+
+    def _cut_off(self):
+        if self.ended and self._buffer:
+            raise ProtocolError(400, "the connection ended within the head")
+        return None
+
+    def _headers(self, lines):
+        """The Headers of the lines after the first."""
+        pairs = []
+        first = {}
+        known = _FIELD_NAMES
+        for index in range(1, len(lines)):
+            name, colon, value = lines[index].partition(":")
+            lower = known.get(name)
+            if lower is None:
+                lower = self._new_name(name)
+            if not colon:
+                raise ProtocolError(400, "a header line without a colon")
+            value = value.strip(" \t")
+            pairs.append((name, value))
+            if lower not in first:
+                first[lower] = value
+            elif lower in _ONCE:
+                raise ProtocolError(400, "a repeated %s header" % lower)
+        return Headers._parsed(pairs, first)
+
+    @staticmethod
+    def _new_name(name):
+        """Check a header name; folded lines and spaces before the colon fail here."""
+        if not is_token(name):
+            raise ProtocolError(400, "a header name with a space or a strange character")
+        lower = name.lower()
+        if len(name) <= 40:
+            if len(_FIELD_NAMES) >= 500:
+                _FIELD_NAMES.clear()
+            _FIELD_NAMES[name] = lower
+        return lower
+
+    def _start(self, line):
+        """To override: a Head of the start line, without headers."""
+        raise NotImplementedError
+
+    def _frame(self, head):
+        """To override: what follows the head, by its headers."""
+        raise NotImplementedError
+
+    def _too_long(self):
+        """To override: the error for a start line over the limit."""
+        return ProtocolError(431, "the first line is too long")
+
+    # -- framing ------------------------------------------------------------
+
+    def _frame_length(self, head, first):
+        """Content-Length and Transfer-Encoding: RFC 9112, 6, without leniency."""
+        coding = first.get("transfer-encoding")
+        length = first.get("content-length")
+        if coding is not None:
+            if length is not None:
+                raise ProtocolError(400, "both Content-Length and Transfer-Encoding")
+            if head.version < (1, 1):
+                raise ProtocolError(400, "Transfer-Encoding in HTTP/1.0")
+            self._check_coding(_tokens(coding))
+            head.chunked = head.has_body = True
+            head.length = None
+        elif length is not None:
+            if not is_digits(length):
+                raise ProtocolError(400, "a Content-Length that is no number")
+            if len(length) > 18 or int(length) > self.max_body:
+                raise ProtocolError(413, "the body is too large")
+            head.length = int(length)
+            head.has_body = head.length > 0
+
+    @staticmethod
+    def _check_coding(codings):
+        if codings == ["chunked"]:
+            return
+        inner = codings[:-1] if codings[-1] == "chunked" else codings
+        if inner and _CODINGS.issuperset(inner):
+            raise ProtocolError(501, "a transfer coding other than chunked")
+        raise ProtocolError(400, "a Transfer-Encoding that does not end in chunked, once")
+
+    def _frame_connection(self, head, first):
+        """Whether the connection persists: RFC 9112, 9.3."""
+        value = first.get("connection")
+        if value is None:
+            head.keep_alive = head.version >= (1, 1)
+            return
+        options = _tokens(", ".join(head.headers.get_all("connection")))
+        if "close" in options:
+            head.keep_alive = False
+        else:
+            head.keep_alive = head.version >= (1, 1) or "keep-alive" in options
+        head.upgrade = "upgrade" in options and "upgrade" in first
+
+    # -- bodies -------------------------------------------------------------
+
+    def _read_length(self):
+        buffer = self._buffer
+        left = self._left
+        if not left:
+            return self._over()
+        if not buffer:
+            return self._cut_body()
+        piece = bytes(buffer[:min(left, MAX_PIECE)])
+        del buffer[:len(piece)]
+        self._left = left - len(piece)
+        return piece
+
+    def _read_to_end(self):
+        buffer = self._buffer
+        if not buffer:
+            return self._over() if self.ended else None
+        piece = bytes(buffer[:MAX_PIECE])
+        del buffer[:len(piece)]
+        self._grow(len(piece))
+        return piece
+
+    def _grow(self, size):
+        self._total += size
+        if self._total > self.max_body:
+            raise ProtocolError(413, "the body is too large")
+
+    def _cut_body(self):
+        if self.ended:
+            raise ProtocolError(400, "the connection ended within the body")
+        return None
+
+    def _read_chunk(self):
+        """Decode as many chunks as there are into one piece.
+
+        self._left: bytes of the current chunk to come; -1: its CRLF; None:
+        the size line.
+        """
+        buffer = self._buffer
+        position = 0
+        out = bytearray()
+        left = self._left
+        while len(out) < MAX_PIECE:
+            if left is None:
+                end = buffer.find(b"\r\n", position, position + self.max_chunk_line + 2)
+                if end < 0:
+                    self._unfinished_chunk_line(position)
+                    break
+                left = self._chunk_size(bytes(buffer[position:end]))
+                position = end + 2
+                if not left:
+                    self._state = self._read_trailers
+                    break
+                self._grow(left)
+            elif left < 0:
+                end = buffer[position:position + 2]
+                if end != b"\r\n"[:len(end)]:
+                    raise ProtocolError(400, "a chunk is longer than it says")
+                if len(end) < 2:
+                    break
+                position += 2
+                left = None
+            else:
+                piece = buffer[position:position + left]
+                out += piece
+                position += len(piece)
+                left -= len(piece)
+                if left:
+                    break
+                left = -1
+        del buffer[:position]
+        self._left = left
+        if out:
+            return bytes(out)
+        if left == 0:
+            return self._state()
+        return self._cut_body()
+
+    def _unfinished_chunk_line(self, position):
+        buffer = self._buffer
+        if b"\n" in buffer[position:position + self.max_chunk_line]:
+            raise ProtocolError(400, "a bare line end in a chunk line")
+        if len(buffer) - position > self.max_chunk_line:
+            raise ProtocolError(400, "a chunk line is too long")
+
+    def _chunk_size(self, line):
+        """The size on a chunk line; extensions are checked and dropped."""
+        size, semicolon, extension = line.partition(b";")
+        if semicolon:
+            size = size.rstrip(b" \t")
+            self._extensions += len(extension)
+            if extension.translate(None, _TEXT):
+                raise ProtocolError(400, "a control character in a chunk extension")
+            if self._extensions > self.max_header_bytes:
+                raise ProtocolError(413, "the chunk extensions are too large")
+        if not size or size.translate(None, b"0123456789abcdefABCDEF"):
+            raise ProtocolError(400, "a chunk size that is no number")
+        if len(size) > 16:
+            raise ProtocolError(413, "a chunk is too large")
+        return int(size, 16)
+
+    def _read_trailers(self):
+        buffer = self._buffer
+        if buffer.startswith(b"\r\n"):
+            del buffer[:2]
+            return self._over()
+        end = buffer.find(b"\r\n\r\n", self._scanned)
+        if end < 0:
+            since = self._scanned
+            if buffer.count(b"\n", since) != buffer.count(b"\r\n", max(0, since - 1)):
+                raise ProtocolError(400, "a bare line end in the trailers")
+            self._scanned = max(0, len(buffer) - 3)
+            if len(buffer) > self.max_header_bytes:
+                raise ProtocolError(431, "the trailers are too large")
+            return self._cut_body()
+        raw = buffer[:end]
+        del buffer[:end + 4]
+        self._scanned = 0
+        lines = [""] + raw.decode("latin-1").split("\r\n")
+        if raw.translate(None, _TEXT) != b"\r\n" * (len(lines) - 2):
+            raise ProtocolError(400, "a control character or a bare line end in the trailers")
+        if len(raw) > self.max_header_bytes or len(lines) > self.max_headers + 1:
+            raise ProtocolError(431, "the trailers are too large")
+        self._head.trailers = self._headers(lines)
+        if not _NO_TRAILERS.isdisjoint(self._head.trailers._first):
+            raise ProtocolError(400, "a trailer that has no place there")
+        return self._over()
+
+    def _over(self):
+        self._scanned = 0
+        self.reset()
+        return END
+
+
+class RequestParser(MessageParser):
+    """Reads the requests of one connection.
+
+        parser = RequestParser(max_body=1000)
+        parser.feed(b"GET / HTTP/1.1\\r\\nHost: a\\r\\n\\r\\n")
+        parser.next_event()                     a Head
+
+    Strict: whatever two readers could understand differently is an error.
+    """
+
+    def _start(self, line):
+        parts = line.split(" ")
+        if len(parts) != 3:
+            raise ProtocolError(400, "a request line is method, target and version")
+        method, target, version = parts
+        if not is_token(method) or len(method) > 64:
+            raise ProtocolError(400, "a strange method")
+        number = _VERSIONS.get(version)
+        if number is None:
+            number = self._other_version(version)
+        if not target or not (target.isascii() and target.isprintable()):
+            raise ProtocolError(400, "a strange character in the target")
+        if "#" in target:
+            raise ProtocolError(400, "a fragment in the target")
+        head = Head(number, None)
+        head.method = method
+        head.target = target
+        return head
+
+    @staticmethod
+    def _other_version(version):
+        name, slash, number = version.partition("/")
+        major, dot, minor = number.partition(".")
+        if name != "HTTP" or not slash or not dot or len(number) != 3 \
+                or not is_digits(major) or not is_digits(minor):
+            raise ProtocolError(400, "a request line is method, target and version")
+        if major != "1":
+            raise ProtocolError(505, "only HTTP/1.0 and HTTP/1.1 are spoken here")
+        return (1, 1)               # RFC 9110, 2.5: a higher minor is understood
+
+    def _too_long(self):
+        return ProtocolError(414, "the request line is too long")
+
+    def _frame(self, head):
+        first = head.headers._first
+        host = first.get("host")
+        if host is None:
+            if head.version >= (1, 1):
+                raise ProtocolError(400, "no Host header")
+        elif host not in _HOSTS:
+            if not valid_host(host):
+                raise ProtocolError(400, "a strange Host header")
+            if len(_HOSTS) >= 500:
+                _HOSTS.clear()
+            if len(host) <= 80:
+                _HOSTS[host] = True
+        if "connection" in first or head.version < (1, 1):
+            self._frame_connection(head, first)
+        else:
+            head.keep_alive = True
+        if "content-length" in first or "transfer-encoding" in first:
+            self._frame_length(head, first)
+        if "expect" in first and head.version >= (1, 1):
+            if first["expect"].lower() != "100-continue":
+                raise ProtocolError(417, "an expectation that is not met")
+            head.expects_continue = head.has_body
+
+
+class ResponseParser(MessageParser):
+    """Reads the responses of one connection.
+
+    Tell it the method of each request, in order, by expect(method): how a
+    response is framed depends on it.  Tolerant of what servers do to headers
+    (repeated Content-Type), strict about framing.
+    """
+
+    def __init__(self, **limits):
+        super().__init__(**limits)
+        self._methods = []
+
+    def expect(self, method):
+        """A request with this method was sent."""
+        self._methods.append(method)
+
+    def _start(self, line):
+        version, _, rest = line.partition(" ")
+        status, _, reason = rest.partition(" ")
+        if version not in _VERSIONS or len(status) != 3 or not is_digits(status) or status < "100":
+            raise ProtocolError(502, "a strange status line")
+        head = Head(_VERSIONS[version], None)
+        head.status = int(status)
+        head.reason = reason
+        return head
+
+    def _headers(self, lines):
+        pairs = []
+        first = {}
+        for line in lines[1:]:
+            name, colon, value = line.partition(":")
+            lower = _FIELD_NAMES.get(name) or self._new_name(name)
+            value = value.strip(" \t")
+            if not colon:
+                raise ProtocolError(502, "a header line without a colon")
+            if lower in first and lower in ("content-length", "transfer-encoding"):
+                raise ProtocolError(502, "a repeated %s header" % lower)
+            pairs.append((name, value))
+            first.setdefault(lower, value)
+        return Headers._parsed(pairs, first)
+
+    def _frame(self, head):
+        first = head.headers._first
+        status = head.status
+        method = self._methods[0] if self._methods else "GET"
+        if self._methods and (status >= 200 or status == 101):
+            del self._methods[0]
+        self._frame_connection(head, first)
+        if status == 101 or method == "CONNECT" and 200 <= status < 300:
+            head.upgrade = True
+            return
+        head.upgrade = False
+        if status < 200 or status in (204, 304) or method == "HEAD":
+            return
+        self._frame_length(head, first)
+        if not head.chunked and "content-length" not in first:
+            head.length = None
+            head.has_body = True
+            head.keep_alive = False
+
+
+def encode_head(start, pairs):
+    """The bytes of a start line and (name, value) pairs that Headers checked.
+
+    >>> encode_head("HTTP/1.1 200 OK", [("A", "b")])
+    b'HTTP/1.1 200 OK\\r\\nA: b\\r\\n\\r\\n'
+    """
+    text = "".join(["%s: %s\r\n" % pair for pair in pairs])
+    return ("%s\r\n%s\r\n" % (start, text)).encode("latin-1")
+
+
+def encode_chunk(data):
+    """*data* as one chunk; an empty one would end the body, so it is nothing.
+
+    >>> encode_chunk(b"abc"), encode_chunk(b"")
+    (b'3\\r\\nabc\\r\\n', b'')
+    """
+    return b"%x\r\n%b\r\n" % (len(data), data) if data else b""
+
+
+LAST_CHUNK = b"0\r\n\r\n"
+
+
+# ---------------------------------------------------------------------------
+# 5. Forms
+#
+# What browsers put into a body.  Multipart bodies are read in pieces; files
+# go to disk when they are large.  Invariant: a body that is cut or wrong
+# raises BadInput, and what was opened for it is closed.
+# ---------------------------------------------------------------------------
+
+#: Fields and files of a form; PHP's limit.
+MAX_FIELDS = 1000
+
+#: Bytes of a form field that is no file, and of an urlencoded form.
+MAX_FIELD = 1024 * 1024
+
+#: Bytes of the headers of one part, and their number.
+MAX_PART_HEADERS = 8192
+MAX_PART_HEADER_COUNT = 20
+
+#: Bytes of a body or an upload that stay in memory; more goes to disk.
+MAX_MEMORY = 1024 * 1024
+
+
+class Spool:
+    """Bytes in memory that move to an unnamed file when they become many.
+
+    A file for writing and then for reading; the file is opened where needed.
+    """
+
+    def __init__(self, max_memory=MAX_MEMORY):
+        self.max_memory = max_memory
+        self.size = 0
+        self.file = BytesIO()
+        self.on_disk = False
+
+    def write(self, data):
+        """Append *data*."""
+        self.size += len(data)
+        if self.size > self.max_memory and not self.on_disk:
+            from tempfile import TemporaryFile
+            file = TemporaryFile(prefix="circuits-")
+            file.write(self.file.getvalue())
+            self.file = file
+            self.on_disk = True
+        self.file.write(data)
+
+
+class FormFile:
+    """An uploaded file.
+
+    filename  its base name as the client gave it; a name to show, not a path
+    file      the content, a binary file
+    value     the content as bytes
+    type      the content type the client gave
+    name      the name of the form field; size: bytes; headers: Headers
+    """
+
+    def __init__(self, name, filename, file, size, headers):
+        self.name = name
+        self.filename = filename
+        self.file = file
+        self.size = size
+        self.headers = headers
+        self.type = headers.get("Content-Type", "application/octet-stream")
+
+    @property
+    def value(self):
+        self.file.seek(0)
+        return self.file.read()
+
+    def save_as(self, path):
+        """Copy the content to a new file at *path*; returns the bytes written."""
+        from shutil import copyfileobj
+        self.file.seek(0)
+        with open(path, "wb") as target:
+            copyfileobj(self.file, target)
+        return self.size
+
+    def close(self):
+        """Let go of the content."""
+        self.file.close()
+
+    def __repr__(self):
+        return "<FormFile %r %s (%d)>" % (self.filename, self.type, self.size)
+
+
+def base_name(filename):
+    """The last part of a file name that a client sent, without what no name has.
+
+    >>> base_name("C:\\\\a\\\\b.txt"), base_name("../../etc/passwd"), base_name("..")
+    ('b.txt', 'passwd', '')
+    """
+    name = filename.replace("\\", "/").rpartition("/")[2]
+    name = "".join([char for char in name if char.isprintable()]).strip(" ")
+    return "" if name in (".", "..") else name
+
+
+class MultipartParser:
+    """Reads a multipart/form-data body that comes in pieces (RFC 7578).
+
+        parser = MultipartParser(boundary)
+        for piece in pieces: parser.feed(piece)
+        fields = parser.finish()
+
+    fields maps names to a str or a FormFile, or to a list where repeated.
+    BadInput for what is wrong or over a limit; then everything is closed.
+    """
+
+    def __init__(self, boundary, max_fields=MAX_FIELDS, max_field=MAX_FIELD,
+                 max_file=MAX_BODY, max_memory=MAX_MEMORY, encoding="utf-8"):
+        if not boundary or len(boundary) > 70 or not (boundary.isascii() and
+                                                      boundary.isprintable()):
+            raise BadInput("a multipart body without a proper boundary")
+        self.max_fields = max_fields
+        self.max_field = max_field
+        self.max_file = max_file
+        self.max_memory = max_memory
+        self.encoding = encoding
+        self.fields = {}
+        self._delimiter = b"\r\n--" + boundary.encode()
+        self._buffer = bytearray(b"\r\n")       # so that the first one looks like the others
+        self._state = self._preamble
+        self._skipped = 0
+        self._count = 0
+        self._part = None           # [name, filename, headers, Spool, limit]
+        self._crlf = False          # the content begins after a CRLF that is in the buffer
+        self._files = []
+
+    def feed(self, data):
+        """Take the next piece of the body."""
+        self._buffer += data
+        try:
+            while self._state():
+                pass
+        except BadInput:
+            self.close()
+            raise
+
+    def finish(self):
+        """The body is over: the fields."""
+        if self._state != self._epilogue:
+            self.close()
+            raise BadInput("the multipart body is cut off")
+        self._buffer = bytearray()
+        return self.fields
+
+    def close(self):
+        """Close all files; for a body that failed."""
+        for file in self._files:
+            file.close()
+        if self._part is not None:
+            self._part[3].file.close()
+            self._part = None
+        self._files = []
+        self.fields = {}
+        self._buffer = bytearray()
+        self._state = self._failed
+
+    def _failed(self):
+        raise BadInput("the multipart body was given up")
+
+    def _find(self):
+        """Offset of the next delimiter, or where it could begin at the earliest."""
+        at = self._buffer.find(self._delimiter)
+        if at >= 0:
+            return at, True
+        return max(0, len(self._buffer) - len(self._delimiter) + 1), False
+
+    def _preamble(self):
+        at, found = self._find()
+        self._skipped += at
+        if self._skipped > MAX_PART_HEADERS:
+            raise BadInput("text before the first part")
+        del self._buffer[:at]
+        if found:
+            del self._buffer[:len(self._delimiter)]
+            self._state = self._after_delimiter
+        return found
+
+    def _after_delimiter(self):
+        """What follows a boundary: CRLF and a part, or -- and the end."""
+        buffer = self._buffer
+        if buffer.startswith(b"--"):
+            self._state = self._epilogue
+            return True
+        end = buffer.find(b"\r\n", 0, 64)
+        if end < 0:
+            if len(buffer) >= 64 or b"\n" in buffer:
+                raise BadInput("a boundary is followed by something else")
+            return False
+        if bytes(buffer[:end]).strip(b" \t"):
+            raise BadInput("a boundary is followed by something else")
+        del buffer[:end]            # the CRLF stays: a part may have no headers
+        self._state = self._part_headers
+        return True
+
+    def _epilogue(self):
+        self._buffer = bytearray()
+        return False
+
+    def _part_headers(self):
+        buffer = self._buffer
+        end = buffer.find(b"\r\n\r\n")
+        if end < 0:
+            if len(buffer) > MAX_PART_HEADERS:
+                raise BadInput("the headers of a part are too large")
+            return False
+        if end > MAX_PART_HEADERS:
+            raise BadInput("the headers of a part are too large")
+        raw = bytes(buffer[2:end])
+        del buffer[:end + 2]        # the CRLF stays: an empty part ends with it
+        self._begin_part(self._parse_headers(raw))
+        self._state = self._content
+        return True
+
+    def _parse_headers(self, raw):
+        lines = raw.split(b"\r\n") if raw else []
+        if len(lines) > MAX_PART_HEADER_COUNT or raw.translate(None, _TEXT) != b"\r\n" * max(
+                0, len(lines) - 1):
+            raise BadInput("strange headers in a part")
+        pairs = []
+        for line in lines:
+            name, colon, value = line.partition(b":")
+            name = name.decode("latin-1")
+            if not colon or not is_token(name):
+                raise BadInput("strange headers in a part")
+            pairs.append((name, value.strip(b" \t").decode(self.encoding, "replace")))
+        first = {}
+        for name, value in pairs:
+            first.setdefault(name.lower(), value)
+        return Headers._parsed(pairs, first)
+
+    def _begin_part(self, headers):
+        self._count += 1
+        if self._count > self.max_fields:
+            raise BadInput("more than %d parts" % self.max_fields, 413)
+        length = headers.get("Content-Length")
+        if length is not None and not is_digits(length):
+            raise BadInput("a Content-Length that is no number in a part")
+        kind, params = parse_params(headers.get("Content-Disposition", ""))
+        if kind.lower() != "form-data" or "name" not in params:
+            raise BadInput("a part that is no form field")
+        filename = params.get("filename")
+        if filename is None and "filename*" in params:
+            charset, _, rest = params["filename*"].partition("'")
+            if charset.lower() in ("utf-8", "iso-8859-1"):
+                filename = unquote(rest.partition("'")[2], charset)
+        limit = self.max_field if filename is None else self.max_file
+        self._part = [params["name"], filename, headers, Spool(self.max_memory), limit]
+        self._crlf = True
+
+    def _content(self):
+        at, found = self._find()
+        name, filename, headers, spool, limit = self._part
+        if self._crlf and at >= 2:
+            del self._buffer[:2]
+            self._crlf = False
+            at -= 2
+        if at and not self._crlf:
+            if spool.size + at > limit:
+                raise BadInput("a field of the form is too large", 413)
+            spool.write(bytes(self._buffer[:at]))
+            del self._buffer[:at]
+        if not found:
+            return False
+        del self._buffer[:len(self._delimiter)]
+        self._end_part(name, filename, headers, spool)
+        self._state = self._after_delimiter
+        return True
+
+    def _end_part(self, name, filename, headers, spool):
+        self._part = None
+        spool.file.seek(0)
+        if filename is None:
+            charset = parse_params(headers.get("Content-Type", ""))[1].get("charset", self.encoding)
+            try:
+                value = spool.file.read().decode(charset, "replace")
+            except LookupError:
+                raise BadInput("a part in an unknown encoding") from None
+            spool.file.close()
+        else:
+            value = FormFile(name, base_name(filename), spool.file, spool.size, headers)
+            self._files.append(spool.file)
+        add_field(self.fields, name, value)
+
+
+def parse_body(request, response, params):
+    """Add the form fields of the body of *request* to the dict *params*.
+
+    Other bodies are left to be read from request.body.  Raises BadInput.
+    """
+    content_type, options = parse_params(request.headers.get("Content-Type", ""))
+    content_type = content_type.lower()
+    if content_type == "application/x-www-form-urlencoded":
+        fields = _read_urlencoded(request)
+    elif content_type == "multipart/form-data":
+        fields = _read_multipart(request, options.get("boundary", ""))
+    else:
+        return
+    params.update(fields)
+
+
+def _read_urlencoded(request):
+    limits = request.limits
+    max_field = limits.get("max_field", MAX_FIELD)
+    data = request.body.read(max_field + 1)
+    request.body.seek(0)
+    if len(data) > max_field:
+        raise BadInput("the form is too large", 413)
+    return parse_qs(data.decode("latin-1") if data.isascii() else data.decode("utf-8", "replace"),
+                    max_fields=limits.get("max_fields", MAX_FIELDS))
+
+
+def _read_multipart(request, boundary):
+    parser = MultipartParser(boundary, **request.limits)
+    while True:
+        piece = request.body.read(MAX_PIECE)
+        if not piece:
+            break
+        parser.feed(piece)
+    request.body.seek(0)
+    fields = parser.finish()
+    request._files = parser._files
+    return fields
+
+
+def dictform(form):
+    """The fields of a form as a dict; it is one already."""
+    return dict(form)
+
+
+# ---------------------------------------------------------------------------
+# 6. Messages
+#
+# The request and the response that handlers get.  Most of what a request
+# knows is worked out when it is asked for.  The documented layout calls both
+# web.wrappers.Request and .Response; in this file those are the events.
+# ---------------------------------------------------------------------------
+
+SERVER_PROTOCOL = (1, 1)
+SERVER_VERSION = "circuits/%s" % __version__
+SERVER_URL = "https://bitbucket.org/prologic/circuits/"
+
+#: Bytes read at once from a file that is sent.
+CHUNK_SIZE = 65536
+
+
+def split_target(method, target):
+    """(raw path, query, authority) of a request target: RFC 9112, 3.2.
+
+    The authority is None unless the target is absolute.  Raises BadInput for
+    the forms that only a proxy takes.
+
+    >>> split_target("GET", "/a?b=c"), split_target("GET", "http://h:1/a")
+    (('/a', 'b=c', None), ('/a', '', 'h:1'))
+    """
+    if target[0] == "/":
+        raw, _, query = target.partition("?")
+        return raw, query, None
+    if target == "*" and method == "OPTIONS":
+        return "*", "", None
+    scheme, _, rest = target.partition("://")
+    if scheme.lower() not in ("http", "https") or not rest:
+        raise BadInput("a request target that is no path")
+    rest, _, query = rest.partition("?")
+    authority, slash, raw = rest.partition("/")
+    if not authority or not valid_host(authority):
+        raise BadInput("a request target without a proper host")
+    return slash + raw or "/", query, authority
+
+
+def unquote_cookie(text):
+    """The value of a cookie; quotes and the escapes of http.cookies are undone.
+
+    In linear time, which http.cookies took some releases to learn.
+    """
+    if len(text) < 2 or text[0] != '"' or text[-1] != '"':
+        return text
+    pieces = text[1:-1].split("\\")
+    out = [pieces[0]]
+    escaped = False                 # the previous piece was an escaped backslash
+    for piece in pieces[1:]:
+        if escaped:
+            out.append(piece)
+            escaped = False
+        elif not piece:
+            out.append("\\")
+            escaped = True
+        elif len(piece) >= 3 and piece[0] in "0123" and set(piece[1:3]) <= set("01234567"):
+            out.append(chr(int(piece[:3], 8)) + piece[3:])
+        else:
+            out.append(piece)
+    return "".join(out)
+
+
+def parse_cookies(header):
+    """The cookies of a Cookie header, a dict; a bad one does not spoil the others.
+
+    >>> parse_cookies('a=1; =x; b="2;'), parse_cookies("c d=1; e")
+    ({'a': '1', 'b': '"2'}, {})
+    """
+    found = {}
+    for item in header.split(";"):
+        name, equals, value = item.partition("=")
+        name = name.strip(" \t")
+        value = unquote_cookie(value.strip(" \t"))
+        if equals and is_token(name) and value.isprintable():
+            found.setdefault(name, value)
+    return found
+
+
+class Host:
+    """An end of a connection: ip, port, and a name, which defaults to the ip."""
+
+    def __init__(self, ip, port, name=None):
+        self.ip = ip
+        self.port = port
+        self.name = ip if name is None else name
+
+    def __repr__(self):
+        return "Host(%r, %r, %r)" % (self.ip, self.port, self.name)
+
+
+class HTTPRequest:
+    """A request, whole.
+
+    sock            the connection, the key that events about it carry
+    method          "GET", "POST", ...
+    scheme          "http" or "https"
+    path            decoded, without dot segments; a slash that came as %2F
+                    stays that
+    qs              the query string as it came
+    protocol        (1, 0) or (1, 1)
+    headers         Headers
+    cookie          an http.cookies.SimpleCookie, shared with the response
+    body            a file, positioned at its start
+    json            the body as JSON; raises BadInput if it is none
+    remote, local   Host of the client and of the server
+    server          the BaseServer, or None
+    base            "http://host:port", without a slash at the end
+    uri             the whole address
+    xhr             whether a script says it asks (X-Requested-With)
+    script_name     where the application is mounted
+    args, kwargs    what the controller is called with
+    index           True if an index method answers
+    login           the name of the user, False if refused, None if not asked
+    session, sid    set by Sessions
+    handled         for your own use
+
+    Further attributes may be set at will.
+    """
+
+    server_protocol = SERVER_PROTOCOL
+    server = None
+    script_name = ""
+    login = None
+    handled = False
+    index = None
+    session = sid = None
+    wsgi_environ = None
+    print_debug = False         # error pages show tracebacks
+    args = ()
+    kwargs = {}
+    trailers = None
+    peer_cert = None
+    limits = {}                 # of forms; see MultipartParser
+    event = None                # the Request event that announced it
+
+    _authority = None
+    _split = None               # (path, its segments)
+    _remote = _local = None
+    _cookie = None
+    _received = {}
+    _body = None
+    _files = ()                 # of its form
+    _head = None
+
+    def __init__(self, sock, method="GET", scheme="http", path="/", protocol=(1, 1), qs="",
+                 headers=None, server=None):
+        self.sock = sock
+        self.method = method
+        self.scheme = scheme
+        self.path = path
+        self.protocol = protocol
+        self.qs = qs
+        self.headers = Headers() if headers is None else headers
+        if server is not None:
+            self.server = server
+
+    def set_target(self, target):
+        """Take path, query and host from a request target; raises BadInput."""
+        raw, self.qs, authority = split_target(self.method, target)
+        if authority is not None:
+            self._authority = authority
+        if ";" in raw:
+            raw = raw[:raw.find(";", raw.rfind("/"))] if ";" in raw[raw.rfind("/"):] else raw
+        if "%" in raw or "/." in raw:
+            segments = split_path(raw)
+            self.path = "/" + "/".join([s.replace("/", "%2F") for s in segments])
+            self._split = (self.path, segments)
+        else:
+            self.path = raw
+
+    @property
+    def segments(self):
+        """The decoded parts of the path between slashes; %2F was one of theirs."""
+        split = self._split
+        if split is not None and split[0] == self.path:
+            return split[1]
+        return self.path[1:].split("/")
+
+    @property
+    def body(self):
+        if self._body is None:
+            self._body = BytesIO()
+        return self._body
+
+    @body.setter
+    def body(self, body):
+        self._body = body
+
+    @property
+    def json(self):
+        """The body as JSON."""
+        import json
+        try:
+            self.body.seek(0)
+            return json.loads(self.body.read().decode("utf-8"))
+        except (ValueError, RecursionError):
+            raise BadInput("the body is no JSON") from None
+
+    @property
+    def cookie(self):
+        if self._cookie is None:
+            from http.cookies import CookieError
+            from http.cookies import SimpleCookie
+            self._cookie = SimpleCookie()
+            self._received = {}
+            for name, value in parse_cookies("; ".join(self.headers.get_all("cookie"))).items():
+                try:
+                    self._cookie[name] = value
+                except CookieError:             # a name that it keeps for itself
+                    continue
+                self._received[name] = self._cookie[name].coded_value
+        return self._cookie
+
+    @cookie.setter
+    def cookie(self, cookie):
+        self._cookie = cookie
+        self._received = {}
+
+    @property
+    def xhr(self):
+        return self.headers.get("X-Requested-With", "").lower() == "xmlhttprequest"
+
+    @property
+    def netloc(self):
+        """Host and port as the client named them; else as the server knows them."""
+        host = self._authority or self.headers.get("Host")
+        if host:
+            return host
+        local = self.local
+        return local.name if local.port in (None, 80) else "%s:%s" % (local.name, local.port)
+
+    @property
+    def base(self):
+        return "%s://%s" % (self.scheme, self.netloc)
+
+    @property
+    def uri(self):
+        return "%s%s%s%s" % (self.base, self.script_name, quote(self.path, "/%;:@!$&'()*+,="),
+                             "?" + self.qs if self.qs else "")
+
+    @property
+    def host(self):
+        """Where the server listens."""
+        return self.local.ip
+
+    @property
+    def port(self):
+        """The port the server listens on."""
+        return self.local.port
+
+    @property
+    def remote(self):
+        if self._remote is None:
+            self._remote = self._end("getpeername")
+            if not self._remote.ip and self._remote.port is None:
+                self._remote = self.local       # a UNIX client has no name
+        return self._remote
+
+    @remote.setter
+    def remote(self, host):
+        self._remote = host
+
+    @property
+    def local(self):
+        if self._local is None:
+            self._local = self._end("getsockname")
+        return self._local
+
+    @local.setter
+    def local(self, host):
+        self._local = host
+
+    def _end(self, method):
+        try:
+            name = getattr(self.sock, method)()
+        except (AttributeError, OSError):
+            return Host("", None)
+        if isinstance(name, tuple):
+            return Host(name[0], name[1])
+        return Host(name.decode("utf-8", "replace") if isinstance(name, bytes) else name, None)
+
+    def close(self):
+        """Let go of the body and of uploaded files; HTTP does, after the response."""
+        if self._body is not None:
+            self._body.close()
+        for file in self._files:
+            file.close()
+
+    def url(self, *args, **kwargs):
+        """An absolute address on this server; see url()."""
+        return url(self, *args, **kwargs)
+
+    def __repr__(self):
+        return "<Request %s %s HTTP/%d.%d>" % ((self.method, self.path) + tuple(self.protocol))
+
+
+def url(request, path="", qs="", script_name=None, base=None, relative=None):
+    """Build the absolute address of *path*, seen from that of *request*.
+
+    path      from the root if it begins with a slash; default: the current one
+    qs        a query string
+    relative  True: an address relative to that of the request
+
+    Dot segments are resolved; above the root there is nothing.
+    """
+    if script_name is None:
+        script_name = request.script_name
+    if base is None:
+        base = request.base
+    scheme, absolute, _ = path.partition("?")[0].partition("://")
+    if absolute and scheme.isalnum():
+        return path + ("?" + qs if qs else "")
+    here = request.path.rpartition("/")[0] + "/"
+    if not path:
+        path = quote(request.path, "/%;:@!$&'()*+,=")
+    elif not path.startswith("/"):
+        path = quote(here, "/%;:@!$&'()*+,=") + path
+    path, question, query = path.partition("?")
+    out = []
+    for segment in path.lstrip("/").split("/"):
+        if segment == "..":
+            del out[-1:]
+        elif segment != ".":
+            out.append(segment)
+    path = "/" + "/".join(out)
+    if segment in (".", "..") and out:
+        path += "/"
+    query = "&".join([part for part in (query, qs) if part])
+    if relative:
+        ups = here.count("/") - 1
+        target = "../" * ups + path.lstrip("/") or "./"
+    else:
+        target = base + script_name + path
+    return target + ("?" + query if query else "")
+
+
+class HTTPResponse:
+    """What goes back to the client.
+
+    code      the status, default 200; *message* replaces its phrase
+    status    both, an HTTPStatus; may be set to a number
+    headers   Headers
+    cookie    that of the request: what is added or changed is sent
+    body      str, bytes, a list of both, a file, an iterator (also an
+              asynchronous one), or what JSON can write; None: nothing
+    stream    the body is sent piece by piece; files and iterators set it.
+              With no body it means that you fire Stream(response, data), and
+              at the end Stream(response, None)
+    close     close the connection afterwards
+    chunked, done, time, protocol   set by HTTP
+    """
+
+    code = 200
+    message = None
+    done = False                # sent, or given up
+    close = False
+    stream = False
+    chunked = False
+    sent = 0                    # bytes of the body that were written
+    started = False             # the head is written
+    as_json = False             # a JSONController answers
+
+    _body = ()                  # nothing was set
+    _released = False
+
+    def __init__(self, request, encoding="utf-8", code=None, message=None):
+        self.request = request
+        self.encoding = encoding
+        if code is not None:
+            self.code = code
+        if message is not None:
+            self.message = message
+        self.headers = Headers._parsed([], {})
+        self.time = time.time()
+
+    @property
+    def protocol(self):
+        return min(self.request.protocol, SERVER_PROTOCOL)
+
+    @property
+    def cookie(self):
+        return self.request.cookie
+
+    @property
+    def status(self):
+        return HTTPStatus(self.code, self.message)
+
+    @status.setter
+    def status(self, status):
+        if isinstance(status, HTTPStatus):
+            self.code, self.message = status.status, status.reason
+        elif isinstance(status, int) and not isinstance(status, bool):
+            self.code, self.message = status, None
+        else:
+            code, _, message = str(status).partition(" ")
+            if not is_digits(code):
+                raise ValueError("a status is a number and a phrase, got %r" % (status,))
+            self.code, self.message = int(code), message or None
+
+    @property
+    def body(self):
+        body = self._body
+        return [] if type(body) is tuple and not body else body
+
+    @body.setter
+    def body(self, body):
+        if body is None:
+            body = []
+        elif isinstance(body, bytes):
+            body = [body] if body else []
+        elif isinstance(body, HTTPError):
+            body = [str(body)]
+        elif isinstance(body, IOBase) or hasattr(body, "read"):
+            self.stream = True
+            body = file_generator(body)
+        elif hasattr(body, "__next__") or hasattr(body, "__anext__"):
+            self.stream = True
+        self._body = body
+
+    def prepare(self):
+        """Complete the headers; returns the body as bytes, None if it is streamed.
+
+        A body never follows 1xx, 204, 304 or a HEAD (RFC 9112, 6.3).
+        """
+        code = self.code
+        headers = self.headers
+        first = headers._first
+        request = self.request
+        if not 100 <= code <= 999:
+            raise ValueError("a status is 100 to 999, got %r" % (code,))
+        data = None
+        if code < 200 or code in (204, 304):
+            self.release()
+            data = b""
+            if code != 304:
+                del headers["Content-Length"]
+        elif not self.stream:
+            data = self._bytes()
+            if "content-length" in first:
+                del headers["Content-Length"]
+            if "content-type" not in first and (data or code == 200):
+                _put(headers, "Content-Type", "text/html; charset=%s" % self.encoding)
+            _put(headers, "Content-Length", "%d" % len(data))
+        elif "content-type" not in first:
+            _put(headers, "Content-Type", "text/html; charset=%s" % self.encoding)
+        if "transfer-encoding" in first:
+            del headers["Transfer-Encoding"]
+        if data is None:
+            self.chunked = False
+            if "content-length" not in first:
+                if request.protocol >= (1, 1):
+                    self.chunked = True
+                    _put(headers, "Transfer-Encoding", "chunked")
+                else:
+                    self.close = True
+        if request._cookie is not None:
+            self._set_cookies()
+        if "connection" in first:
+            if "close" in first["connection"].lower():
+                self.close = True
+        elif self.close:
+            _put(headers, "Connection", "close")
+        elif request.protocol < (1, 1):
+            _put(headers, "Connection", "Keep-Alive")
+        if request.method == "HEAD" and data != b"":
+            self.release()
+            return b""
+        return data
+
+    def _bytes(self):
+        """The body, joined."""
+        body = self._body
+        encoding = self.encoding
+        if type(body) is str:
+            return body.encode(encoding)
+        if isinstance(body, (list, tuple)):
+            if len(body) == 1 and type(body[0]) is bytes:
+                return body[0]
+            try:
+                return b"".join([piece.encode(encoding) if isinstance(piece, str) else piece
+                                 for piece in body])
+            except TypeError:
+                return self._as_json(body)
+        if isinstance(body, (bytes, bytearray, memoryview)):
+            return bytes(body)
+        if isinstance(body, (dict, bool)):
+            return self._as_json(body)
+        if isinstance(body, (str, int, float)):
+            return str(body).encode(encoding)
+        if hasattr(body, "__iter__"):
+            return b"".join([as_bytes(piece, encoding) for piece in body])
+        raise TypeError("%r cannot be the body of a response: use str, bytes, a list of them, a "
+                        "file, an iterator, or what JSON can write" % (body,))
+
+    def _as_json(self, body):
+        import json
+        data = json.dumps(body).encode("utf-8")
+        self.headers.setdefault("Content-Type", "application/json")
+        return data
+
+    def _set_cookies(self):
+        received = self.request._received
+        for name, morsel in self.request._cookie.items():
+            attributes = [value for value in morsel.values() if value]
+            if received.get(name) == morsel.coded_value and not attributes:
+                continue
+            for value in attributes:
+                if isinstance(value, str) and (";" in value or not value.isprintable()):
+                    raise ValueError("cookie %s: %r would split the header" % (name, value))
+            if name.startswith("__Host-"):
+                morsel["secure"], morsel["path"], morsel["domain"] = True, "/", ""
+            elif name.startswith("__Secure-"):
+                morsel["secure"] = True
+            self.headers.add_header("Set-Cookie", morsel.OutputString())
+
+    def release(self):
+        """Close what the body holds; no harm if it is closed."""
+        body = self._body
+        if not self._released and hasattr(body, "close"):
+            self._released = True
+            body.close()
+
+    def head(self):
+        """The status line and headers, as text."""
+        return "HTTP/%d.%d %s\r\n%s" % (tuple(self.protocol) + (self.status, self.headers))
+
+    def __str__(self):
+        self.prepare()
+        return self.head()
+
+    def __bytes__(self):
+        return str(self).encode("latin-1")
+
+    def __repr__(self):
+        length = len(self._body) if isinstance(self._body, str) else 0
+        return "<Response %s %s (%d)>" % (self.status, self.headers["Content-Type"], length)
+
+
+def _put(headers, name, value):
+    """Set a header that needs no check."""
+    lower = name.lower()
+    if lower in headers._first:
+        del headers[name]
+    headers._list.append((name, value))
+    headers._first[lower] = value
+
+
+def as_bytes(piece, encoding="utf-8"):
+    """A piece of a body as bytes; what is neither text nor bytes becomes text."""
+    if isinstance(piece, bytes):
+        return piece
+    if isinstance(piece, (bytearray, memoryview)):
+        return bytes(piece)
+    return str(piece).encode(encoding)
+
+
+class file_generator:
+    """The content of a file, piece by piece; closes it at the end.
+
+    length  bytes to send; None: up to the end of the file
+    """
+
+    def __init__(self, input, chunkSize=CHUNK_SIZE, length=None):
+        self.input = input
+        self.chunkSize = chunkSize
+        self.left = length
+
+    def __iter__(self):
+        return self
+
+    def __next__(self):
+        size = self.chunkSize if self.left is None else min(self.left, self.chunkSize)
+        piece = self.input.read(size) if size else b""
+        if not piece:
+            self.close()
+            raise StopIteration
+        if self.left is not None:
+            self.left -= len(piece)
+        return piece
+
+    def close(self):
+        if hasattr(self.input, "close"):
+            self.input.close()
+
+
+# ---------------------------------------------------------------------------
+# 7. Events
+#
+# In the order of a request's life; then the error events, which carry their
+# own page.
+# ---------------------------------------------------------------------------
+
+class WebEvent(Event):
+    """Base of the events of the web channel."""
+
+    success = True
+    failure = True
+
+
+class Request(WebEvent):
+    """A request arrived: (request, response), for TLS peers with a certificate
+    (request, response, certificate).
+
+    What a handler returns is the body.  request.create(name, ...) makes an
+    event with that very name, which is how controllers are called.
+    """
+
+    _target = None              # the controller this one is for
+    _method = None              # and its exposed method
+
+    @classmethod
+    def create(cls, name, *args, **kwargs):
+        """Make a request event whose name is *name*, letter by letter."""
+        return LiteralEvent.create(cls, name, *args, **kwargs)
+
+
+class Response(WebEvent):
+    """A response is ready to be sent: (response); it may still be changed."""
+
+
+class Stream(WebEvent):
+    """A piece of a streamed body: (response, data); data None ends it."""
+
+
+class HTTPError(Event):
+    """A request ends in an error: (request, response, code).
+
+        return HTTPError(self.request, self.response, 410, description="Gone for good.")
+
+    Returned from a handler, or fired on the web channel, it answers with its
+    page.  Handlers of httperror may change *description* and *data*, set
+    response.body, or return a body.
+
+    description  a text for the page
+    error        (type, exception, traceback lines) of what was raised
+    """
+
+    name = "httperror"
+    code = 500
+    description = ""
+    told = False                # HTTP sees to the response when this is done
+    page = ()                   # the body that HTTP made of it
+
+    def __init__(self, request, response, code=None, **kwargs):
+        super().__init__(request, response, code, **kwargs)
+        self.request = request
+        self.response = response
+        if code is not None:
+            self.code = code
+        self.error = kwargs.get("error")
+        self.description = kwargs.get("description") or self.description
+        self.traceback = ""
+        if self.error is not None:
+            etype, value, lines = self.error
+            self.traceback = "ERROR: (%s) %s\n%s" % (etype, value, "".join(lines))
+        response.close = True
+        response.code = self.code
+        response.message = None
+        self.data = {
+            "code": self.code, "name": HTTP_STATUS_CODES.get(self.code, "Error"),
+            "url": SERVER_URL, "version": SERVER_VERSION}
+
+    def texts(self):
+        """The texts of the page as they are, not escaped."""
+        texts = dict(self.data)
+        texts["description"] = self.description or _DESCRIPTIONS.get(self.code, "")
+        texts["traceback"] = self.traceback if self.request.print_debug else ""
+        return texts
+
+    def __str__(self):
+        """The page: HTML, or JSON or text where the client prefers that."""
+        response = self.response
+        texts = self.texts()
+        if not 300 <= self.code < 400:
+            del response.headers["Location"]
+        kind = self._kind()
+        if kind == "json":
+            import json
+            response.headers["Content-Type"] = "application/json"
+            return json.dumps({key: texts[key] for key in
+                               ("code", "name", "description", "traceback") if texts[key]})
+        if kind == "text":
+            response.headers["Content-Type"] = "text/plain; charset=%s" % response.encoding
+            return "%(code)s %(name)s\n%(description)s\n%(traceback)s" % texts
+        response.headers["Content-Type"] = "text/html; charset=%s" % response.encoding
+        return DEFAULT_ERROR_MESSAGE % {
+            key: value if isinstance(value, int) else escape(value) for key, value in texts.items()}
+
+    def _kind(self):
+        """Which form the client wants: html unless it says otherwise."""
+        if "json" in self.response.headers.get("Content-Type", ""):
+            return "json"
+        accept = self.request.headers.get("Accept", "")
+        if not accept or "html" in accept or accept == "*/*":
+            return "html"
+        for element in header_elements("Accept", accept):
+            if element.value in ("*/*", "text/*"):
+                return "html"
+            if element.value.endswith("json") and element.qvalue:
+                return "json"
+            if element.value == "text/plain" and element.qvalue:
+                return "text"
+        return "html"
+
+    def __repr__(self):
+        return "<%s %d %s>" % (type(self).__name__, self.code, self.data["name"])
+
+
+DEFAULT_ERROR_MESSAGE = """\
+<!DOCTYPE html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<title>%(code)d %(name)s</title>
+<style>
+body { font-family: sans-serif; margin: 2em; color: #222; }
+#powered_by { margin-top: 2em; border-top: 1px solid #aaa; font-size: smaller; color: #666; }
+</style>
+</head>
+<body>
+<h1>%(name)s</h1>
+<p>%(description)s</p>
+<pre id="traceback">%(traceback)s</pre>
+<div id="powered_by">Powered by <a href="%(url)s">%(version)s</a></div>
+</body>
+</html>
+"""
+
+
+class Forbidden(HTTPError):
+    """403: you may not, whoever you are."""
+
+    code = 403
+
+
+class Unauthorized(HTTPError):
+    """401: say who you are."""
+
+    code = 401
+
+
+class NotFound(HTTPError):
+    """404: there is no such thing here."""
+
+    code = 404
+
+
+_REDIRECTS = {
+    300: "This resource can be found at", 301: "This resource has permanently moved to",
+    302: "This resource resides temporarily at", 303: "This resource can be found at",
+    307: "This resource has moved temporarily to", 308: "This resource has permanently moved to",
+}
+
+
+class Redirect(HTTPError):
+    """Sends the client to *urls*, an address or a list of them.
+
+    code  300 to 399; default 303, for HTTP/1.0 302
+
+    Addresses are made absolute.  Do not hand it what a client sent without
+    looking at it: that would send people anywhere.
+    """
+
+    def __init__(self, request, response, urls, code=None):
+        urls = [urls] if isinstance(urls, str) else list(urls)
+        if code is None:
+            code = 303 if request.protocol >= (1, 1) else 302
+        if not 300 <= code <= 399:
+            raise ValueError("status code must be between 300 and 399.")
+        if code not in _REDIRECTS and code not in (304, 305):
+            raise ValueError("The %s status code is unknown." % code)
+        super().__init__(request, response, code)
+        self.urls = [url(request, address) for address in urls]
+        headers = response.headers
+        if code == 304:
+            for name in ("Allow", "Content-Encoding", "Content-Language", "Content-Length",
+                         "Content-Location", "Content-MD5", "Content-Range", "Content-Type",
+                         "Expires", "Location"):
+                del headers[name]
+        else:
+            headers["Location"] = quote(self.urls[0], "".join(map(chr, range(33, 127))))
+        if code in _REDIRECTS:
+            headers["Content-Type"] = "text/html; charset=%s" % response.encoding
+
+    def __str__(self):
+        text = _REDIRECTS.get(self.code)
+        if text is None:
+            return ""
+        return "".join(["%s <a href=\"%s\">%s</a>.<br />\n" % (text, escape(u), escape(u))
+                        for u in self.urls])
+
+    def __repr__(self):
+        channels = "" if not self.channels else str(self.channels[0])
+        return "<%s %d[%s.%s] %s>" % (type(self).__name__, self.code, channels, self.name,
+                                      " ".join(self.urls))
+
+
+# ---------------------------------------------------------------------------
+# 8. HTTP component
+#
+# Between the transport and the handlers.  Per connection one request is in
+# work at a time; what was sent behind it waits, here up to max_pending bytes,
+# beyond that in the socket.  Invariant: a request that was announced gets
+# exactly one response, or its connection is closed.
+# ---------------------------------------------------------------------------
+
+#: Bytes of further requests that are taken in while one is in work.
+MAX_PENDING = 65536
+
+#: Bytes read and thrown away after an early answer, so that the peer can
+#: read it before it learns that the connection is closed; nginx waits as well.
+MAX_LINGER = 1024 * 1024
+
+#: Bytes that may wait to be sent before more of a streamed body is fetched.
+MAX_OUTPUT = 262144
+
+HTTP_ENCODING = "utf-8"
+
+
+class _Connection:
+    """What HTTP knows of a connection."""
+
+    __slots__ = ("sock", "parser", "request", "response", "spool", "keep_alive", "closing",
+                 "linger", "paused", "deadline", "drain", "task")
+
+    def __init__(self, sock, parser):
+        self.sock = sock
+        self.parser = parser
+        self.request = None         # the one in work, or being received
+        self.response = None
+        self.spool = None           # of the body being received
+        self.keep_alive = True
+        self.closing = False        # what arrives is thrown away
+        self.linger = 0             # bytes thrown away so far
+        self.paused = False
+        self.deadline = None
+        self.drain = None           # the _Drained of a task that has more to send
+        self.task = None            # sends a streamed body
+
+
+class _Answer:
+    """Waits for a Request event, and for those its value depends on."""
+
+    __slots__ = ("http", "event", "request", "response")
+
+    def __init__(self, http, event, request, response):
+        self.http = http
+        self.event = event
+        self.request = request
+        self.response = response
+
+    @property
+    def takes_errors(self):
+        """What answers with a status is no error of the program."""
+        return self._is_answer(self.event) or self._is_answer(_unfinished(self.event._value))
+
+    @staticmethod
+    def _is_answer(event):
+        error = None if event is None or event._value is None else event._value._error
+        return isinstance(error, (HTTPException, ProtocolError))
+
+    def event_done(self, event):
+        waits_for = _unfinished(self.event._value)
+        if waits_for is not None:
+            _when_done(waits_for, self)
+        else:
+            self.http._answered(self.event, self.request, self.response)
+
+
+class _Afterwards:
+    """Calls back when an event is done."""
+
+    __slots__ = ("callback", "args")
+
+    def __init__(self, callback, *args):
+        self.callback = callback
+        self.args = args
+
+    def event_done(self, event):
+        self.callback(event, *self.args)
+
+
+def _when_done(event, waiter):
+    """Have *waiter* told when *event* is done, which it is not yet."""
+    event._waiters = (event._waiters or []) + [waiter]
+    event._state = SPECIAL
+
+
+def _unfinished(value):
+    """An event that is not done and that *value*, of one that is, depends on."""
+    while value is not None:
+        result = value._value
+        if isinstance(result, Value):
+            event = result.event
+            if event is not None and event._state != DONE:
+                return event
+            value = result
+            continue
+        if isinstance(result, list):
+            for item in result:
+                if isinstance(item, Value):
+                    event = item.event
+                    if event is None or event._state == DONE:
+                        event = _unfinished(item)
+                    if event is not None:
+                        return event
+        return None
+    return None
+
+
+class _Drained(Waiting):
+    """Wait until a connection can take more; at least for a turn of the loop."""
+
+    __slots__ = ("conn",)
+
+    def __init__(self, conn):
+        super().__init__()
+        self.conn = conn
+
+    def install(self):
+        if getattr(self.conn.sock, "pending", 0) <= MAX_OUTPUT:
+            self.finish()
+        else:
+            self.conn.drain = self
+
+    def withdraw(self):
+        self.conn.drain = None
+
+
+async def _next_of(body):
+    """The next piece of an asynchronous iterator."""
+    return await body.__anext__()
+
+
+class HTTP(BaseComponent):
+    """Turns what arrives into requests, and responses into what is sent.
+
+    encoding            of text in responses
+    debug               error pages show tracebacks; never where strangers look
+    max_start_line, max_header_bytes, max_headers, max_body
+                        limits of a request; beyond them it answers 414, 431, 413
+    max_fields, max_field, max_file, max_memory
+                        limits of forms; see MultipartParser
+    max_connections     beyond them new ones are answered 503
+    header_timeout      seconds that the head of a request may take
+    body_timeout        seconds that the body may take, and one more for each
+                        min_rate bytes of it
+    idle_timeout        seconds that a connection may wait for the next request
+    write_timeout       seconds that a peer may not read what it asked for
+
+    Listens:  connect, read, disconnect; response, stream, httperror
+    Fires:    request, httperror, response, stream; write, close
+    """
+
+    channel = "web"
+
+    def __init__(self, encoding=HTTP_ENCODING, channel=None, server=None, debug=False,
+                 max_start_line=MAX_START_LINE, max_header_bytes=MAX_HEADER_BYTES,
+                 max_headers=MAX_HEADERS, max_body=MAX_BODY, max_fields=MAX_FIELDS,
+                 max_field=MAX_FIELD, max_file=MAX_BODY, max_memory=MAX_MEMORY,
+                 max_connections=10000, header_timeout=30, body_timeout=60, min_rate=1024,
+                 idle_timeout=60, write_timeout=60):
+        if isinstance(encoding, BaseComponent):     # HTTP(server, encoding, channel)
+            server, encoding, channel = encoding, channel or HTTP_ENCODING, server
+        super().__init__(channel=channel or self.channel)
+        self._encoding = encoding
+        self._server = server
+        self.debug = debug
+        self._limits = {"max_start_line": max_start_line, "max_header_bytes": max_header_bytes,
+                        "max_headers": max_headers, "max_body": max_body}
+        self._form_limits = {"max_fields": max_fields, "max_field": max_field,
+                             "max_file": max_file, "max_memory": max_memory}
+        self._max_connections = max_connections
+        self._header_timeout = header_timeout
+        self._body_timeout = body_timeout
+        self._min_rate = min_rate
+        self._idle_timeout = idle_timeout
+        self._write_timeout = write_timeout
+        self._connections = {}
+        self._now = 0               # the clock at the last sweep; exact enough
+        self._sweeper = None
+        self._second = 0            # which Date the prefixes carry
+        self._prefixes = {}         # (status, protocol) -> status line, Date, Server
+        self._scheme = "http"
+
+    @property
+    def version(self):
+        return SERVER_VERSION
+
+    @property
+    def protocol(self):
+        return "HTTP/%d.%d" % SERVER_PROTOCOL
+
+    @property
+    def scheme(self):
+        return "http" if self._server is None else self._server.scheme
+
+    @property
+    def base(self):
+        """The address of the server; "" without one."""
+        return "" if self._server is None else self._server.base
+
+    uri = base
+
+    # -- connections --------------------------------------------------------
+
+    @_own_step
+    @handler("connect")
+    def _on_connect(self, sock, *address):
+        if sock not in self._connections:
+            self._open(sock)
+
+    def _open(self, sock):
+        """A connection that we did not know."""
+        conn = self._connections[sock] = _Connection(sock, RequestParser(**self._limits))
+        if self._sweeper is None:
+            self._sweep()
+        conn.deadline = self._now + self._header_timeout
+        if len(self._connections) > self._max_connections:
+            self._refuse(conn, ProtocolError(503, "too many connections"))
+        return conn
+
+    @_own_step
+    @handler("disconnect")
+    def _on_disconnect(self, sock):
+        conn = self._connections.pop(sock, None)
+        if conn is None:
+            return
+        if conn.task is not None:
+            conn.task.cancel("")
+        self._let_go(conn)
+
+    def _let_go(self, conn):
+        """Close what the message in work holds."""
+        if conn.spool is not None:
+            conn.spool.file.close()
+            conn.spool = None
+        if conn.response is not None:
+            conn.response.done = True
+            if conn.response.stream:
+                conn.response.release()
+
+    def _sweep(self):
+        """Look for connections that are over their time; once a second."""
+        self._sweeper = None
+        now = self._now = self.root.clock()
+        for conn in list(self._connections.values()):   # a new one has no deadline yet
+            if conn.deadline is not None and conn.deadline < now:
+                self._expire(conn)
+        if self._connections:
+            self._sweeper = self._reactor.call_later(1.0, self._sweep)
+
+    def _expire(self, conn):
+        if conn.closing or conn.task is not None or conn.request is None and not conn.parser:
+            self._hang_up(conn)
+            if conn.task is not None:
+                conn.task.cancel("")
+        else:
+            self._refuse(conn, ProtocolError(408, "the request took too long to arrive"))
+
+    def _moved(self, old):
+        if self._sweeper is not None:       # a timer of the old tree
+            old.cancel(self._sweeper)
+            self._sweeper = self._reactor.call_later(1.0, self._sweep)
+
+    def _pause(self, conn, pause):
+        """Have the transport stop or go on reading: back-pressure."""
+        source = getattr(self._server, "server", None)
+        poller = self._reactor.poller
+        if source is None or poller is None:
+            return
+        conn.paused = pause
+        if pause:
+            poller.removeReader(conn.sock)
+        elif conn.sock.fileno() >= 0:
+            poller.addReader(source, conn.sock)
+
+    def _hang_up(self, conn):
+        """Close, when what was written is out."""
+        conn.closing = True
+        self._reactor.tell(self, Close, self.channel, conn.sock)
+
+    def _hang_up_politely(self, conn):
+        """Close although the peer may still be sending.
+
+        Closing at once makes the system reset the connection, and the peer
+        may lose our answer: say that we are done, and throw away what comes.
+        """
+        sock = conn.sock
+        if self._scheme != "http" or getattr(sock, "pending", 1) \
+                or self._reactor.heard("close", (self.channel,)):
+            return self._hang_up(conn)
+        conn.closing = True
+        conn.deadline = self._now + 3
+        try:
+            sock.shutdown(1)
+        except (AttributeError, OSError):
+            self._hang_up(conn)
+        else:
+            if conn.paused:
+                self._pause(conn, False)
+
+    # -- requests -----------------------------------------------------------
+
+    @_own_step
+    @handler("read")
+    def _on_read(self, sock, data):
+        conn = self._connections.get(sock)
+        if conn is None:
+            conn = self._open(sock)
+        if conn.closing:
+            conn.linger += len(data)
+            if conn.linger > MAX_LINGER:
+                self._hang_up(conn)
+            return
+        parser = conn.parser
+        if conn.request is None and not parser:
+            conn.deadline = self._now + self._header_timeout
+        parser.feed(data)
+        if conn.request is None or conn.spool is not None:
+            self._advance(conn)
+        elif len(parser) > MAX_PENDING and not conn.paused:
+            self._pause(conn, True)
+
+    def _advance(self, conn):
+        """Take what is there of the next request; announce it when it is whole."""
+        parser = conn.parser
+        try:
+            while True:
+                item = parser.next_event()
+                if item is None:
+                    if conn.paused:
+                        self._pause(conn, False)
+                    return
+                if item is END:
+                    return self._announce_request(conn)
+                if type(item) is bytes:
+                    conn.spool.write(item)
+                    conn.deadline += len(item) / self._min_rate
+                else:
+                    self._begin(conn, item)
+                    if not item.has_body:
+                        return self._announce_request(conn)
+        except ProtocolError as error:
+            self._refuse(conn, error)
+
+    def _begin(self, conn, head):
+        """A head arrived: make the request and the response."""
+        request = HTTPRequest(conn.sock, head.method, self._scheme, "/", head.version, "",
+                              head.headers)
+        conn.request = request
+        conn.response = HTTPResponse(request, self._encoding)
+        conn.keep_alive = head.keep_alive
+        request.server = self._server
+        request.limits = self._form_limits
+        request._head = head
+        if self.debug:
+            request.print_debug = True
+        request.set_target(head.target)
+        if head.has_body:
+            conn.spool = Spool(self._form_limits["max_memory"])
+            conn.deadline = self._now + self._body_timeout
+            if head.expects_continue and not conn.parser:
+                self._write(conn, b"HTTP/1.1 100 Continue\r\n\r\n")
+
+    def _announce_request(self, conn):
+        request = conn.request
+        response = conn.response
+        if conn.spool is not None:
+            conn.spool.file.seek(0)
+            request._body = conn.spool.file
+            request.trailers = request._head.trailers
+            conn.spool = None
+        conn.deadline = None
+        event = Request(request, response)
+        if self._scheme == "https":
+            self._add_certificate(event, request)
+        event._waiters = [_Answer(self, event, request, response)]
+        event._state = SPECIAL
+        self.fire(event, self.channel)
+
+    def _add_certificate(self, event, request):
+        ask = getattr(request.sock, "getpeercert", None)
+        certificate = ask() if ask is not None else None
+        if certificate:
+            request.peer_cert = certificate
+            event.args.append(certificate)
+
+    def _refuse(self, conn, error):
+        """The peer broke the rules: one last answer, and nothing more is read."""
+        if conn.spool is not None:
+            conn.spool.file.close()
+            conn.spool = None
+        request = conn.request
+        if request is None or conn.response.started:
+            request = HTTPRequest(conn.sock, "-", self._scheme, "-")
+            request.server = self._server
+        conn.request = request
+        conn.response = HTTPResponse(request, self._encoding)
+        conn.keep_alive = False
+        conn.closing = True
+        conn.linger = 1
+        conn.deadline = None
+        request.print_debug = self.debug
+        self._announce_error(HTTPError(request, conn.response, error.status,
+                                       description=error.reason))
+
+    # -- from what handlers returned to a response --------------------------
+
+    def _answered(self, event, request, response):
+        """All handlers of the request are through."""
+        conn = self._connections.get(request.sock)
+        if conn is None or conn.response is not response or response.started:
+            if conn is None:                # the peer left
+                request.close()
+            return                          # or somebody answered
+        value = event._value
+        if value is not None and value.errors:
+            return self._failed(request, response, value._error)
+        result = None if value is None else value.value
+        try:
+            if isinstance(result, list):
+                result = [item.value if isinstance(item, Value) else item for item in result]
+            self._respond(conn, request, response, result)
+        except Exception as error:
+            self._reactor.failed(None, None, error)
+            self._failed(request, response, error)
+
+    def _respond(self, conn, request, response, result):
+        """Make the result of a request its response."""
+        if isinstance(result, HTTPError):
+            return self._announce_error(result)
+        if isinstance(result, HTTPResponse):
+            response = conn.response = result
+        elif response.as_json:
+            import json
+            response.headers["Content-Type"] = "application/json"
+            response.body = json.dumps(result)
+        elif result is None:
+            if response._body == () and not response.stream:
+                return self._announce_error(NotFound(request, response))
+        elif result is True or result is False:
+            return                          # a handler will answer, or has
+        else:
+            response.body = result
+        self._announce(response)
+
+    def _failed(self, request, response, error):
+        """A handler raised: answer with what that means."""
+        if isinstance(error, RedirectException):
+            event = Redirect(request, response, error.urls, error.status)
+        elif isinstance(error, HTTPException):
+            event = HTTPError(request, response, error.code, description=error.description,
+                              error=_triple(error) if error.traceback and self.debug else None)
+            for name, value in error.headers:
+                response.headers[name] = value
+        elif isinstance(error, ProtocolError):
+            event = HTTPError(request, response, error.status, description=error.reason)
+        else:
+            event = HTTPError(request, response, 500,
+                              error=_triple(error) if error is not None else None)
+        self._announce_error(event)
+
+    def _announce_error(self, event):
+        response = event.response
+        response.release()
+        response._body = event.page         # nothing, as yet
+        response.stream = response.as_json = False
+        if self._reactor.heard("httperror", (self.channel,)):
+            event.told = True
+            event._waiters = [_Afterwards(self._error_handled)]
+            if event._state == DONE:        # it was fired before: a new firing
+                event = self._reactor.again(event)
+            event._state = SPECIAL
+            event._value = None
+            self.fire(event, self.channel)
+        else:
+            self._make_page(event)
+            self._announce(response)
+
+    @_own_step
+    @handler("httperror")
+    def _on_httperror(self, event, request, response, code=None, **kwargs):
+        if not getattr(event, "told", False):       # the application fired it
+            event.told = True
+            _when_done(event, _Afterwards(self._error_handled))
+        self._make_page(event)
+
+    def _make_page(self, event):
+        response = event.response
+        response.stream = False
+        response.body = event.page = str(event)
+
+    def _error_handled(self, event):
+        """The handlers of an error are through: its response is settled."""
+        response = event.response
+        result = None if event._value is None or event._value.errors else event._value.value
+        if isinstance(result, (str, bytes)):
+            response.body = result
+        elif response._body is event.page:      # which they may have changed the texts of
+            self._make_page(event)
+        self._announce(response)
+
+    # -- responses ----------------------------------------------------------
+
+    def _announce(self, response):
+        """Say that a response is ready: the last chance to change it.
+
+        In the heard case, priority: after the success events of the same
+        batch, which the contract shows before it.
+        """
+        if self._reactor.heard("response", (self.channel,)):
+            event = Response(response)
+            event._waiters = [_Afterwards(self._response_handled, response)]
+            event._state = SPECIAL
+            self.fire(event, self.channel, priority=1)
+        else:
+            self._on_response(response)
+
+    def _response_handled(self, event, response):
+        """A handler of response that failed may have kept us from sending it."""
+        conn = self._connections.get(response.request.sock)
+        if conn is not None and conn.response is response and not response.started \
+                and event._value is not None and event._value.errors:
+            self._give_up(conn, response)
+
+    @_own_step
+    @handler("response")
+    def _on_response(self, response):
+        """Send it."""
+        request = response.request
+        conn = self._connections.get(request.sock)
+        if conn is None or conn.response is not response or response.started:
+            if response.stream and (conn is None or conn.response is not response):
+                response.release()
+            return
+        if not conn.keep_alive:
+            response.close = True
+        try:
+            data = response.prepare()
+            head = self._head(response)
+        except Exception as error:
+            self._reactor.failed(None, None, error)
+            return self._give_up(conn, response)
+        response.started = True
+        self._write(conn, head, data)
+        if data is None:
+            if response._body != ():
+                self._start_stream(conn, response)
+        else:
+            response.sent = len(data)
+            self._finished(conn, response)
+
+    def _give_up(self, conn, response):
+        """The response cannot be sent: send an error in its place, or close."""
+        request = response.request
+        response.release()
+        if response.code == 500 and response.close:
+            conn.response = None
+            return self._hang_up(conn)
+        conn.response = HTTPResponse(request, "utf-8")
+        self._failed(request, conn.response, None)
+
+    def _head(self, response):
+        """The status line and headers, as bytes.  What goes before the
+        response's own headers is made once a second."""
+        now = int(time.time())
+        if now != self._second:
+            self._second = now
+            self._prefixes.clear()
+        key = (response.code, response.message, response.request.protocol)
+        prefix = self._prefixes.get(key)
+        if prefix is None:
+            _, status = check_header("Status", response.status)
+            prefix = "HTTP/%d.%d %s\r\n" % (tuple(response.protocol) + (status,))
+            if len(self._prefixes) < 100:
+                self._prefixes[key] = prefix = "%sDate: %s\r\nServer: %s\r\n" % (
+                    prefix, http_date(now), SERVER_VERSION)
+        headers = response.headers
+        if "date" in headers._first or "server" in headers._first:
+            prefix = prefix.partition("\r\n")[0] + "\r\n"
+            if "date" not in headers._first:
+                prefix += "Date: %s\r\n" % http_date(now)
+            if "server" not in headers._first:
+                prefix += "Server: %s\r\n" % SERVER_VERSION
+        lines = ["%s: %s\r\n" % pair for pair in headers._list]
+        return ("%s%s\r\n" % (prefix, "".join(lines))).encode("latin-1")
+
+    def _write(self, conn, head, data=None):
+        reactor = self._reactor
+        if data:
+            if len(data) < MAX_OUTPUT and not reactor.heard("write", (self.channel,)):
+                head += data
+            else:
+                reactor.tell(self, Write, self.channel, conn.sock, head)
+                head = data
+        reactor.tell(self, Write, self.channel, conn.sock, head)
+
+    def _finished(self, conn, response):
+        """A response went out: on to the next request, or close."""
+        response.done = True
+        request = conn.request
+        if request._body is not None:
+            request.close()
+        conn.task = None
+        if response.close:
+            if conn.linger or conn.parser:
+                self._hang_up_politely(conn)
+            else:
+                self._hang_up(conn)
+            return
+        conn.request = conn.response = None
+        conn.deadline = self._now + self._idle_timeout
+        if conn.parser or conn.paused:
+            conn.deadline = self._now + self._header_timeout
+            self._advance(conn)
+
+    # -- bodies that are sent piece by piece --------------------------------
+
+    def _start_stream(self, conn, response):
+        event = Event()
+        event.waitingHandlers = 1
+        task = Running(self._stream(conn, response), event, self._on_stream, self)
+        conn.task = task
+        task.resume()
+
+    def _stream(self, conn, response):
+        """A task: fetch the pieces of a body, as fast as the peer takes them."""
+        body = response._body
+        asynchronous = hasattr(body, "__anext__")
+        if not asynchronous:
+            body = iter(body)
+        send = getattr(body, "send", None)
+        answer = None
+        try:
+            while True:
+                try:
+                    if asynchronous:
+                        piece = yield _next_of(body)
+                    elif answer is not None:
+                        piece = send(answer)
+                    else:
+                        piece = next(body)
+                except (StopIteration, StopAsyncIteration):
+                    break
+                answer = None
+                if isinstance(piece, Waiting) and send is not None:
+                    answer = yield piece
+                    continue
+                if piece is not None and piece != b"":
+                    self._reactor.tell(self, Stream, self.channel, response, piece)
+                conn.deadline = self._now + self._write_timeout
+                yield _Drained(conn)
+        except Exception as error:
+            self._reactor.failed(None, None, error)
+            response.close = True
+            response.chunked = False        # no last chunk: the peer must notice
+            response.broken = True
+        finally:
+            response.release()
+            conn.deadline = None
+        self._reactor.tell(self, Stream, self.channel, response, None)
+
+    @_own_step
+    @handler("stream")
+    def _on_stream(self, response, data):
+        conn = self._connections.get(response.request.sock)
+        if conn is None or conn.response is not response or not response.started:
+            return
+        if data is None:
+            return self._end_stream(conn, response)
+        data = as_bytes(data, response.encoding)
+        length = response.headers.get("Content-Length")
+        if length is not None and response.sent + len(data) > int(length):
+            data = data[:int(length) - response.sent]
+            response.close = True           # more than was announced
+        response.sent += len(data)
+        if data and response.request.method != "HEAD":
+            self._write(conn, encode_chunk(data) if response.chunked else data)
+
+    def _end_stream(self, conn, response):
+        length = response.headers.get("Content-Length")
+        if length is not None and response.sent < int(length):
+            response.close = True           # less than was announced
+        if response.chunked and response.request.method != "HEAD":
+            self._write(conn, LAST_CHUNK)
+        self._finished(conn, response)
+
+    @handler("_write", priority=-1)
+    def _on_writable(self, sock):
+        """The transport sent some of what waited."""
+        conn = self._connections.get(sock)
+        if conn is not None and conn.drain is not None \
+                and getattr(sock, "pending", 0) <= MAX_OUTPUT:
+            conn.drain.finish()
+
+
+def _triple(error):
+    """What error events and pages show of an exception."""
+    return type(error), error, format_tb(error.__traceback__)
+
+
+# ---------------------------------------------------------------------------
+# 9. Servers
+# ---------------------------------------------------------------------------
+
+_HTTP_OPTIONS = HTTP.__init__.__code__.co_varnames[4:HTTP.__init__.__code__.co_argcount]
+
+
+class BaseServer(BaseComponent):
+    """A socket server and HTTP on one channel; handlers of request answer.
+
+        class Root(Component):
+
+            def request(self, request, response):
+                return "Hello World!"
+
+        (BaseServer(8000) + Root()).run()
+
+    bind      a port, (host, port), "host:port", or the path of a UNIX socket
+    encoding  of text in responses
+    secure    speak TLS, with the certificate in *certfile*
+    options   those of HTTP (debug, limits, timeouts), and of the socket server
+
+    Attributes: server (the socket server), http (the HTTP component), host,
+    port, scheme, base (its address, as text), version.
+    """
+
+    channel = "web"
+
+    def __init__(self, bind, encoding=HTTP_ENCODING, secure=False, certfile=None, channel=None,
+                 **options):
+        super().__init__(channel=channel or self.channel)
+        http = {name: options.pop(name) for name in _HTTP_OPTIONS if name in options}
+        if secure and certfile is not None:
+            options["certfile"] = certfile
+        if isinstance(bind, list):
+            bind = tuple(bind)
+        unix = isinstance(bind, str) and ":" not in bind
+        self.server = (UNIXServer if unix else TCPServer)(
+            bind, secure=secure, channel=self.channel, **options).register(self)
+        self.http = HTTP(encoding, self.channel, server=self, **http).register(self)
+        self.http._scheme = self.scheme
+
+    @property
+    def version(self):
+        return SERVER_VERSION
+
+    @property
+    def host(self):
+        return self.server.host
+
+    @property
+    def port(self):
+        return self.server.port
+
+    @property
+    def secure(self):
+        return bool(self.server.secure)
+
+    @property
+    def scheme(self):
+        return "https" if self.secure else "http"
+
+    @property
+    def base(self):
+        """Its address: scheme, host, and the port unless it is the usual one."""
+        host = self.host or ""
+        if ":" in host:
+            host = "[%s]" % host
+        if self.port in (None, 443 if self.secure else 80):
+            return "%s://%s" % (self.scheme, host)
+        return "%s://%s:%s" % (self.scheme, host, self.port)
+
+
+class Server(BaseServer):
+    """A BaseServer with a Dispatcher: methods of controllers answer.
+
+        (Server(8000) + Root()).run()
+    """
+
+    def __init__(self, bind, **kwargs):
+        super().__init__(bind, **kwargs)
+        Dispatcher(channel=self.channel).register(self.http)
+
+
+class FakeSock:
+    """Stands for the connection of a server that has none."""
+
+    def getpeername(self):
+        return ("", None)
+
+    getsockname = getpeername
+
+
+class StdinServer(BaseComponent):
+    """HTTP over standard input and output: one peer, started by inetd and the like.
+
+    Needs an io component on channel "stdin" that tells read(data), and one on
+    "stdout" that listens to write(data).
+    """
+
+    channel = "web"
+    host = port = None
+    secure = False
+    scheme = "http"
+    base = ""
+    version = SERVER_VERSION
+    server = None
+
+    def __init__(self, encoding=HTTP_ENCODING, channel=None):
+        super().__init__(channel=channel or self.channel)
+        self._sock = FakeSock()
+        self.http = HTTP(encoding, self.channel, server=self).register(self)
+        Dispatcher(channel=self.channel).register(self.http)
+
+    @handler("read", channel="stdin")
+    def _on_stdin(self, data):
+        self._reactor.tell(self, Read, self.channel, self._sock, data)
+
+    @handler("write")
+    def _on_write(self, sock, data):
+        self.fire(Write(data), "stdout")
+
+    @handler("close")
+    def _on_close(self, sock=None):
+        self.stop()
+
+
+# ---------------------------------------------------------------------------
+# 10. Controllers
+#
+# Components whose exposed methods answer requests.  An exposed method is a
+# handler, but only for the request events that a Dispatcher addressed to it:
+# no peer can reach another handler, and no other event reaches the method.
+# ---------------------------------------------------------------------------
+
+HTTP_METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
+
+
+class _Signature:
+    """What a method can be called with, beside self."""
+
+    __slots__ = ("names", "required", "varargs", "varkw", "keywords", "wants_event", "first",
+                 "needed")
+
+    def __init__(self, function):
+        code = function.__code__
+        count = code.co_argcount
+        names = code.co_varnames[:count]
+        self.first = names[:1]
+        self.wants_event = names[1:2] == ("event",)
+        names = names[2:] if self.wants_event else names[1:]
+        self.names = names
+        self.required = max(0, len(names) - len(function.__defaults__ or ()))
+        keyword_only = code.co_varnames[count:count + code.co_kwonlyargcount]
+        self.needed = names[:self.required] + tuple(
+            name for name in keyword_only if name not in (function.__kwdefaults__ or {}))
+        by_position = max(0, code.co_posonlyargcount - 1 - self.wants_event)
+        self.keywords = frozenset(names[by_position:] + keyword_only)
+        self.varargs = bool(code.co_flags & 0x04)
+        self.varkw = bool(code.co_flags & 0x08)
+
+    def fits(self, count, params):
+        """Whether *count* arguments fit, the rest being in *params*."""
+        if not count or self.varargs:
+            return True
+        if count > len(self.names):
+            return False
+        return all(name in params for name in self.names[count:self.required])
+
+    def choose(self, count, params):
+        """The keyword arguments for a call, of what the client sent.
+
+        What the method does not take is left out, as links carry parameters
+        that are not for us.  Raises BadInput if something is missing.
+        """
+        taken = self.names[:count]
+        for name in self.needed:
+            if name not in params and name not in taken:
+                raise BadInput("the parameter %s is missing" % name)
+        if self.varkw:
+            hidden = taken + self.first + (("event",) if self.wants_event else ())
+            return {name: value for name, value in params.items() if name not in hidden}
+        return {name: value for name, value in params.items()
+                if name in self.keywords and name not in taken}
+
+
+def _steps(controller, call, generator):
+    """Drive a generator or coroutine of a controller: at each step the
+    controller's request and response are those of *call*."""
+    value = error = None
+    while True:
+        outer, controller._call = controller._call, call
+        try:
+            if error is not None:
+                item = generator.throw(error)
+            else:
+                item = generator.send(value)
+        except StopIteration as stop:
+            return stop.value
+        finally:
+            controller._call = outer
+            error = None
+        if isinstance(item, (GeneratorType, CoroutineType)):
+            item = _steps(controller, call, item)
+        try:
+            value = yield item
+        except GeneratorExit:
+            outer, controller._call = controller._call, call
+            try:
+                generator.close()
+            finally:
+                controller._call = outer
+            raise
+        except BaseException as caught:
+            error = caught
+
+
+def _expose(function, names, config, as_json):
+    """Make an exposed method of a function."""
+    if not isinstance(function, FunctionType):
+        raise TypeError("expose() marks functions, got %r" % (function,))
+    methods = config.pop("methods", None)
+    signature = _Signature(function)
+
+    def exposed(self, event, /, *args, **kwargs):
+        target = getattr(event, "_target", None)
+        if target is not self or event._method is not exposed:
+            if target is not None or not isinstance(event, Request):
+                return None
+        call = (args[0], args[1])
+        vpath = args[2:]
+        if kwargs or signature.needed:
+            kwargs = signature.choose(len(vpath), kwargs)
+        outer, self._call = self._call, call
+        try:
+            if signature.wants_event:
+                result = function(self, event, *vpath, **kwargs)
+            else:
+                result = function(self, *vpath, **kwargs)
+        finally:
+            self._call = outer
+            event.stop()                # it is for nobody else
+        if isinstance(result, (GeneratorType, CoroutineType)):
+            result = _steps(self, call, result)
+            call[1].as_json = as_json
+        elif as_json:
+            result = _to_json(call[1], result)
+        return result
+
+    for key in ("__name__", "__qualname__", "__doc__", "__module__"):
+        setattr(exposed, key, getattr(function, key))
+    exposed.__wrapped__ = function
+    exposed.args = list(signature.names)
+    exposed.varargs = "args" if signature.varargs else None
+    exposed.varkw = "kwargs" if signature.varkw else None
+    exposed.defaults = function.__defaults__
+    exposed.signature = signature
+    exposed.methods = None if methods is None else tuple(m.upper() for m in methods)
+    # Before all others that listen to events of this name: those are somebody
+    # else's, and must not get what a peer sent.
+    config.setdefault("priority", 50)
+    config.setdefault("override", True)
+    handler(*(names or (function.__name__,)), **config)(exposed)
+    exposed.exposed = True
+    return exposed
+
+
+def _to_json(response, result):
+    if isinstance(result, (HTTPError, HTTPResponse)):
+        return result
+    if isinstance(result, (Value, Waiting)):
+        response.as_json = True
+        return result
+    import json
+    response.headers["Content-Type"] = "application/json"
+    return json.dumps(result)
+
+
+def expose(*names, **config):
+    """Let requests reach a method of a controller.
+
+        @expose("sitemap.xml", methods=("GET",))
+        def sitemap(self): ...
+
+    names    what it is called in addresses; default: its own name
+    methods  what it may be asked with; others get 405; default: all
+    config   further arguments of handler()
+    """
+    if len(names) == 1 and isinstance(names[0], FunctionType):
+        return _expose(names[0], (), {}, False)     # without brackets
+
+    def decorate(function):
+        return _expose(function, names, dict(config), False)
+    return decorate
+
+
+def exposeJSON(*names, **config):
+    """expose() a method whose result is sent as JSON."""
+    if len(names) == 1 and isinstance(names[0], FunctionType):
+        return _expose(names[0], (), {}, True)
+
+    def decorate(function):
+        return _expose(function, names, dict(config), True)
+    return decorate
+
+
+def _call_of(controller, attribute):
+    call = controller._call
+    if call is None:
+        raise AttributeError("%s has a %s only while one of its exposed methods runs"
+                             % (type(controller).__name__, attribute))
+    return call
+
+
+class BaseController(BaseComponent):
+    """A component that answers requests below its channel, which is a path.
+
+        class Shop(BaseController):
+            channel = "/shop"
+
+            @expose("index")
+            def _list(self): ...
+
+    Exposed methods are called with the rest of the path as arguments, and the
+    fields of the query and the form as keyword arguments.  They return the
+    body, or self.notfound() and the like.  Generators and coroutines may
+    wait (yield self.call(...), await self.call(...)); what a generator yields
+    is collected and joined.
+
+    While a method runs, at each of its steps, there are self.request,
+    self.response, self.cookie and self.session.
+    """
+
+    channel = "/"
+    _call = None                # (request, response) of the step that runs
+    _exposed = {}               # name in addresses -> exposed method
+
+    def __init_subclass__(cls, **kwargs):
+        super().__init_subclass__(**kwargs)
+        members = {}
+        for klass in reversed(cls.__mro__):
+            aliases = vars(klass).get("_handler_aliases", ())
+            for key, member in vars(klass).items():
+                if key not in aliases:
+                    members[key] = member
+        cls._exposed = {name: member for member in members.values()
+                        if getattr(member, "exposed", False) is True for name in member.names}
+
+    @property
+    def request(self):
+        return _call_of(self, "request")[0]
+
+    @property
+    def response(self):
+        return _call_of(self, "response")[1]
+
+    @property
+    def cookie(self):
+        return _call_of(self, "cookie")[0].cookie
+
+    @property
+    def session(self):
+        session = _call_of(self, "session")[0].session
+        if session is None:
+            raise AttributeError("there is no session: add Sessions() to the server")
+        return session
+
+    @property
+    def uri(self):
+        """The address of the request."""
+        return self.request.uri
+
+    def url(self, *args, **kwargs):
+        """An absolute address; see url()."""
+        return url(self.request, *args, **kwargs)
+
+    def forbidden(self, description=None):
+        """To return: 403."""
+        return Forbidden(self.request, self.response, description=description)
+
+    def notfound(self, description=None):
+        """To return: 404."""
+        return NotFound(self.request, self.response, description=description)
+
+    def redirect(self, urls, code=None):
+        """To return: go to *urls*; see Redirect."""
+        return Redirect(self.request, self.response, urls, code)
+
+    def serve_file(self, path, type=None, disposition=None, name=None):
+        """To return: the file at *path*; see serve_file()."""
+        return serve_file(self.request, self.response, path, type, disposition, name)
+
+    def serve_download(self, path, name=None):
+        """To return: the file at *path*, to be saved."""
+        return serve_download(self.request, self.response, path, name)
+
+    def expires(self, secs=0, force=False):
+        """Say how long the response may be kept; see expires()."""
+        expires(self.request, self.response, secs, force)
+
+
+_OURS = frozenset(name for klass in BaseComponent.__mro__[:-1] for name in vars(klass)
+                  if not name.startswith("_"))
+
+
+class ExposeMetaClass(type):
+    """Exposes the public methods of a class body under their own names."""
+
+    _expose = staticmethod(expose)
+
+    def __new__(mcs, name, bases, body, **kwargs):
+        for key, member in list(body.items()):
+            if isinstance(member, FunctionType) and not key.startswith("_") \
+                    and key != "init" and not hasattr(member, "handler"):
+                if key in _OURS:
+                    raise TypeError("%s.%s would replace a method that every component has; call "
+                                    "it otherwise, and mark it @expose(%r)" % (name, key, key))
+                body[key] = mcs._expose(key)(member)
+        return super().__new__(mcs, name, bases, body, **kwargs)
+
+
+class Controller(BaseController, metaclass=ExposeMetaClass):
+    """A BaseController that exposes all its public methods.
+
+        class Root(Controller):
+
+            def index(self):
+                return "Hello World!"
+
+            def add(self, a, b=1):              # /add/2/3, /add/2, /add?a=2&b=3
+                return str(int(a) + int(b))
+
+    A method called like an HTTP method (GET, POST, ...) takes all requests
+    with it.  A leading underscore, or @handler(False), keeps one private.
+    """
+
+
+class JSONExposeMetaClass(ExposeMetaClass):
+    """Exposes public methods, whose results are sent as JSON."""
+
+    _expose = staticmethod(exposeJSON)
+
+
+class JSONController(BaseController, metaclass=JSONExposeMetaClass):
+    """A Controller whose methods return what JSON can write."""
+
+
+# ---------------------------------------------------------------------------
+# 11. Dispatcher
+#
+# Finds the method of a controller that a path means.  Invariant: nothing but
+# exposed methods can be reached.
+#
+# All that answer requests listen below priority 0, so that a handler of
+# request with the default priority, written to guard them, runs first.  Among
+# each other they keep the documented order: Static, then RPC and gateways,
+# then the Dispatcher.
+# ---------------------------------------------------------------------------
+
+def answered(event):
+    """Whether a handler of this request event answered already, or failed."""
+    value = event._value
+    return value is not None and (value.result or value.errors)
+
+
+class Dispatcher(BaseComponent):
+    """Calls the exposed method that the path of a request means.
+
+    Of the controllers whose channel is the beginning of the path, the longest
+    first, with the rest of the path as arguments:
+      1. a method called like the HTTP method,
+      2. the method called like the first part of the rest,
+      3. index,
+    if the number of arguments fits.  paths maps channels to controllers; the
+    first registered of two counts.
+
+    A resource that exists, but not for this HTTP method, gets 405; OPTIONS is
+    answered; HEAD is GET without the body.
+    """
+
+    channel = "web"
+
+    def __init__(self, channel=None):
+        super().__init__(channel=channel or self.channel)
+        self._paths = None
+        self._depth = 0             # parts of the longest channel
+        self._classes = {}          # name -> class of the events that call it
+
+    @property
+    def paths(self):
+        """Channel -> controller."""
+        if self._paths is None:
+            paths = {}
+            for component in flatten(self.root):
+                if not hasattr(component, "_exposed"):
+                    continue
+                channel = component.channel
+                if isinstance(channel, str) and channel.startswith("/"):
+                    paths.setdefault(channel.rstrip("/") or "/", component)
+            self._depth = max([path.count("/") for path in paths], default=0)
+            self._paths = paths
+        return self._paths
+
+    @_own_step
+    @handler("registered", "unregistered", channel="*")
+    def _on_change(self, component, manager):
+        self._paths = None
+
+    def _moved(self, old):
+        self._paths = None
+
+    @_own_step
+    @handler("request", filter=True, priority=-0.9)
+    def _on_request(self, event, request, response, peer_cert=None):
+        if answered(event):
+            return None
+        params = parse_qs(request.qs, max_fields=request.limits.get("max_fields", MAX_FIELDS)) \
+            if request.qs else {}
+        for name, value in params.items():
+            if type(value) is list:
+                params[name] = value[0]
+        if request._body is not None:
+            parse_body(request, response, params)
+        paths = self._paths or self.paths
+        parts = [part for part in request.segments if part]
+        allowed = []
+        for count in range(min(len(parts), self._depth), -1, -1):
+            controller = paths.get("/" + "/".join(parts[:count]))
+            if controller is None:
+                continue
+            name, rest = self._find(controller, request, parts[count:], params, allowed)
+            if name is not None:
+                return self._call(controller, name, request, response, rest, params)
+        if request.path == "*":
+            allowed = list(HTTP_METHODS)
+        if not allowed:
+            return None
+        return self._only(request, response, allowed)
+
+    def _find(self, controller, request, parts, params, allowed):
+        """The name of the method to call and its arguments; (None, ()) if there
+        is none.  *allowed* collects the HTTP methods that would find one."""
+        exposed = controller._exposed
+        method = request.method
+        restful = [name for name in HTTP_METHODS
+                   if name in exposed and exposed[name].signature.fits(len(parts), params)]
+        if restful:
+            if method in restful:
+                return method, parts
+            if method == "HEAD" and "GET" in restful:
+                return "GET", parts
+        name = parts[0] if parts else None
+        if name in exposed and name not in HTTP_METHODS:
+            rest = parts[1:]
+            if exposed[name].signature.fits(len(rest), params) \
+                    and self._allows(exposed[name], method, allowed):
+                return name, rest
+        if "index" in exposed and exposed["index"].signature.fits(len(parts), params) \
+                and not allowed and self._allows(exposed["index"], method, allowed):
+            return "index", parts
+        allowed.extend(restful)
+        return None, ()
+
+    @staticmethod
+    def _allows(exposed, method, allowed):
+        """Whether an exposed method may be called by this HTTP method."""
+        methods = exposed.methods
+        if methods is not None and (method in methods or method == "HEAD" and "GET" in methods):
+            return True
+        if methods is None and method != "OPTIONS":
+            return True
+        allowed.extend(methods or HTTP_METHODS)
+        return False
+
+    def _only(self, request, response, allowed):
+        """Answer OPTIONS, or say with which methods one may ask."""
+        names = set(allowed) | {"OPTIONS"}
+        if "GET" in names:
+            names.add("HEAD")
+        response.headers["Allow"] = ", ".join(sorted(names))
+        if request.method == "OPTIONS":
+            response.code = 204
+            return response
+        return HTTPError(request, response, 405, description="The method %s is not allowed here."
+                         % request.method)
+
+    def _call(self, controller, name, request, response, arguments, params):
+        """Fire the event that calls the method; its Value is our answer."""
+        request.args = arguments
+        request.kwargs = params
+        request.index = name == "index"
+        cls = self._classes.get(name)
+        if cls is None:
+            cls = self._classes[name] = type(Request.create(name))
+        event = cls(request, response, *arguments)
+        event.kwargs = params
+        event._target = controller
+        event._method = controller._exposed[name]
+        return self.fire(event, controller.channel)
+
+
+# ---------------------------------------------------------------------------
+# 12. Files
+#
+# Serves files and folders.  Invariant: what is opened is, after all links
+# are followed, inside the document root.
+# ---------------------------------------------------------------------------
+
+#: Ranges of one request; more of them, or overlapping ones, get the whole file.
+MAX_RANGES = 16
+
+_DEVICES = frozenset(["CON", "PRN", "AUX", "NUL", "CONIN$", "CONOUT$"] + [
+    port + number for port in ("COM", "LPT") for number in "0123456789¹²³"])
+
+
+def is_safe_name(name, windows=os.name == "nt"):
+    """Whether a part of a path names a file of its folder, and nothing else.
+
+    >>> [is_safe_name(n) for n in ("a.txt", "..", "a/b", "a\\\\b", "")]
+    [True, False, False, False, False]
+    >>> [is_safe_name(n, windows=True) for n in ("c:x", "nul.txt ", "a.", "a.txt")]
+    [False, False, False, True]
+    """
+    if name in ("", ".", "..") or "/" in name or "\\" in name or "\0" in name:
+        return False
+    if not windows:
+        return True
+    stem = name.partition(".")[0].rstrip(" ").upper()
+    return ":" not in name and name[-1] not in ". " and stem not in _DEVICES \
+        and not any(char < " " or char in '<>"|?*' for char in name)
+
+
+def get_ranges(header, length):
+    """The ranges of a Range header for a file of *length* bytes.
+
+    None: there is no proper Range header.  Else a list of (start, stop), which
+    is empty if none is inside the file.
+
+    >>> get_ranges("bytes=3-6", 8), get_ranges("bytes=2-4,-1", 8)
+    ([(3, 7)], [(2, 5), (7, 8)])
+    """
+    unit, equals, text = (header or "").partition("=")
+    if unit.strip().lower() != "bytes" or not equals or text.count(",") >= MAX_RANGES:
+        return None
+    ranges = []
+    for item in text.split(","):
+        first, dash, last = item.strip(" \t").partition("-")
+        if not dash or not (first or last) or len(item) > 40:
+            return None
+        if first and not is_digits(first) or last and not is_digits(last):
+            return None
+        if not first:
+            start, stop = max(0, length - int(last)), length
+            if not int(last):
+                continue
+        else:
+            start = int(first)
+            stop = min(int(last) + 1, length) if last else length
+            if last and int(last) < start:
+                return None
+        if start < length:
+            ranges.append((start, stop))
+    return ranges
+
+
+def expires(request, response, secs=0, force=False):
+    """Say for how long the response may be kept by caches.
+
+    secs   seconds or a timedelta; 0: not at all
+    force  also if the response says something about its age already
+    """
+    headers = response.headers
+    if not force and any(name in headers for name in ("Etag", "Last-Modified", "Age", "Expires")):
+        return
+    secs = getattr(secs, "total_seconds", lambda: secs)()
+    if secs == 0:
+        headers["Pragma"] = "no-cache"
+        if request.protocol >= (1, 1):
+            headers["Cache-Control"] = "no-cache, must-revalidate"
+        headers["Expires"] = http_date(response.time - 365 * 86400)
+    else:
+        headers["Expires"] = http_date(response.time + secs)
+
+
+def _etag_in(etag, header, weak):
+    """Whether *etag* is in an If-(None-)Match header."""
+    if header.strip() == "*":
+        return True
+    for item in header.split(","):
+        item = item.strip(" \t")
+        if item.startswith("W/"):
+            if weak and item[2:] == etag.replace("W/", "", 1):
+                return True
+        elif item == etag or weak and item == etag.replace("W/", "", 1):
+            return True
+    return False
+
+
+def _precondition(request, response):
+    """304 or 412 if a condition of the request says so, else None: RFC 9110, 13.2.2."""
+    asked = request.headers
+    etag = response.headers.get("ETag")
+    modified = parse_http_date(response.headers.get("Last-Modified", ""))
+    if "if-match" in asked:
+        if etag is None or etag.startswith("W/") or not _etag_in(etag, asked["If-Match"], False):
+            return 412
+    elif "if-unmodified-since" in asked and modified is not None:
+        since = parse_http_date(asked["If-Unmodified-Since"])
+        if since is not None and modified > since:
+            return 412
+    if "if-none-match" in asked:
+        if etag is not None and _etag_in(etag, asked["If-None-Match"], True):
+            return 304 if request.method in ("GET", "HEAD") else 412
+    elif "if-modified-since" in asked and modified is not None \
+            and request.method in ("GET", "HEAD"):
+        since = parse_http_date(asked["If-Modified-Since"])
+        if since is not None and modified <= since:
+            return 304
+    return None
+
+
+def _verdict(request, response, code):
+    if code == 304:
+        response.headers["X-Unused"] = ""
+        del response.headers["X-Unused"]
+        response.code = 304
+        response.body = None
+        return response
+    if code == 412:
+        return HTTPError(request, response, 412)
+    return None
+
+
+def validate_etags(request, response, autotags=False):
+    """Compare the ETag of the response with what the client has.
+
+    autotags  make one from the body, a str or bytes
+
+    Returns what the handler should return in place of the response, or None.
+    """
+    if autotags and "ETag" not in response.headers and not response.stream:
+        from hashlib import sha256
+        response.headers["ETag"] = '"%s"' % sha256(response._bytes()).hexdigest()[:32]
+    if "ETag" not in response.headers:
+        return None
+    return _verdict(request, response, _precondition(request, response))
+
+
+def validate_since(request, response):
+    """Compare the Last-Modified of the response with what the client has.
+
+    Returns what the handler should return in place of the response, or None.
+    """
+    if "Last-Modified" not in response.headers:
+        return None
+    return _verdict(request, response, _precondition(request, response))
+
+
+def _content_type(path):
+    """The MIME type by the extension; text/plain if that says nothing."""
+    import mimetypes
+    kind, encoding = mimetypes.guess_type(path)
+    if encoding is not None:
+        return {"gzip": "application/gzip", "bzip2": "application/x-bzip2",
+                "xz": "application/x-xz"}.get(encoding, "application/octet-stream")
+    return kind or "text/plain"
+
+
+def _disposition(kind, name):
+    """A Content-Disposition; names beyond ASCII get the form of RFC 6266."""
+    plain = "".join([char if " " <= char < "\x7f" and char not in '"\\%' else "_" for char in name])
+    text = '%s; filename="%s"' % (kind, plain)
+    if plain != name:
+        text += "; filename*=UTF-8''" + quote(name, "")
+    return text
+
+
+class _Ranges:
+    """The body of a multipart/byteranges response."""
+
+    def __init__(self, file, ranges, kind, length):
+        from secrets import token_hex
+        self.boundary = token_hex(16)
+        self.file = file
+        self.parts = []
+        for start, stop in ranges:
+            head = "\r\n--%s\r\nContent-Type: %s\r\nContent-Range: bytes %d-%d/%d\r\n\r\n" % (
+                self.boundary, kind, start, stop - 1, length)
+            self.parts.append((head.encode("latin-1"), start, stop))
+        self.end = ("\r\n--%s--\r\n" % self.boundary).encode()
+        self.length = sum(len(head) + stop - start for head, start, stop in self.parts) \
+            + len(self.end)
+        self._pieces = self._all()
+
+    def _all(self):
+        for head, start, stop in self.parts:
+            yield head
+            self.file.seek(start)
+            for piece in file_generator(self.file, length=stop - start):
+                yield piece
+        yield self.end
+
+    def __iter__(self):
+        return self
+
+    def __next__(self):
+        return next(self._pieces)
+
+    def close(self):
+        self.file.close()
+
+
+class _KeptOpen:
+    """A file that file_generator must not close."""
+
+    def __init__(self, file):
+        self.read = file.read
+
+
+def serve_file(request, response, path, type=None, disposition=None, name=None):
+    """Make the file at *path*, which is absolute, the response; returns it.
+
+    type         MIME type; default: by the extension
+    disposition  "attachment" has it saved, under *name* (default: its own)
+
+    Answers conditions and ranges.  Returns NotFound if there is no such file.
+    Look at paths that came from a client before you pass them here.
+    """
+    if not os.path.isabs(path):
+        raise ValueError("%r is not an absolute path." % path)
+    from stat import S_ISREG
+    try:
+        status = os.stat(path)
+        if not S_ISREG(status.st_mode):
+            return NotFound(request, response)
+        file = open(path, "rb", 0)
+        status = os.fstat(file.fileno())
+    except (OSError, ValueError):
+        return NotFound(request, response)
+    headers = response.headers
+    headers["Content-Type"] = type or _content_type(path)
+    headers["Last-Modified"] = http_date(status.st_mtime)
+    headers["ETag"] = '"%x-%x"' % (status.st_mtime_ns, status.st_size)
+    headers["Accept-Ranges"] = "bytes"
+    headers.setdefault("X-Content-Type-Options", "nosniff")
+    if disposition is not None:
+        headers["Content-Disposition"] = _disposition(disposition, name or os.path.basename(path))
+    verdict = _verdict(request, response, _precondition(request, response))
+    if verdict is not None:
+        file.close()
+        return verdict
+    return _serve_open(request, response, file, status.st_size)
+
+
+def _serve_open(request, response, file, length):
+    """Make an open file the body, or the ranges of it that were asked for."""
+    headers = response.headers
+    ranges = None
+    if "range" in request.headers._first and request.method in ("GET", "HEAD") \
+            and _range_is_current(request, response):
+        ranges = get_ranges(request.headers["Range"], length)
+    if ranges and sum(stop - start for start, stop in ranges) > length:
+        ranges = None                   # more than the file: overlapping on purpose
+    if ranges is None:
+        start, stop = 0, length
+    elif not ranges:
+        file.close()
+        del headers["ETag"], headers["Last-Modified"]
+        headers["Content-Range"] = "bytes */%d" % length
+        return HTTPError(request, response, 416)
+    elif len(ranges) > 1:
+        response.code = 206
+        body = _Ranges(file, ranges, headers["Content-Type"], length)
+        headers["Content-Type"] = "multipart/byteranges; boundary=%s" % body.boundary
+        headers["Content-Length"] = body.length
+        response.body = body
+        return response
+    else:
+        start, stop = ranges[0]
+        response.code = 206
+        headers["Content-Range"] = "bytes %d-%d/%d" % (start, stop - 1, length)
+        file.seek(start)
+    headers["Content-Length"] = stop - start
+    response.body = file_generator(file, length=stop - start)
+    return response
+
+
+def _range_is_current(request, response):
+    """Whether If-Range, if any, names what we have."""
+    condition = request.headers.get("If-Range")
+    if condition is None:
+        return True
+    if condition.startswith('"'):
+        return condition == response.headers.get("ETag")
+    return condition == response.headers.get("Last-Modified")
+
+
+def serve_download(request, response, path, name=None):
+    """Make the file at *path* the response, to be saved under *name*."""
+    return serve_file(request, response, path, "application/x-download", "attachment", name)
+
+
+_LISTING = """\
+<!DOCTYPE html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<title>Index of %(title)s</title>
+</head>
+<body>
+<h1>Index of %(title)s</h1>
+<ul>
+%(items)s
+</ul>
+</body>
+</html>
+"""
+
+
+class Static(BaseComponent):
+    """Serves the files below a folder.
+
+        server + Static("/static", docroot="static")
+
+    path        where they are in addresses; None: everywhere
+    docroot     the folder; default: the current one
+    defaults    names that stand for their folder
+    dirlisting  show the content of folders without such a file
+    hidden      serve names that begin with a dot, too (.well-known always is)
+
+    What is not there is left to others.  Links that lead out of the folder
+    are not followed.
+    """
+
+    channel = "web"
+
+    def __init__(self, path=None, docroot=None, defaults=("index.html", "index.xhtml"),
+                 dirlisting=False, hidden=False, channel=None):
+        super().__init__(channel=channel or self.channel)
+        self.path = path
+        self.docroot = os.path.realpath(os.getcwd() if docroot is None else docroot)
+        self.defaults = defaults
+        self.dirlisting = dirlisting
+        self.hidden = hidden
+        self._prefix = [part for part in (path or "").split("/") if part]
+
+    @_own_step
+    @handler("request", filter=True, priority=-0.1)
+    def _on_request(self, event, request, response, peer_cert=None):
+        if answered(event):
+            return None
+        prefix = self._prefix
+        parts = request.segments
+        if prefix:
+            if parts[:len(prefix)] != prefix:
+                return None
+            parts = parts[len(prefix):]
+        location = self._locate(parts)
+        if location is None:
+            return None
+        if os.path.isdir(location):
+            return self._serve_folder(request, response, location, parts)
+        if parts and parts[-1] == "" or not os.path.isfile(location):
+            return None                     # "file.txt/", or a device
+        return self._serve(request, response, location)
+
+    def _locate(self, parts):
+        """The real path that *parts* of a request path mean, or None."""
+        if parts and parts[-1] == "":
+            parts = parts[:-1]
+        for part in parts:
+            if not is_safe_name(part):
+                return None
+            if part[0] == "." and part != ".well-known" and not self.hidden:
+                return None
+        try:
+            location = os.path.realpath(os.path.join(self.docroot, *parts))
+        except (OSError, ValueError, UnicodeError):
+            return None
+        return location if self._contains(location) and os.path.exists(location) else None
+
+    def _contains(self, location):
+        root = self.docroot.rstrip(os.sep) + os.sep
+        return location == self.docroot or location.startswith(root)
+
+    def _serve(self, request, response, location):
+        if request.method not in ("GET", "HEAD"):
+            response.headers["Allow"] = "GET, HEAD, OPTIONS"
+            if request.method == "OPTIONS":
+                response.code = 204
+                return response
+            return HTTPError(request, response, 405)
+        return serve_file(request, response, location)
+
+    def _serve_folder(self, request, response, location, parts):
+        for name in self.defaults:
+            default = os.path.realpath(os.path.join(location, name))
+            if self._contains(default) and os.path.isfile(default):
+                break
+        else:
+            default = None
+            if not self.dirlisting:
+                return None
+        if request.segments[-1:] != [""]:   # so that relative links mean this folder
+            target = "/" + quote(request.path.strip("/"), "/%") + "/"
+            return Redirect(request, response, target + ("?" + request.qs if request.qs else ""),
+                            301)
+        if default is not None:
+            return self._serve(request, response, default)
+        return self._list(request, response, location, parts)
+
+    def _list(self, request, response, location, parts):
+        if request.method not in ("GET", "HEAD"):
+            return self._serve(request, response, location)
+        try:
+            with os.scandir(location) as entries:
+                found = sorted((entry.name, entry.is_dir()) for entry in entries)
+        except OSError:
+            return Forbidden(request, response)
+        names = [name + "/" if folder else name for name, folder in found
+                 if self.hidden or not name.startswith(".")]
+        if any(parts):
+            names.insert(0, "../")
+        items = ["<li><a href=\"%s\">%s</a></li>" % (
+            escape(name if name == "../" else "./" + quote(name)),
+            escape(name.rstrip("/") if name == "../" else name)) for name in names]
+        title = "/" + "/".join(parts).strip("/")
+        page = _LISTING % {"title": escape(title), "items": "\n".join(items)}
+        response.headers["Content-Type"] = "text/html; charset=utf-8"
+        return page.encode("utf-8", "replace")
+
+
+# ---------------------------------------------------------------------------
+# 13. Logger
+# ---------------------------------------------------------------------------
+
+def formattime(seconds=None):
+    """A time as logs show it: [23/Nov/2026:02:33:25]."""
+    year, month, day, hour, minute, second, _, _, _ = time.localtime(seconds)
+    return "[%02d/%s/%04d:%02d:%02d:%02d]" % (day, _MONTHS[month - 1], year, hour, minute, second)
+
+
+def _loggable(text):
+    """*text* on one line: no control characters, no quotes that end a field."""
+    if text.isascii() and text.isprintable() and '"' not in text and "\\" not in text:
+        return text
+    text = text.encode("unicode_escape").decode("ascii")
+    return text.replace('"', '\\"')
+
+
+class Logger(BaseComponent):
+    """Writes a line per response, in combined log format.
+
+    file    a path to append to, or an open file; default: standard output
+    logger  a logging.Logger, whose info() gets the line, in place of a file
+    """
+
+    channel = "web"
+    format = '%(h)s %(l)s %(u)s %(t)s "%(r)s" %(s)s %(b)s "%(f)s" "%(a)s"'
+
+    def __init__(self, file=None, logger=None, channel=None):
+        super().__init__(channel=channel or self.channel)
+        self.logger = logger
+        self._owned = isinstance(file, str)
+        self.file = open(file, "a", encoding="utf-8") if self._owned else file
+
+    @handler("response", priority=-0.1)
+    def _on_response(self, response):
+        self.log(response)
+
+    def log(self, response):
+        """Write the line of a response."""
+        request = response.request
+        asked = request.headers
+        fields = {
+            "h": request.remote.name or "-",
+            "l": "-",
+            "u": getattr(request, "login", None) or "-",
+            "t": formattime(),
+            "r": "%s %s HTTP/%d.%d" % ((request.method, self._target(request))
+                                       + tuple(request.protocol)),
+            "s": str(response.code),
+            "b": response.headers.get("Content-Length") or "-",
+            "f": asked.get("Referer", ""),
+            "a": asked.get("User-Agent", ""),
+        }
+        self._write(self.format % {key: _loggable(str(text)) for key, text in fields.items()})
+
+    @staticmethod
+    def _target(request):
+        if request._head is not None:
+            return request._head.target
+        return request.path + ("?" + request.qs if request.qs else "")
+
+    def _write(self, line):
+        if self.logger is not None:
+            return self.logger.info(line)
+        file = sys.stdout if self.file is None else self.file
+        if file is not None:
+            try:
+                file.write(line + "\n")
+                file.flush()
+            except (OSError, ValueError):       # a full disk, a closed file
+                pass
+
+    def _moved(self, old):
+        if self._owned and self.parent is self:
+            self.file.close()
+
+
+# ---------------------------------------------------------------------------
+# 14. Names of the current release
+#
+# Programs written for it call the same things by lower-case names.
+# ---------------------------------------------------------------------------
+
+request = Request
+response = Response
+stream = Stream
+httperror = HTTPError
+forbidden = Forbidden
+unauthorized = Unauthorized
+notfound = NotFound
+redirect = Redirect
+
+
+# ---------------------------------------------------------------------------
+# 15. Dotted names
+#
+# Names that mean something else in the documented layout; see circuits.py.
+# ---------------------------------------------------------------------------
+
+_DOTTED = {
+    "web.wrappers": {"Request": "HTTPRequest", "Response": "HTTPResponse"},
+    "web.exceptions": {
+        cls.__name__[:-len("Exception")]: cls.__name__
+        for cls in HTTPException.__subclasses__()},
+}
+
+
+# ---------------------------------------------------------------------------
+# 16. Command
+#
+# python3 -m circuits_web [DIR] serves a folder.
+# ---------------------------------------------------------------------------
+
+class _Banner(BaseComponent):
+    """Says on standard error where the server listens."""
+
+    channel = "web"
+
+    def __init__(self, what):
+        super().__init__()
+        self.what = what
+
+    @handler("ready")
+    def _on_ready(self, server, bind=None):
+        if sys.stderr is not None:
+            sys.stderr.write("%s serves %s at %s/\n" % (
+                SERVER_VERSION, self.what, server.parent.base))
+            sys.stderr.flush()
+
+
+def main(argv=None):
+    """Serve a folder: see --help."""
+    import argparse
+    parser = argparse.ArgumentParser(
+        prog="circuits_web", description="Serve the files of a folder over HTTP.")
+    parser.add_argument("docroot", nargs="?", default=".", metavar="DIR",
+                        help="the folder; default: the current one")
+    parser.add_argument("-b", "--bind", default="0.0.0.0:8000", metavar="[HOST:]PORT",
+                        help="where to listen; default: %(default)s")
+    parser.add_argument("-l", "--log", action="store_true",
+                        help="write a line per request to standard output")
+    parser.add_argument("-d", "--debug", action="store_true",
+                        help="print all events; show tracebacks in error pages")
+    parser.add_argument("-v", "--version", action="version", version=SERVER_VERSION)
+    options = parser.parse_args(argv)
+    if not os.path.isdir(options.docroot):
+        parser.error("%r is no folder" % options.docroot)
+    bind = options.bind
+    if is_digits(bind):
+        bind = "0.0.0.0:" + bind
+    try:
+        server = Server(bind, debug=options.debug)
+    except (OSError, ValueError) as error:
+        parser.exit(1, "%s: %s\n" % (parser.prog, error))
+    server += Static(docroot=options.docroot, dirlisting=True)
+    server += _Banner(os.path.realpath(options.docroot))
+    if options.log:
+        server += Logger()
+    if options.debug:
+        server += Debugger()
+    server.run()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
