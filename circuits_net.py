@@ -12,14 +12,15 @@ Contents
 
  1. Events
  2. Addresses
- 3. Connections
- 4. Endpoints: what clients and servers share
- 5. Servers
- 6. Clients
- 7. Pipes
- 8. Datagrams
- 9. Names of the current release
-10. Dotted names
+ 3. TLS
+ 4. Connections
+ 5. Endpoints: what clients and servers share
+ 6. Servers
+ 7. Clients
+ 8. Pipes
+ 9. Datagrams
+10. Names of the current release
+11. Dotted names
 
 Names used throughout: a *sock* is a Connection, the socket of one peer, and
 the key that all events about that peer carry; an *endpoint* is a component
@@ -73,7 +74,7 @@ __version__ = "2.1.0"
 __all__ = (
     "Broadcast", "Client", "Close", "Closed", "Connect", "Connected",
     "Connection", "Disconnect", "Disconnected", "Pipe", "Read", "Ready",
-    "Server", "SocketError", "TCP6Client", "TCP6Server", "TCPClient",
+    "Secured", "Server", "SocketError", "StartTLS", "TCP6Client", "TCP6Server", "TCPClient",
     "TCPServer", "UDP6Client", "UDP6Server", "UDPClient", "UDPServer",
     "UNIXClient", "UNIXServer", "Unreachable", "Write",
 )
@@ -176,6 +177,18 @@ class Unreachable(Event):
 
     def __init__(self, host, port, reason=None):
         super().__init__(host, port, reason)
+
+
+class StartTLS(Event):
+    """Go on encrypted: (sock) at a server, () or (server_hostname=...) at a
+    client.  What was written before still goes in clear.
+    """
+
+    name = "starttls"
+
+
+class Secured(Event):
+    """A starttls has succeeded: () at a client, (sock) at a server."""
 
 
 class Read(Event):
@@ -324,22 +337,157 @@ def _call_soon(component, callback, *args):
 
 
 # ---------------------------------------------------------------------------
-# 3. Connections
+# 3. TLS
 #
-# A socket together with what waits to be sent.  Invariant: *out* is None, or
-# it holds something and somebody is sure to come back to it (the poller
-# watches for writability, or a flush is queued).
+# A session as a machine: bytes of the wire in, bytes of the wire out, and the
+# plain ones on the other side.  It knows neither sockets nor clocks, so that
+# no handshake can ever block anybody else.
+# ---------------------------------------------------------------------------
+
+ssl = None              # imported where it is first needed
+
+
+def _need_ssl():
+    global ssl
+    if ssl is None:
+        try:
+            import ssl as module
+        except ImportError as error:
+            raise RuntimeError("this Python has no ssl module: TLS cannot be used") from error
+        ssl = module
+
+
+def is_ssl_handshake(buf):
+    """Whether the first bytes of a stream begin a TLS (or SSL) handshake.
+
+    >>> is_ssl_handshake(b"\\x16\\x03\\x01\\x02\\x00\\x01"), is_ssl_handshake(b"GET / ")
+    (True, False)
+    """
+    return buf[:2] == b"\x16\x03" or len(buf) > 2 and buf[0] & 0x80 and buf[2] == 1
+
+
+def server_context(certfile, keyfile=None, password=None, ca_certs=None, cert_reqs=None,
+                   alpn=None):
+    """The SSLContext of a server: TLS 1.2 or newer.
+
+    ca_certs   file with the authorities whose client certificates we take
+    cert_reqs  whether a client must show one; default: yes, given ca_certs
+    alpn       names of protocols we speak, the best first
+    """
+    _need_ssl()
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.load_cert_chain(certfile, keyfile, password)
+    if ca_certs is not None:
+        context.load_verify_locations(ca_certs)
+        context.verify_mode = ssl.CERT_REQUIRED
+    if cert_reqs is not None:
+        context.verify_mode = cert_reqs
+    if alpn:
+        context.set_alpn_protocols(list(alpn))
+    return context
+
+
+def client_context(certfile=None, keyfile=None, password=None, ca_certs=None, verify=True,
+                   alpn=None):
+    """The SSLContext of a client: it verifies the server and its host name.
+
+    certfile  our own certificate, where the server wants one
+    ca_certs  file with the authorities we trust; default: those of the system
+    verify    False trusts anybody, a man in the middle included
+    """
+    _need_ssl()
+    context = ssl.create_default_context(cafile=ca_certs)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    if not verify:
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+    if certfile is not None:
+        context.load_cert_chain(certfile, keyfile, password)
+    if alpn:
+        context.set_alpn_protocols(list(alpn))
+    return context
+
+
+class TLS:
+    """One session.  feed() and encrypt() fill *rest*, what is to be sent."""
+
+    __slots__ = ("session", "incoming", "outgoing", "rest", "shaken", "started", "deadline")
+
+    def __init__(self, context, server_side, server_hostname=None):
+        self.incoming = ssl.MemoryBIO()
+        self.outgoing = ssl.MemoryBIO()
+        self.session = context.wrap_bio(self.incoming, self.outgoing, server_side, server_hostname)
+        self.rest = b""             # for the peer, not sent yet
+        self.shaken = False         # the handshake is done
+        self.started = False        # the peer has said something
+        self.deadline = None        # the timer of the handshake
+
+    def shake(self):
+        """Go on with the handshake; True when it is done.  Raises SSLError."""
+        try:
+            self.session.do_handshake()
+            self.shaken = True
+        except ssl.SSLWantReadError:
+            pass
+        finally:
+            self.collect()
+        return self.shaken
+
+    def decrypt(self):
+        """(plain bytes, whether the peer has ended the session).  Raises SSLError."""
+        parts = []
+        ended = False
+        try:
+            while True:
+                part = self.session.read(PIECE)
+                if not part:
+                    ended = True
+                    break
+                parts.append(part)
+        except ssl.SSLWantReadError:
+            pass
+        except ssl.SSLZeroReturnError:
+            ended = True
+        finally:
+            self.collect()          # answers to key updates and the like
+        return b"".join(parts), ended
+
+    def encrypt(self, data):
+        self.session.write(data)
+        self.collect()
+
+    def goodbye(self):
+        """Tell the peer that we end the session."""
+        try:
+            self.session.unwrap()
+        except (ssl.SSLError, ValueError):      # it has not said so itself yet
+            pass
+        self.collect()
+
+    def collect(self):
+        if self.outgoing.pending:
+            self.rest = bytes(self.rest) + self.outgoing.read()
+
+
+# ---------------------------------------------------------------------------
+# 4. Connections
+#
+# A socket together with what waits to be sent.  Invariant: if anything waits,
+# somebody is sure to come back to it: the poller watches for writability, a
+# flush is queued, or a handshake is going on.
 # ---------------------------------------------------------------------------
 
 class Connection(_Socket):
     """The socket of one peer, and the state of the stream.
 
-    Use it as a key and to ask (getpeername() and the like).  To send and to
-    close, fire Write and Close: its own send() and close() know nothing of
-    what is still waiting.
+    Use it as a key and to ask: getpeername() and the like; with TLS version(),
+    cipher(), getpeercert() and selected_alpn_protocol(), else None.  To send
+    and to close, fire Write and Close: its own send() and close() know nothing
+    of what is still waiting, or of TLS.
     """
 
-    __slots__ = ("out", "pending", "appetite", "closing", "corked")
+    __slots__ = ("out", "pending", "appetite", "closing", "corked", "announced", "tls")
 
     def __init__(self, family, kind, proto=0, fileno=None):
         super().__init__(family, kind, proto, fileno)
@@ -349,6 +497,20 @@ class Connection(_Socket):
         self.appetite = 0           # how much the next read asks for; 0: BUFSIZE
         self.closing = None         # the timer of a close that waits for out
         self.corked = False         # a flush of out is in the queue
+        self.announced = False      # the application has been told of it
+        self.tls = None
+
+    def getpeercert(self, binary_form=False):
+        return None if self.tls is None else self.tls.session.getpeercert(binary_form)
+
+    def cipher(self):
+        return None if self.tls is None else self.tls.session.cipher()
+
+    def version(self):
+        return None if self.tls is None else self.tls.session.version()
+
+    def selected_alpn_protocol(self):
+        return None if self.tls is None else self.tls.session.selected_alpn_protocol()
 
     def enqueue(self, data):
         """Add to what waits."""
@@ -356,6 +518,11 @@ class Connection(_Socket):
             self.out = deque()
         self.out.append(data)
         self.pending += len(data)
+
+    @property
+    def idle(self):
+        """Whether nothing waits."""
+        return self.out is None and (self.tls is None or not self.tls.rest)
 
     def piece(self):
         """Take the next bytes to send from *out*; small ones are joined."""
@@ -371,8 +538,12 @@ class Connection(_Socket):
         return b"".join(parts)
 
     def send_some(self):
-        """Send from *out* what the socket takes; True if nothing is left."""
+        """Send what the socket takes of what waits; True if all went."""
+        if self.tls is not None:
+            return self._send_some_encrypted()
         out = self.out
+        if out is None:
+            return True
         for _ in range(SENDS_PER_TURN):
             piece = self.piece()
             try:
@@ -387,6 +558,34 @@ class Connection(_Socket):
                 self.out = None
                 return True
         return False
+
+    def _send_some_encrypted(self):
+        tls = self.tls
+        for _ in range(SENDS_PER_TURN):
+            if not tls.rest:
+                if self.out is None or not tls.shaken:
+                    return True
+                self._encrypt_piece()
+            try:
+                sent = self.send(tls.rest)
+            except _AGAIN:
+                return False
+            if sent < len(tls.rest):
+                tls.rest = memoryview(tls.rest)[sent:]
+                return False
+            tls.rest = b""
+        return False
+
+    def _encrypt_piece(self):
+        """Encrypt the next bytes of *out*, few enough that memory stays small."""
+        piece = memoryview(self.piece())
+        if len(piece) > PIECE:
+            self.out.appendleft(piece[PIECE:])
+            piece = piece[:PIECE]
+        self.pending -= len(piece)
+        if not self.out:
+            self.out = None
+        self.tls.encrypt(piece)
 
 
 def _adopt(sock):
@@ -411,7 +610,7 @@ def _as_bytes(data):
 
 
 # ---------------------------------------------------------------------------
-# 4. Endpoints: what clients and servers share
+# 5. Endpoints: what clients and servers share
 #
 # The life in a tree, and the transfer of bytes.  The poller calls _read_ready
 # and _write_ready, or fires _read and _write where somebody listens.
@@ -567,7 +766,10 @@ class StreamEndpoint(Endpoint):
             return self._peer_ended(conn)
         elif conn.appetite and len(data) < self._bufsize:
             conn.appetite = 0
-        self._received(conn, data)
+        if conn.tls is not None:
+            self._decipher(conn, data)
+        else:
+            self._received(conn, data)
 
     def _peer_ended(self, conn, turns=TURNS_AFTER_END):
         """The peer sends no more: finish, with what it has not got yet.
@@ -583,6 +785,73 @@ class StreamEndpoint(Endpoint):
         else:
             self._finish(conn)
 
+    # -- TLS ----------------------------------------------------------------
+
+    def _encipher(self, conn, context, server_side, seconds, server_hostname=None):
+        """Begin a TLS session, whose handshake may take *seconds*."""
+        conn.tls = TLS(context, server_side, server_hostname)
+        if seconds is not None:
+            conn.tls.deadline = self._reactor.call_later(seconds, self._not_shaken, conn)
+        if not server_side:
+            self._shake(conn)
+
+    def _not_shaken(self, conn):
+        conn.tls.deadline = None
+        if self._owns(conn):
+            self._break(conn, OSError(errno.ETIMEDOUT, "the TLS handshake took too long"))
+
+    def _decipher(self, conn, data):
+        """Bytes of the wire arrived on an encrypted connection."""
+        tls = conn.tls
+        if not tls.started:
+            tls.started = True
+            if conn.out is None and not self._begins_well(conn, data):
+                return
+        tls.incoming.write(data)
+        if not tls.shaken and not self._shake(conn):
+            return
+        if conn.tls is not tls or not self._owns(conn):
+            return                  # whoever was told of it closed it
+        try:
+            data, ended = tls.decrypt()
+        except OSError as error:
+            return self._break(conn, error)
+        if tls.rest:
+            self._flush(conn)
+        if data and self._owns(conn) and conn.closing is None:
+            self._received(conn, data)
+        if ended and self._owns(conn):
+            self._peer_ended(conn)
+
+    def _begins_well(self, conn, data):
+        """To override: whether to go on with a handshake that begins so."""
+        return True
+
+    def _shake(self, conn):
+        """Go on with the handshake of a connection; True when it is done."""
+        tls = conn.tls
+        try:
+            done = tls.shake()
+        except OSError as error:
+            conn.out = None
+            try:
+                conn.send_some()    # the alert that says why
+            except OSError:
+                pass
+            self._break(conn, error)
+            return False
+        if done:
+            if tls.deadline is not None:
+                self._reactor.cancel(tls.deadline)
+                tls.deadline = None
+            self._shaken(conn)
+        if self._owns(conn):
+            self._flush(conn)
+        return done
+
+    def _shaken(self, conn):
+        """To override: the handshake is done."""
+
     # -- out ----------------------------------------------------------------
 
     def _send(self, conn, data):
@@ -591,10 +860,13 @@ class StreamEndpoint(Endpoint):
             data = _as_bytes(data)
         if conn.closing is not None or not data:
             return
-        if conn.out is not None:
+        if conn.out is not None or conn.tls is not None:
             conn.enqueue(data)
-            if conn.corked and not self._more_follows(conn):
+            if not self._more_follows(conn):
                 self._flush(conn)
+            elif not conn.corked:
+                conn.corked = True
+                _call_soon(self, self._uncork, conn)
             return
         if self._more_follows(conn):
             conn.enqueue(data)
@@ -645,12 +917,14 @@ class StreamEndpoint(Endpoint):
         """Close when what waits is out, or after CLOSE_TIMEOUT."""
         if conn.closing is not None:
             return
-        if conn.out is not None and (conn.corked or self._hurry):
+        if conn.tls is not None and conn.tls.shaken and conn.out is None:
+            conn.tls.goodbye()
+        if conn.corked or self._hurry or conn.tls is not None:
             try:
                 conn.send_some()
             except OSError:
-                conn.out = None
-        if conn.out is None or self._hurry:
+                return self._drop(conn)
+        if conn.idle or self._hurry:
             return self._drop(conn)
         conn.corked = False
         conn.closing = self._reactor.call_later(CLOSE_TIMEOUT, self._drop, conn)
@@ -670,6 +944,8 @@ class StreamEndpoint(Endpoint):
             return
         if conn.closing is not None:
             self._reactor.cancel(conn.closing)
+        if conn.tls is not None and conn.tls.deadline is not None:
+            self._reactor.cancel(conn.tls.deadline)
         poller_of(self).discard(conn)
         conn.out = None
         conn.close()
@@ -677,7 +953,7 @@ class StreamEndpoint(Endpoint):
 
 
 # ---------------------------------------------------------------------------
-# 5. Servers
+# 6. Servers
 # ---------------------------------------------------------------------------
 
 class Server(StreamEndpoint):
@@ -1022,7 +1298,7 @@ class UNIXServer(Server):
 
 
 # ---------------------------------------------------------------------------
-# 6. Clients
+# 7. Clients
 # ---------------------------------------------------------------------------
 
 class Connecting(Waiting):
@@ -1372,7 +1648,7 @@ class UNIXClient(Client):
 
 
 # ---------------------------------------------------------------------------
-# 7. Pipes
+# 8. Pipes
 # ---------------------------------------------------------------------------
 
 def Pipe(*channels, **kwargs):
@@ -1389,7 +1665,7 @@ def Pipe(*channels, **kwargs):
 
 
 # ---------------------------------------------------------------------------
-# 8. Datagrams
+# 9. Datagrams
 # ---------------------------------------------------------------------------
 
 class UDPServer(Endpoint):
@@ -1549,7 +1825,7 @@ UDP6Client = UDP6Server
 
 
 # ---------------------------------------------------------------------------
-# 9. Names of the current release
+# 10. Names of the current release
 #
 # Programs written for it call the same things by lower-case names.
 # ---------------------------------------------------------------------------
@@ -1568,7 +1844,7 @@ write = Write
 
 
 # ---------------------------------------------------------------------------
-# 10. Dotted names
+# 11. Dotted names
 #
 # Names that mean something else in the documented layout; see circuits.py.
 # ---------------------------------------------------------------------------
