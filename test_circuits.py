@@ -3064,6 +3064,39 @@ class TestDocumentation(CircuitsTest):
                       err)
 
 
+    def serve(self, name):
+        code = self.programs[name].replace("port=8000", "port=0").replace("(8000)", "(0)")
+        program = Program(TELL + code)
+        host, port = program.wait_for("@ready").split()[:2]
+        program.wait_for("@started")
+        return program, host, int(port)
+
+    def test_simple_server_chats(self):
+        program, host, port = self.serve("simple_server.py")
+        with socket.create_connection((host, port), PATIENCE) as one, \
+                socket.create_connection((host, port), PATIENCE) as two:
+            one.sendall(b"hello\r\n")           # two may not be known yet: until it hears
+            two.settimeout(0.05)
+            heard = b""
+            while b"hello" not in heard:
+                try:
+                    heard += two.recv(100)
+                except socket.timeout:
+                    one.sendall(b"hello\r\n")
+            two.sendall(b"good day\r\n")
+            one.settimeout(PATIENCE)
+            self.assertEqual(one.recv(100), b"good day")
+        self.assertEqual(program.end(), ("", ""))
+
+    def test_both_webs_say_hello(self):
+        for name, path in (("web_base.py", "/anything"), ("web.py", "/")):
+            program, host, port = self.serve(name)
+            answer = raw(port, ("GET %s HTTP/1.1\r\nHost: x\r\n\r\n" % path).encode(),
+                         until=b"Hello World!", host=host)
+            self.assertTrue(answer.startswith(b"HTTP/1.1 200 OK\r\n"), answer)
+            self.assertEqual(program.end(), ("", ""))
+
+
 class ExamplesTest(CircuitsTest):
 
     def start(self, name, *args):
@@ -3103,6 +3136,52 @@ class TestExamples(ExamplesTest):
         out, err = self.output("09_debugger.py")
         self.assertIn("ERROR <listener[*.sing] (Wren.sing)>", err)
         self.assertIn("nmae", err)
+
+    def listening(self, name, *args):
+        program = self.start(name, *(args or ("0",)))
+        host, port = program.wait_for("@ready").split()[:2]
+        program.wait_for("@started")
+        return program, host, int(port)
+
+    def test_chat_server(self):
+        program, host, port = self.listening("12_chat_server.py")
+        with socket.create_connection((host, port), PATIENCE) as one:
+            one.sendall(b"alone\n")
+            with socket.create_connection((host, port), PATIENCE) as two:
+                self.assertRegex(one.recv(100), rb"^127\.0\.0\.1:\d+: came\n$")
+                two.sendall("h\u00e9llo\nthere\n".encode())
+                heard = b""
+                while heard.count(b"\n") < 2:
+                    heard += one.recv(100)
+                self.assertRegex(heard.decode(), "^127.0.0.1:\\d+: h\u00e9llo\n127.0.0.1:\\d+: there\n$")
+            self.assertRegex(one.recv(100), rb": went\n$")
+        self.assertEqual(program.end(), ("", ""))
+
+    @unittest.skipUnless(shutil.which("nc"), "nc is not installed")
+    def test_two_terminals_with_nc_chat(self):
+        program, host, port = self.listening("12_chat_server.py")
+        ends = [subprocess.Popen(["nc", host, str(port)], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+                for _ in range(1)]
+        ends[0].stdin.write(b"anybody?\n")
+        ends.append(subprocess.Popen(["nc", host, str(port)], stdin=subprocess.PIPE,
+                                     stdout=subprocess.PIPE))
+        self.assertIn(b"came", ends[0].stdout.readline())
+        ends[1].stdin.write(b"hello\n")
+        ends[1].stdin.flush()
+        self.assertIn(b": hello", ends[0].stdout.readline())
+        for end in ends:
+            end.kill()
+            end.communicate()
+        self.assertEqual(program.end(), ("", ""))
+
+    def test_webs(self):
+        for name, path, expected in (("13_web_base.py", "/x/y", b"You asked for /x/y\n"),
+                                     ("hello_web.py", "/", b"Hello World!"),
+                                     ("hello_web.py", "/hello/you", b"Hello you!")):
+            program, host, port = self.listening(name)
+            answer = raw(port, ("GET %s HTTP/1.0\r\n\r\n" % path).encode())
+            self.assertTrue(answer.endswith(b"\r\n\r\n" + expected), answer)
+            self.assertEqual(program.end(), ("", ""))
 
     def test_each_says_how_to_run_it_and_is_short(self):
         for path in glob.glob(os.path.join(HERE, "examples", "*.py")):
