@@ -2195,6 +2195,7 @@ class Manager:
     _class_components = ()
     _is_ground = True
     _thread = None          # that start() made
+    _process = None         # that start(process=True) made, in the parent
 
     def __new__(cls, *args, **kwargs):
         self = _new(cls)
@@ -2238,8 +2239,8 @@ class Manager:
 
     @property
     def pid(self):
-        """The id of this process."""
-        return os.getpid()
+        """The id of this process; after start(process=True) that of the other."""
+        return os.getpid() if self._process is None else self._process.pid
 
     @property
     def _queue(self):
@@ -2557,10 +2558,12 @@ class Manager:
         In the main thread SIGINT and SIGTERM end it, and the handlers they had
         are put back afterwards.  The code given to stop() or SystemExit leaves
         run() as SystemExit.
+
+        socket  one end of a Pipe: a Bridge on it links this tree to the one at
+                the other end
         """
         if socket is not None:
-            raise NotImplementedError("run(socket) needs the Bridge, which this version lacks; "
-                                      "use Worker(process=True) for work in another process")
+            _flat("_net").Bridge(socket).register(self)
         self._run()
 
     def _run(self, started=None):
@@ -2649,10 +2652,13 @@ class Manager:
         """Run the tree in a thread of its own; returns (thread, None) once it runs.
 
         What goes wrong before that is raised here.
+
+        process  run it in a process of its own instead, which inherits it by
+                 fork; returns (process, bridge).  Needs circuits_net.py
+        link     with that: the manager whose tree is linked to it by a Bridge
         """
         if process:
-            raise NotImplementedError("start(process=True) needs the Bridge, which this version "
-                                      "lacks; use Worker(process=True) for work in another process")
+            return _flat("_net").start_process(self, link)
         if self._reactor.running:
             raise RuntimeError("%r is running already" % self.root)
         import threading
@@ -2683,7 +2689,9 @@ class Manager:
         return thread, None
 
     def join(self, timeout=None):
-        """Wait until the thread of start() has ended, *timeout* seconds at most."""
+        """Wait until what start() made has ended, *timeout* seconds at most."""
+        if self._process is not None:
+            self._process.join(timeout)
         thread = self._thread
         if thread is not None and thread.ident != get_ident():
             thread.join(timeout)
@@ -2696,6 +2704,8 @@ class Manager:
         """
         reactor = self._reactor
         if not reactor.running:
+            if self._process is not None:
+                self._process.terminate()
             return
         root = reactor.root
         if code is not None:
@@ -3823,6 +3833,21 @@ _DOTTED = {
 POLL_TIMEOUT = 0.01     # documented; the loop computes how long it may sleep
 
 
+def _flat(suffix, wanted="this"):
+    """The flat module beside us whose name is ours with *suffix*."""
+    name = __name__ + suffix
+    if name not in sys.modules:
+        from importlib import import_module
+        try:
+            import_module(name)
+        except ModuleNotFoundError as error:
+            if error.name != name:
+                raise
+            raise ImportError("%s lives in %s.py, which is not beside %s.py: copy that file too"
+                              % (wanted, name, __name__)) from error
+    return sys.modules[name]
+
+
 class _DottedModule(ModuleType):
     """A dotted name of the documented layout."""
 
@@ -3830,23 +3855,10 @@ class _DottedModule(ModuleType):
         super().__init__("%s.%s" % (__name__, dotted), "See %s%s." % (__name__, owner))
         self.__dict__.update(_dotted=dotted, _owner=owner)
 
-    def _module(self):
-        name = __name__ + self._owner
-        if name not in sys.modules:
-            from importlib import import_module
-            try:
-                import_module(name)
-            except ModuleNotFoundError as error:
-                if error.name != name:
-                    raise
-                raise ImportError("%s lives in %s.py, which is not beside %s.py: copy that file too"
-                                  % (self.__name__, name, __name__)) from error
-        return sys.modules[name]
-
     def __getattr__(self, name):
         if name.startswith("__") and name != "__all__":
             raise AttributeError(name)
-        owner = self._module()
+        owner = _flat(self._owner, self.__name__)
         name_there = getattr(owner, "_DOTTED", {}).get(self._dotted, {}).get(name, name)
         try:
             value = getattr(owner, name_there)
@@ -3857,7 +3869,8 @@ class _DottedModule(ModuleType):
         return value
 
     def __dir__(self):
-        return sorted(set(vars(self._module())) | set(_DOTTED.get(self._dotted, ())))
+        owner = _flat(self._owner, self.__name__)
+        return sorted(set(vars(owner)) | set(getattr(owner, "_DOTTED", {}).get(self._dotted, ())))
 
 
 def _publish_dotted_names():
