@@ -96,9 +96,10 @@ else:
     from circuits import poller_of
 
 __all__ = (
-    "Close", "Closed", "EOF", "Error", "File", "Kill", "Open", "Opened", "Process", "Read",
-    "Ready", "Seek", "Signal", "Start", "Started", "Stop", "Stopped", "Terminated", "Wait",
-    "Write",
+    "Accessed", "AddPath", "Close", "Closed", "Created", "Deleted", "EOF", "Error", "File",
+    "Kill", "Modified", "Moved", "Notify", "Open", "Opened", "Overflow", "Process", "Read",
+    "Ready", "RemovePath", "Renamed", "Seek", "Serial", "Signal", "Start", "Started", "Stop",
+    "Stopped", "Terminated", "Unmounted", "Wait", "Write",
 )
 
 #: Bytes read at once.  The 4096 of the documentation would make 16 times as
@@ -172,8 +173,8 @@ class Close(Event):
 class Closed(Event):
     """It is closed.
 
-    Files and ports: no arguments.  Notify: something that had been open was
-    closed, (name, path, pathname, isdir).
+    File: no arguments.  Serial: (port).  Notify: something that had been open
+    was closed, (name, path, pathname, isdir).
     """
 
 
@@ -731,7 +732,7 @@ class File(Component):
             if self._path is None:
                 d = _adopt(self._file, self._mode, self._encoding)
             else:
-                d = yield self._in_thread(_open_path, self._path, self._mode)
+                d = yield self._in_thread(*self._opener())
                 if d is None:           # a FIFO that nobody reads yet
                     d = yield self._in_thread(_open_path, self._path, self._mode, True, alone=True)
             if self._opening:           # stopping did not take it: see _drain
@@ -742,6 +743,18 @@ class File(Component):
             self._opening = False
             self._job = None
 
+    def _opener(self):
+        """To override: the function that opens the path in a thread, and its arguments."""
+        return _open_path, self._path, self._mode
+
+    def _opened(self):
+        """To override: the event that says so."""
+        return Opened(self._name, self._mode)
+
+    def _closed(self):
+        """To override: the event that says so."""
+        return Closed()
+
     def _in_thread(self, function, *args, alone=False):
         self._job = _InThread(function, *args, d=self._d, alone=alone)
         return self._job
@@ -751,7 +764,7 @@ class File(Component):
         self._opening = False
         self._d = d
         self._reading = "r" in self._mode or "+" in self._mode
-        self.fire(Opened(self._name, self._mode), self.channel)
+        self.fire(self._opened(), self.channel)
         if self._out:
             self._flush()
         self._read_on()
@@ -1072,7 +1085,7 @@ class File(Component):
         except OSError as error:        # NFS reports a full disk here
             self._complain(error)
         self._reactor.told.pop(("read", self.channel), None)
-        self.fire(Closed(), self.channel)
+        self.fire(self._closed(), self.channel)
         _settle(self._waiters)
 
     def _complain(self, error):
@@ -1628,5 +1641,894 @@ def _tell_exit(process, p, token):
     except (AttributeError, ChildProcessError):
         p.wait()
     process.fire(PollRead(token), process.channel)
+
+
+# ---------------------------------------------------------------------------
+# 5. Watching folders: the back ends
+#
+# Two ways to learn what happens below a path: inotify tells each step, scans
+# compare what was with what is (when kqueue says that something changed, else
+# now and then).  Both tell (event class, name, folder, isdir).  Invariant: what
+# is in a new folder is told once, whether it was made before or after we looked.
+# ---------------------------------------------------------------------------
+
+class Created(Event):
+    """A file or folder was made: (name, path, pathname, isdir).
+
+    name      in the folder; "" for what is watched itself
+    path      the folder
+    pathname  both together
+    isdir     whether it is a folder
+    """
+
+
+class Deleted(Event):
+    """A file or folder was removed: (name, path, pathname, isdir)."""
+
+
+class Moved(Event):
+    """A file or folder was moved away from, or to, this: (name, path, pathname, isdir)."""
+
+
+class Renamed(Event):
+    """Both ends of a move are watched: (source, destination, isdir), pathnames."""
+
+
+class Modified(Event):
+    """A file, or what is known about it, changed: (name, path, pathname, isdir)."""
+
+
+class Accessed(Event):
+    """A file was read: (name, path, pathname, isdir)."""
+
+
+class Unmounted(Event):
+    """What holds a watched path was unmounted: (name, path, pathname, isdir)."""
+
+
+class Overflow(Event):
+    """More happened than the system remembers; (path) or () for all.
+
+    What was made or removed meanwhile is told afterwards, other changes are
+    lost.
+    """
+
+
+# From linux/inotify.h.  The masks mean the same for the other back ends.
+_ACCESS_BIT, _MODIFY, _ATTRIB, _CLOSE_WRITE, _CLOSE_NOWRITE, _OPEN_BIT, _MOVED_FROM, _MOVED_TO, \
+    _CREATE, _DELETE, _DELETE_SELF, _MOVE_SELF = (1 << bit for bit in range(12))
+_UNMOUNT, _Q_OVERFLOW, _IGNORED = 0x2000, 0x4000, 0x8000
+_ISDIR = 0x40000000
+_STRUCTURE = _MOVED_FROM | _MOVED_TO | _CREATE | _DELETE | _DELETE_SELF | _MOVE_SELF
+
+#: Which event tells of which bit of inotify, in the order in which they are looked at.
+EVENT_MAP = {
+    _CREATE: Created, _MOVED_FROM: Moved, _MOVED_TO: Moved, _MOVE_SELF: Moved, _OPEN_BIT: Opened,
+    _ACCESS_BIT: Accessed, _MODIFY: Modified, _ATTRIB: Modified, _CLOSE_WRITE: Closed,
+    _CLOSE_NOWRITE: Closed, _DELETE: Deleted, _DELETE_SELF: Deleted, _UNMOUNT: Unmounted,
+}
+
+#: All that can be told, which is what add_path() asks for by default.
+MASK = sum(EVENT_MAP) & 0xfff
+
+# Where other machines, or the kernel itself, change files without notice.
+_MUTE = frozenset("nfs nfs4 cifs smb3 smbfs 9p afs ceph vboxsf vmhgfs virtiofs proc sysfs "
+                  "cgroup cgroup2 devpts".split())
+
+# Seconds between the two halves of a move; they are queued one after the other.
+_PAIRING = 0.1
+
+_INOTIFY_READS = 64         # of 64 KiB, before what was read is told
+
+
+def _is_mute(path):
+    """Whether *path* is on a file system that does not tell of changes."""
+    try:
+        with open("/proc/self/mountinfo", "rb") as file:
+            mounts = [line.split() for line in file]
+    except OSError:
+        return False
+    path = os.fsencode(os.path.realpath(path))
+    best = (b"", b"")
+    for fields in mounts:
+        point = fields[4].rstrip(b"/")
+        if (path == point or path.startswith(point + b"/")) and len(point) >= len(best[0]):
+            best = (point, fields[fields.index(b"-") + 1])
+    kind = best[1].decode("ascii", "replace")
+    return kind in _MUTE or kind.startswith("fuse.")
+
+
+def _entries(path):
+    """[(name, isdir)] of a folder; links are not followed."""
+    with os.scandir(path) as found:
+        return [(entry.name, entry.is_dir(follow_symlinks=False)) for entry in found]
+
+
+def _is_below(path, folder):
+    return path == folder or path.startswith(folder.rstrip(os.sep) + os.sep)
+
+
+class _Inotify:
+    """The system call, through the C library."""
+
+    def __init__(self):
+        import ctypes
+        import struct
+        libc = ctypes.CDLL(None, use_errno=True)
+        self._errno = ctypes.get_errno
+        self._add = libc.inotify_add_watch      # AttributeError: another system
+        self._remove = libc.inotify_rm_watch
+        self._head = struct.Struct("iIII")
+        self.fd = libc.inotify_init1(os.O_NONBLOCK | os.O_CLOEXEC)
+        if self.fd < 0:
+            raise OSError(self._errno(), os.strerror(self._errno()))
+
+    def add(self, path, mask):
+        """Watch *path*; returns its number."""
+        number = self._add(self.fd, os.fsencode(path), mask)
+        if number < 0:
+            code = self._errno()
+            text = os.strerror(code)
+            if code == errno.ENOSPC:
+                text = "too many watches: raise fs.inotify.max_user_watches"
+            raise OSError(code, text, path)
+        return number
+
+    def remove(self, number):
+        self._remove(self.fd, number)           # it may be gone already
+
+    def read(self):
+        """All that happened: [(number, mask, cookie, name)]."""
+        found = []
+        unpack = self._head.unpack_from
+        size = self._head.size
+        for _ in range(_INOTIFY_READS):
+            try:
+                data = os.read(self.fd, 65536)
+            except BlockingIOError:
+                break
+            at = 0
+            while at < len(data):
+                number, mask, cookie, length = unpack(data, at)
+                at += size
+                name = data[at:at + length].rstrip(b"\0")
+                at += length
+                found.append((number, mask, cookie, os.fsdecode(name)))
+        return found
+
+    def close(self):
+        os.close(self.fd)
+
+
+class _Watch:
+    """One watched file or folder.
+
+    names  what a folder holds, as far as we know: after an overflow the rest
+           is news
+    told   names that a look at a new folder found; inotify may tell them again
+    """
+
+    __slots__ = ("path", "number", "mask", "recursive", "isdir", "top", "names", "told")
+
+    def __init__(self, path, number, mask, recursive, isdir, top):
+        self.path = path
+        self.number = number
+        self.mask = mask
+        self.recursive = recursive
+        self.isdir = isdir
+        self.top = top              # the user named it; others were found below
+        self.names = {}
+        self.told = set()
+
+
+class _InotifyWatcher:
+    """Watches trees with inotify.
+
+    tell(cls, name, path, isdir) and fail(error) say what happened.
+    """
+
+    def __init__(self, notify):
+        self.notify = notify
+        self.system = _Inotify()
+        self.fd = self.system.fd
+        self.watches = {}           # number -> _Watch
+        self.numbers = {}           # path -> number
+        self.moving = {}            # cookie -> pathname of what left some place
+        self.looked = []            # watches with told names, since the last read
+        self.complained = set()     # errnos, so that a tree of folders tells once
+
+    def add(self, path, mask, recursive, auto_add):
+        self.complained.clear()
+        isdir = os.path.isdir(path)
+        watch = self._watch(path, mask, recursive and isdir and auto_add, isdir, top=True)
+        if recursive and isdir:
+            self._descend(path, mask, auto_add, news=False)
+        elif isdir:
+            self._look(watch, _entries(path), news=False)
+
+    def _watch(self, path, mask, recursive, isdir, top=False):
+        number = self.system.add(path, mask | (_STRUCTURE if isdir else 0))
+        old = self.watches.get(number)
+        if old is not None:
+            self.numbers.pop(old.path, None)
+            top = top or old.top
+        watch = _Watch(path, number, mask, recursive, isdir, top)
+        if old is not None:
+            watch.names, watch.told = old.names, old.told
+        self.watches[number] = watch
+        self.numbers[path] = number
+        return watch
+
+    def _descend(self, path, mask, auto_add, news):
+        """Watch all folders below *path*, which is watched; tell what is *news*."""
+        folders = [path]
+        while folders:
+            folder = folders.pop()
+            try:
+                number = self.numbers.get(folder)
+                if number is None:
+                    watch = self._watch(folder, mask, auto_add, True)
+                else:
+                    watch = self.watches[number]
+                found = _entries(folder)
+            except OSError as error:
+                if error.errno not in (errno.ENOENT, errno.ENOTDIR):    # it went meanwhile
+                    self._complain(error)
+                continue
+            self._look(watch, found, news)
+            folders.extend(os.path.join(folder, name) for name, isdir in found if isdir)
+
+    def _look(self, watch, found, news):
+        """Take note of what is in a folder."""
+        for name, isdir in found:
+            if name not in watch.names:
+                watch.names[name] = isdir
+                if news:
+                    watch.told.add(name)
+                    self._tell(watch, _CREATE, name, isdir)
+        if watch.told:
+            self.looked.append(watch)
+
+    def _complain(self, error):
+        if error.errno not in self.complained:
+            self.complained.add(error.errno)
+            self.notify._fail(error)
+
+    def remove(self, path, recursive):
+        number = self.numbers.get(path)
+        if number is None:
+            raise KeyError(path)
+        self._drop(self.watches[number])
+        if recursive:
+            self._drop_below(path)
+
+    def _drop(self, watch):
+        self.watches.pop(watch.number, None)
+        if self.numbers.get(watch.path) == watch.number:
+            del self.numbers[watch.path]
+        self.system.remove(watch.number)
+
+    def _drop_below(self, path):
+        for watch in list(self.watches.values()):
+            if _is_below(watch.path, path) and not watch.top:
+                self._drop(watch)
+
+    # -- what happened ------------------------------------------------------
+
+    def ready(self):
+        looked, self.looked = self.looked, []
+        for number, mask, cookie, name in self.system.read():
+            watch = self.watches.get(number)
+            if mask & _Q_OVERFLOW:
+                self.notify._say(Overflow())
+                self._recover()
+            elif watch is not None:
+                self._happened(watch, mask, cookie, name)
+        for watch in looked:        # what they were told again was in this read
+            watch.told.clear()
+
+    def _happened(self, watch, mask, cookie, name):
+        if mask & _IGNORED:
+            self._drop(watch)
+        elif not name:
+            self._happened_itself(watch, mask)
+        elif mask & _CREATE:
+            self._came(watch, mask, name)
+        elif mask & (_DELETE | _MOVED_FROM):
+            watch.names.pop(name, None)
+            watch.told.discard(name)
+            self._tell(watch, mask, name, mask & _ISDIR)
+            if mask & _MOVED_FROM:
+                self._departed(os.path.join(watch.path, name), cookie)
+        elif mask & _MOVED_TO:
+            self._arrived(watch, mask, name, cookie)
+        else:
+            self._tell(watch, mask, name, mask & _ISDIR)
+
+    def _happened_itself(self, watch, mask):
+        if mask & (_DELETE_SELF | _MOVE_SELF) and not watch.top:
+            return                  # its folder tells that
+        self._tell(watch, mask, "", watch.isdir)
+        if mask & _DELETE_SELF:
+            self.notify._fail(FileNotFoundError(
+                errno.ENOENT, "what was watched is deleted", watch.path))
+
+    def _came(self, watch, mask, name):
+        if name in watch.told:
+            watch.told.discard(name)
+            return
+        watch.names[name] = bool(mask & _ISDIR)
+        self._tell(watch, mask, name, mask & _ISDIR)
+        if mask & _ISDIR and watch.recursive:
+            self._descend(os.path.join(watch.path, name), watch.mask, True, news=True)
+
+    def _departed(self, pathname, cookie):
+        """Something left; where to, if we see that, is told next."""
+        self.moving[cookie] = pathname
+        self.notify._reactor.call_later(_PAIRING, self._left, cookie)
+
+    def _left(self, cookie):
+        """What did not arrive anywhere by now went out of sight."""
+        pathname = self.moving.pop(cookie, None)
+        if pathname is not None:
+            self._drop_below(pathname)
+
+    def _arrived(self, watch, mask, name, cookie):
+        pathname = os.path.join(watch.path, name)
+        source = self.moving.pop(cookie, None)
+        watch.names[name] = bool(mask & _ISDIR)
+        self._tell(watch, mask, name, mask & _ISDIR)
+        if source is not None:
+            if watch.mask & _STRUCTURE:
+                self.notify._say(Renamed(source, pathname, bool(mask & _ISDIR)))
+            if mask & _ISDIR:
+                self._rename(source, pathname)
+        if mask & _ISDIR and watch.recursive:
+            self._descend(pathname, watch.mask, True, news=source is None)
+
+    def _rename(self, source, destination):
+        """A folder has another name: so have all that are watched below it."""
+        for watch in list(self.watches.values()):
+            if _is_below(watch.path, source):
+                self.numbers.pop(watch.path, None)
+                watch.path = destination + watch.path[len(source):]
+                self.numbers[watch.path] = watch.number
+
+    def _recover(self):
+        """Find out what was missed."""
+        for watch in list(self.watches.values()):
+            if not watch.isdir or watch.number not in self.watches:
+                continue
+            try:
+                found = _entries(watch.path)
+            except OSError:
+                continue            # its end is told, or will be
+            there = dict(found)
+            for name in [name for name in watch.names if name not in there]:
+                isdir = watch.names.pop(name)
+                self._tell(watch, _DELETE, name, isdir)
+            folders = [name for name, isdir in found if isdir and name not in watch.names]
+            self._look(watch, found, news=True)
+            if watch.recursive:
+                for name in folders:
+                    self._descend(os.path.join(watch.path, name), watch.mask, True, news=True)
+
+    def _tell(self, watch, mask, name, isdir):
+        for bit, cls in EVENT_MAP.items():
+            if mask & bit and (watch.mask & bit or bit == _UNMOUNT):
+                self.notify._tell(cls, name, watch.path, bool(isdir))
+                return
+
+    def close(self):
+        self.system.close()
+
+
+class _ScanWatcher:
+    """Watches trees by comparing what was with what is.
+
+    A scan runs in a thread: every *interval* seconds, or, with a kqueue, when
+    something changed in a folder or a file of it.
+    """
+
+    def __init__(self, notify, interval, kqueue=None):
+        self.notify = notify
+        self.interval = interval
+        self.kqueue = kqueue
+        self.fd = kqueue.fd if kqueue else None
+        self.trees = {}             # path -> (mask, recursive, auto_add)
+        self.before = {}            # path -> {pathname: what is known}
+        self.token = object()       # what the loop calls a scan that is due
+        self.timer = None
+        self.scanning = False
+
+    def add(self, path, mask, recursive, auto_add):
+        self.trees[path] = (mask, recursive and auto_add)
+        self.before[path] = _survey(path, recursive)
+        self._watch_all(self.before[path])
+        self._schedule()
+
+    def remove(self, path, recursive):
+        del self.trees[path], self.before[path]
+
+    def _watch_all(self, found):
+        if self.kqueue:
+            error = self.kqueue.watch(found)
+            if error is not None:
+                self.notify._fail(error)
+
+    def _schedule(self):
+        if self.timer is None and not self.kqueue and self.trees:
+            self.timer = self.notify._reactor.call_later(self.interval, self._due)
+
+    def _due(self):
+        self.timer = None
+        self.ready()
+
+    def ready(self):
+        """A scan is due; its task is a _read event."""
+        if self.kqueue:
+            self.kqueue.read()
+        if not self.scanning:
+            self.scanning = True
+            self.notify.fire(PollRead(self.token), self.notify.channel)
+
+    def scan(self):
+        try:
+            for path, (mask, recursive) in list(self.trees.items()):
+                after = yield _InThread(_survey, path, recursive)
+                if path in self.trees:
+                    self._compare(path, mask, self.before[path], after)
+                    self.before[path] = after
+                    self._watch_all(after)
+                if path not in after:
+                    self._lost(path)
+        finally:
+            self.scanning = False
+            self._schedule()
+
+    def _lost(self, path):
+        if self.trees.pop(path, None) is not None:
+            del self.before[path]
+            self.notify._fail(FileNotFoundError(errno.ENOENT, "what was watched is deleted", path))
+
+    def _compare(self, top, mask, before, after):
+        """Tell the difference: moves first, then what went, came and changed."""
+        gone = {known[0]: pathname for pathname, known in before.items() if pathname not in after}
+        moved = {}                  # folder -> where it was; parents come first
+        for pathname, known in after.items():
+            if pathname in before and before[pathname][0] == known[0]:
+                if before[pathname][1:] != known[1:] and not known[1]:
+                    self._tell(mask, _MODIFY, Modified, top, pathname, False)
+                continue
+            source = gone.pop(known[0], None)
+            if source is not None:
+                moved[pathname] = source
+                if moved.get(os.path.dirname(pathname)) == os.path.dirname(source):
+                    continue        # it moved with its folder
+                self._tell(mask, _MOVED_FROM, Moved, top, source, known[1])
+                self._tell(mask, _MOVED_TO, Moved, top, pathname, known[1])
+                if mask & _STRUCTURE:
+                    self.notify._say(Renamed(source, pathname, known[1]))
+                continue
+            if pathname in before:      # another file of that name
+                gone.pop(before[pathname][0], None)
+                self._tell(mask, _DELETE, Deleted, top, pathname, before[pathname][1])
+            self._tell(mask, _CREATE, Created, top, pathname, known[1])
+        for pathname in gone.values():
+            self._tell(mask, _DELETE, Deleted, top, pathname, before[pathname][1])
+
+    def _tell(self, mask, bit, cls, top, pathname, isdir):
+        if mask & bit:
+            path, name = (top, "") if pathname == top else os.path.split(pathname)
+            self.notify._tell(cls, name, path, isdir)
+
+    def close(self):
+        self.trees.clear()
+        if self.timer is not None:
+            self.notify._reactor.cancel(self.timer)
+        if self.kqueue:
+            self.kqueue.close()
+
+
+def _survey(path, recursive):
+    """{pathname: ((device, inode), isdir, time, size)} of a path and what it holds."""
+    found = {}
+    todo = [path]
+    top = True
+    while todo:
+        pathname = todo.pop()
+        try:
+            info = os.stat(pathname) if top else os.lstat(pathname)
+            isdir = stat.S_ISDIR(info.st_mode)
+            found[pathname] = ((info.st_dev, info.st_ino), isdir, info.st_mtime_ns, info.st_size)
+            if isdir and (recursive or top):
+                todo.extend(os.path.join(pathname, name) for name, _ in _entries(pathname))
+        except OSError:
+            pass                    # it went meanwhile, or is not for us to see
+        top = False
+    return found
+
+
+class _KQueue:
+    """Says that something changed, not what: BSD and macOS."""
+
+    def __init__(self):
+        import select
+        self._select = select
+        self._queue = select.kqueue()           # AttributeError: another system
+        self.fd = self._queue.fileno()
+        self._files = {}            # pathname -> open file number
+
+    def watch(self, found):
+        """Watch exactly these; returns an error if some cannot be."""
+        for pathname in set(self._files) - set(found):
+            os.close(self._files.pop(pathname))
+        s = self._select
+        changes = (s.KQ_NOTE_WRITE | s.KQ_NOTE_EXTEND | s.KQ_NOTE_ATTRIB | s.KQ_NOTE_DELETE
+                   | s.KQ_NOTE_RENAME)
+        flags = getattr(os, "O_EVTONLY", 0x8000 if sys.platform == "darwin" else os.O_RDONLY)
+        trouble = None
+        for pathname in set(found) - set(self._files):
+            try:
+                number = os.open(pathname, flags | os.O_NONBLOCK | os.O_CLOEXEC)
+            except OSError as error:
+                if error.errno == errno.EMFILE:
+                    trouble = error
+                continue            # it went meanwhile, or is not for us to see
+            self._files[pathname] = number
+            self._queue.control([s.kevent(number, s.KQ_FILTER_VNODE, s.KQ_EV_ADD | s.KQ_EV_CLEAR,
+                                          changes)], 0)
+        return trouble
+
+    def read(self):
+        while self._queue.control([], 256, 0):
+            pass
+
+    def close(self):
+        for number in self._files.values():
+            os.close(number)
+        self._files.clear()
+        self._queue.close()
+
+
+# ---------------------------------------------------------------------------
+# 6. Watching folders: Notify
+#
+# The component: chooses a back end per path, and turns what that tells into
+# events.
+# ---------------------------------------------------------------------------
+
+class AddPath(Event):
+    """Watch a path: (path, mask=None, recursive=False, auto_add=True)."""
+
+
+class RemovePath(Event):
+    """Do not watch a path any more: (path, recursive=False)."""
+
+
+class Notify(Component):
+    """Tell what happens to files and in folders.
+
+        watcher = Notify().register(app)
+        watcher.add_path("/etc", recursive=True)
+        # fires created("hosts", "/etc", "/etc/hosts", False) and the like
+
+    polling   True: scan instead of asking the system; False: never; default:
+              where the system, or the file system, does not tell of changes
+    interval  seconds between scans; default 1, as a change is often several
+
+    To call or fire:  add_path, remove_path
+    Fires:    ready(self); created, deleted, moved, modified, opened, closed,
+              accessed, unmounted, each with (name, path, pathname, isdir);
+              renamed(source, destination, isdir), overflow(), error(exception)
+
+    Scans tell of what was created, deleted, moved and modified.  What only
+    lasts between two of them is not seen.
+    """
+
+    channel = "notify"
+
+    def init(self, channel=None, *, polling=None, interval=1.0):
+        if channel is not None:
+            self.channel = channel
+        if not interval > 0:
+            raise ValueError("interval is a number of seconds above 0, got %r" % (interval,))
+        self.polling = polling
+        self.interval = interval
+        self._native = None             # the watcher that asks the system
+        self._scanner = None
+        self._paths = {}                # path -> its watcher
+
+    @handler("registered", "started")
+    def _on_joined(self, component, manager=None):
+        if component is self:
+            self.fire(Ready(self), self.channel)
+            self._listen()
+
+    def _listen(self):
+        fd = self._native.fd if self._native is not None else None
+        if fd is not None and not poller_of(self).isReading(fd):
+            poller_of(self).addReader(self, fd)
+
+    @handler("add_path")
+    def add_path(self, path, mask=None, recursive=False, auto_add=True):
+        """Watch a file, or a folder, with all below it if *recursive*.
+
+        mask      what to tell: event classes, or bits of inotify; None: all
+        auto_add  watch folders that are made later, too
+        """
+        path = os.path.abspath(os.fsdecode(path))
+        try:
+            os.stat(path)
+            watcher = self._watcher_for(path)
+            watcher.add(path, _mask_of(mask), recursive, auto_add)
+        except OSError as error:
+            return self._fail(error)
+        self._paths[path] = watcher
+        if self.parent is not self or self.running:
+            self._listen()
+        return None
+
+    @handler("remove_path")
+    def remove_path(self, path, recursive=False):
+        """Do not watch it any more, with all below it if *recursive*.
+
+        KeyError if it was not watched.
+        """
+        path = os.path.abspath(os.fsdecode(path))
+        self._paths.pop(path).remove(path, recursive)
+
+    def _watcher_for(self, path):
+        polling = _is_mute(path) if self.polling is None else self.polling
+        if not polling and self._native is None:
+            self._native = self._make_native()
+        if not polling and self._native is not None:
+            return self._native
+        if self._scanner is None:
+            self._scanner = _ScanWatcher(self, self.interval)
+        return self._scanner
+
+    def _make_native(self):
+        """The watcher of this system; None without one, if polling will do."""
+        try:
+            return _InotifyWatcher(self)
+        except (ImportError, AttributeError, TypeError):
+            pass
+        try:
+            return _ScanWatcher(self, self.interval, _KQueue())
+        except (ImportError, AttributeError):
+            if self.polling is None:
+                return None
+            raise OSError(errno.ENOSYS, "neither inotify (through ctypes) nor kqueue are here: "
+                                        "use Notify(polling=True)") from None
+
+    @handler("_read", priority=1)
+    def _on_read(self, fd):
+        for watcher in (self._native, self._scanner):
+            if isinstance(watcher, _ScanWatcher) and fd is watcher.token:
+                return watcher.scan()
+        return self._read_ready(fd)
+
+    _on_read = _own_step(_on_read)
+
+    def _read_ready(self, fd):
+        if self._native is not None and fd == self._native.fd:
+            self._native.ready()
+
+    def _tell(self, cls, name, path, isdir):
+        if self._reactor.heard(cls.name, (self.channel,)):
+            self.fire(cls(name, path, os.path.join(path, name) if name else path, isdir),
+                      self.channel)
+
+    def _say(self, event):
+        self.fire(event, self.channel)
+
+    def _fail(self, error):
+        self.fire(Error(error), self.channel)
+
+    def _close(self):
+        for watcher in (self._native, self._scanner):
+            if watcher is None:
+                continue
+            if watcher.fd is not None and self._reactor.poller is not None:
+                self._reactor.poller.discard(watcher.fd)
+            watcher.close()
+        self._native = self._scanner = None
+        self._paths.clear()
+
+    @handler("stopped", channel="*")
+    def _on_stopped(self, component):
+        if component is self.root:
+            self._close()
+
+    @handler("prepare_unregister", channel="*")
+    def _on_prepare_unregister(self, event, component):
+        if event.in_subtree(self):
+            self._close()
+
+
+def _mask_of(mask):
+    """The bits of inotify for event classes, a number, or None for all."""
+    if mask is None:
+        return MASK
+    if isinstance(mask, int):
+        return mask & MASK
+    classes = (mask,) if isinstance(mask, type) else tuple(mask)
+    return sum(bit for bit, cls in EVENT_MAP.items() if cls in classes and bit <= MASK)
+
+
+# ---------------------------------------------------------------------------
+# 7. Serial ports
+#
+# A File whose opening sets up a terminal line, with termios alone.
+# ---------------------------------------------------------------------------
+
+#: Bytes of a line that has no end, after which it is told as it is.
+MAX_LINE = 1 << 16
+
+_PARITY = {"N": (), "E": ("PARENB",), "O": ("PARENB", "PARODD"),
+           "M": ("PARENB", "PARODD", "CMSPAR"), "S": ("PARENB", "CMSPAR")}
+
+
+def _rates(termios):
+    """The rates that the platform knows, in bits per second."""
+    return sorted(int(name[1:]) for name in dir(termios)
+                  if name.startswith("B") and name[1:].isdigit() and int(name[1:]))
+
+
+def _check_line(baudrate, bytesize, parity, stopbits):
+    """Raise ValueError, or RuntimeError without termios, for what cannot be set."""
+    try:
+        import termios
+    except ImportError as error:
+        raise RuntimeError("No serial support available: this platform has no termios "
+                           "module") from error
+    if baudrate not in _rates(termios):
+        raise ValueError("baudrate %r is none this platform knows: %s" % (
+            baudrate, ", ".join(map(str, _rates(termios)))))
+    if bytesize not in (5, 6, 7, 8):
+        raise ValueError("bytesize is 5, 6, 7 or 8, got %r" % (bytesize,))
+    if stopbits not in (1, 2):
+        raise ValueError("stopbits is 1 or 2, got %r" % (stopbits,))
+    if parity not in _PARITY or not all(hasattr(termios, flag) for flag in _PARITY[parity]):
+        raise ValueError("parity is one of N, E and O, on some platforms M and S; got %r" % (parity,))
+
+
+def _open_port(port, line, exclusive):
+    """Open and set up a port; *line* is (baudrate, bytesize, parity, stopbits, xonxoff, rtscts)."""
+    number = os.open(port, os.O_RDWR | os.O_NOCTTY | os.O_NONBLOCK | os.O_CLOEXEC)
+    try:
+        if not os.isatty(number):
+            raise OSError(errno.ENOTTY, "not a serial port or terminal", port)
+        if exclusive:
+            _make_exclusive(number, port)
+        _set_line(number, *line)
+        return _Descriptor(number)
+    except BaseException:
+        os.close(number)
+        raise
+
+
+def _make_exclusive(number, port):
+    """Nobody else can open it now, nor lock it; root still can open it."""
+    import fcntl
+    import termios
+    try:
+        fcntl.flock(number, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        raise OSError(errno.EBUSY, "another program uses it", port) from None
+    fcntl.ioctl(number, termios.TIOCEXCL)
+
+
+def _set_line(number, baudrate, bytesize, parity, stopbits, xonxoff, rtscts):
+    """Raw bytes at this rate; see termios(3)."""
+    import termios as t
+    iflag, oflag, cflag, lflag, _, _, chars = t.tcgetattr(number)
+    iflag &= ~(t.IGNBRK | t.BRKINT | t.PARMRK | t.INPCK | t.ISTRIP | t.INLCR | t.IGNCR | t.ICRNL
+               | t.IXON | t.IXOFF | t.IXANY)
+    if xonxoff:
+        iflag |= t.IXON | t.IXOFF
+    if parity != "N":
+        iflag |= t.INPCK
+    oflag &= ~t.OPOST
+    lflag &= ~(t.ECHO | t.ECHOE | t.ECHOK | t.ECHONL | t.ICANON | t.ISIG | t.IEXTEN)
+    cflag &= ~(t.CSIZE | t.PARENB | t.PARODD | t.CSTOPB | getattr(t, "CMSPAR", 0)
+               | getattr(t, "CRTSCTS", 0))
+    cflag |= t.CLOCAL | t.CREAD | getattr(t, "CS%d" % bytesize)
+    for flag in _PARITY[parity]:
+        cflag |= getattr(t, flag)
+    if stopbits == 2:
+        cflag |= t.CSTOPB
+    if rtscts:
+        if not hasattr(t, "CRTSCTS"):
+            raise OSError(errno.ENOSYS, "this platform cannot do rtscts")
+        cflag |= t.CRTSCTS
+    speed = getattr(t, "B%d" % baudrate)
+    chars[t.VMIN] = 0
+    chars[t.VTIME] = 0
+    t.tcsetattr(number, t.TCSANOW, [iflag, oflag, cflag, lflag, speed, speed, chars])
+
+
+class Serial(File):
+    """Talk over a serial port.
+
+        port = Serial("/dev/ttyUSB0", 9600, readline=True).register(app)
+
+    port        the path of the device
+    baudrate    bits per second; any that the platform knows
+    bytesize, parity, stopbits    the shape of a byte: 5 to 8; N, E, O, M or S
+                (none, even, odd, mark, space); 1 or 2
+    xonxoff, rtscts               flow control by characters, or by wire
+    exclusive   let no other program use it meanwhile
+    readline    tell whole lines, with what ends them
+    timeout     seconds of silence after which an incomplete line is told
+    encoding    of text that is written
+
+    Fires:    ready(self), opened(port, baudrate), read(data), closed(port),
+              error(exception); eof() if the device went away
+    To call or fire:  write, close
+    Raises:   RuntimeError where there is no termios, ValueError for settings
+              that the platform does not know
+    """
+
+    channel = "serial"
+
+    def init(self, port, baudrate=115200, bufsize=4096, timeout=0.2, channel=None, *,
+             encoding="UTF-8", readline=False, bytesize=8, parity="N", stopbits=1,
+             xonxoff=False, rtscts=False, exclusive=True, max_line=MAX_LINE,
+             max_buffer=MAX_BUFFER, max_ahead=MAX_AHEAD, linger=LINGER):
+        _check_line(baudrate, bytesize, parity, stopbits)
+        if not isinstance(port, (str, bytes, os.PathLike)):
+            raise TypeError("port is the path of a device, got %r" % (port,))
+        self.port = port
+        self.baudrate = baudrate
+        self.timeout = timeout
+        self.readline = readline
+        self.max_line = max_line
+        self.exclusive = exclusive
+        self._settings = (baudrate, bytesize, parity, stopbits, xonxoff, rtscts)
+        self._line = bytearray()
+        self._silence = None
+        super().init(port, "r+b", bufsize, encoding, channel, max_buffer=max_buffer,
+                     max_ahead=max_ahead, linger=linger)
+
+    def _opener(self):
+        return _open_port, self._path, self._settings, self.exclusive
+
+    def _opened(self):
+        return Opened(self.port, self.baudrate)
+
+    def _closed(self):
+        return Closed(self.port)
+
+    def _deliver(self, data):
+        if not self.readline:
+            return super()._deliver(data)
+        if self._silence is not None:
+            self._reactor.cancel(self._silence)
+            self._silence = None
+        self._line += data
+        *lines, rest = self._line.split(b"\n")
+        for line in lines:
+            super()._deliver(bytes(line + b"\n"))
+        self._line = rest
+        if len(rest) >= self.max_line:
+            self._tell_rest()
+        elif rest:
+            self._silence = self._reactor.call_later(self.timeout, self._tell_rest)
+        return None
+
+    def _tell_rest(self):
+        """Tell a line without its end."""
+        self._silence = None
+        if self._line:
+            line, self._line = bytes(self._line), bytearray()
+            super()._deliver(line)
+
+    def _at_end(self):
+        """The device went away."""
+        self._tell_rest()
+        super()._at_end()
+        self.close()
 
 _LOWER = {}
