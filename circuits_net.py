@@ -114,7 +114,10 @@ DATAGRAMS_PER_TURN = 64
 #: No datagram is larger than this.
 MAX_DATAGRAM = 65536
 
-#: Seconds that connect may take, look-up included.
+#: Seconds that a TLS handshake may take on a server.
+HANDSHAKE_TIMEOUT = 10.0
+
+#: Seconds that connect may take, look-up and TLS handshake included.
 CONNECT_TIMEOUT = 5.0
 
 #: Seconds that pending output may take to go out after close.
@@ -412,7 +415,8 @@ def client_context(certfile=None, keyfile=None, password=None, ca_certs=None, ve
 class TLS:
     """One session.  feed() and encrypt() fill *rest*, what is to be sent."""
 
-    __slots__ = ("session", "incoming", "outgoing", "rest", "shaken", "started", "deadline")
+    __slots__ = ("session", "incoming", "outgoing", "rest", "shaken", "started", "parted",
+                 "deadline")
 
     def __init__(self, context, server_side, server_hostname=None):
         self.incoming = ssl.MemoryBIO()
@@ -421,6 +425,7 @@ class TLS:
         self.rest = b""             # for the peer, not sent yet
         self.shaken = False         # the handshake is done
         self.started = False        # the peer has said something
+        self.parted = False         # we have said that we end it
         self.deadline = None        # the timer of the handshake
 
     def shake(self):
@@ -457,8 +462,9 @@ class TLS:
         self.session.write(data)
         self.collect()
 
-    def goodbye(self):
+    def part(self):
         """Tell the peer that we end the session."""
+        self.parted = True
         try:
             self.session.unwrap()
         except (ssl.SSLError, ValueError):      # it has not said so itself yet
@@ -518,11 +524,6 @@ class Connection(_Socket):
             self.out = deque()
         self.out.append(data)
         self.pending += len(data)
-
-    @property
-    def idle(self):
-        """Whether nothing waits."""
-        return self.out is None and (self.tls is None or not self.tls.rest)
 
     def piece(self):
         """Take the next bytes to send from *out*; small ones are joined."""
@@ -790,6 +791,10 @@ class StreamEndpoint(Endpoint):
     def _encipher(self, conn, context, server_side, seconds, server_hostname=None):
         """Begin a TLS session, whose handshake may take *seconds*."""
         conn.tls = TLS(context, server_side, server_hostname)
+        if conn.out is not None:    # what was written before goes in clear
+            conn.tls.rest = b"".join(conn.out)
+            conn.out = None
+            conn.pending = 0
         if seconds is not None:
             conn.tls.deadline = self._reactor.call_later(seconds, self._not_shaken, conn)
         if not server_side:
@@ -805,7 +810,7 @@ class StreamEndpoint(Endpoint):
         tls = conn.tls
         if not tls.started:
             tls.started = True
-            if conn.out is None and not self._begins_well(conn, data):
+            if not conn.announced and not self._begins_well(conn, data):
                 return
         tls.incoming.write(data)
         if not tls.shaken and not self._shake(conn):
@@ -860,18 +865,18 @@ class StreamEndpoint(Endpoint):
             data = _as_bytes(data)
         if conn.closing is not None or not data:
             return
-        if conn.out is not None or conn.tls is not None:
+        if conn.out is not None:
             conn.enqueue(data)
-            if not self._more_follows(conn):
+            if conn.corked and not self._more_follows(conn):
                 self._flush(conn)
-            elif not conn.corked:
-                conn.corked = True
-                _call_soon(self, self._uncork, conn)
             return
         if self._more_follows(conn):
             conn.enqueue(data)
             conn.corked = True
             return _call_soon(self, self._uncork, conn)
+        if conn.tls is not None:
+            conn.enqueue(data)
+            return self._flush(conn)
         try:
             sent = conn.send(data)
         except _AGAIN:
@@ -906,10 +911,13 @@ class StreamEndpoint(Endpoint):
             return self._break(conn, error)
         if not done:
             poller_of(self).addWriter(self, conn)
-        elif conn.closing is not None:
-            self._drop(conn)
-        else:
+        elif conn.closing is None:
             poller_of(self).removeWriter(conn)
+        elif conn.tls is not None and conn.tls.shaken and not conn.tls.parted:
+            conn.tls.part()
+            self._flush(conn)
+        else:
+            self._drop(conn)
 
     # -- the end ------------------------------------------------------------
 
@@ -917,20 +925,14 @@ class StreamEndpoint(Endpoint):
         """Close when what waits is out, or after CLOSE_TIMEOUT."""
         if conn.closing is not None:
             return
-        if conn.tls is not None and conn.tls.shaken and conn.out is None:
-            conn.tls.goodbye()
-        if conn.corked or self._hurry or conn.tls is not None:
-            try:
-                conn.send_some()
-            except OSError:
-                return self._drop(conn)
-        if conn.idle or self._hurry:
+        if conn.out is None and conn.tls is None:
             return self._drop(conn)
-        conn.corked = False
         conn.closing = self._reactor.call_later(CLOSE_TIMEOUT, self._drop, conn)
-        poller = poller_of(self)
-        poller.removeReader(conn)
-        poller.addWriter(self, conn)
+        poller_of(self).removeReader(conn)
+        if conn.corked or conn.tls is not None or self._hurry:
+            self._flush(conn)
+        if self._hurry:
+            self._drop(conn)
 
     def _break(self, conn, error):
         """An operation on a connection failed: that is its end."""
@@ -962,33 +964,56 @@ class Server(StreamEndpoint):
         TCPServer(8000)                 all interfaces
         TCPServer(("127.0.0.1", 0))     a free port: see server.port
         TCPServer("[::1]:8000")
+        TCPServer(8443, secure=True, certfile="cert.pem", keyfile="key.pem")
 
     bind     an address (section 2), or a socket that is bound already
+    secure   TLS from the start; True, or an SSLContext of your own
     backlog  connections that may wait to be accepted
     bufsize  bytes asked for at first; a peer that sends more than that at
              once is read in pieces up to 16 times as large
 
-    Listens:  write(sock, data), close() and close(sock)
-    Fires:    ready, connect, read, disconnect, socket_error, closed
+    certfile, keyfile, password, ca_certs, cert_reqs, alpn: for TLS, see
+    server_context().  Given without secure they serve starttls.
+    ssl_version is there for old programs: it is TLS 1.2 or newer anyway.
+    handshake_timeout  seconds that a TLS handshake may take
+    plain_reply        bytes sent in clear to a peer that does not begin with
+                       TLS though it must
+
+    Listens:  write(sock, data), close() and close(sock), starttls(sock)
+    Fires:    ready, connect, secured, read, disconnect, socket_error, closed
     Raises:   OSError if it cannot listen there, from the constructor
 
-    It listens at once; connections are accepted when its tree runs.
+    It listens at once; connections are accepted when its tree runs.  With TLS
+    connect comes after the handshake: sock.getpeercert() is then the client's
+    certificate.  A handshake that fails is socket_error(sock, exception).
     """
 
     channel = "server"
     socket_family = None
     socket_options = ()
 
-    _facts = Endpoint._facts + ("connect", "disconnect")
+    _facts = Endpoint._facts + ("connect", "disconnect", "secured")
 
-    def __init__(self, bind, secure=False, backlog=BACKLOG, bufsize=BUFSIZE, channel=None):
+    def __init__(self, bind, secure=False, backlog=BACKLOG, bufsize=BUFSIZE, channel=None, *,
+                 certfile=None, keyfile=None, password=None, ca_certs=None, cert_reqs=None,
+                 alpn=None, ssl_version=None, handshake_timeout=HANDSHAKE_TIMEOUT,
+                 plain_reply=b""):
         self._bind = None if _is_socket(bind) else self.parse_bind_parameter(bind)
         self._backlog = backlog
         self._clients = {}          # the open connections, oldest first
         self._listening = False     # the poller watches the listening socket
         self._pause = None          # the timer of a pause in accepting
         self._closing = False
-        self.secure = secure
+        self._context = None
+        self.secure = bool(secure)
+        self.handshake_timeout = handshake_timeout
+        self.plain_reply = plain_reply
+        if secure not in (True, False, None):
+            self._context = secure
+        elif certfile is not None:
+            self._context = server_context(certfile, keyfile, password, ca_certs, cert_reqs, alpn)
+        elif secure:
+            raise RuntimeError("certfile must be specified for server-side operations")
         super().__init__(bufsize, channel)
         self._sock = self._take(bind) if _is_socket(bind) else self._create_socket()
 
@@ -1074,7 +1099,7 @@ class Server(StreamEndpoint):
             self._accept()
 
     def _write_ready(self, sock):
-        if sock in self._clients and sock.out is not None:
+        if sock in self._clients:
             self._flush(sock)
 
     def _accept(self):
@@ -1099,6 +1124,13 @@ class Server(StreamEndpoint):
         """A connection was accepted: it is one of ours now."""
         self._clients[conn] = None
         poller_of(self).addReader(self, conn)
+        if self.secure:
+            self._encipher(conn, self._context, True, self.handshake_timeout)
+        else:
+            self._announce(conn, address)
+
+    def _announce(self, conn, address):
+        conn.announced = True
         self.fire(Connect(conn, *self._peer(address)))
 
     def _peer(self, address):
@@ -1138,7 +1170,8 @@ class Server(StreamEndpoint):
 
     def _ended(self, conn):
         del self._clients[conn]
-        self.fire(Disconnect(conn))
+        if conn.announced:
+            self.fire(Disconnect(conn))
         if self._pause is not None:
             self._resume_accepting()        # there is a descriptor again
         if self._closing and not self._clients:
@@ -1160,6 +1193,34 @@ class Server(StreamEndpoint):
         """Send *data* to *sock*; no harm if that is gone."""
         if sock in self._clients:
             self._send(sock, data)
+
+    @_own_step
+    @handler("starttls")
+    def starttls(self, sock):
+        """Go on encrypted with *sock*; fires secured(sock) after the handshake."""
+        if sock in self._clients and sock.tls is None and sock.closing is None:
+            if self._context is None:
+                raise RuntimeError("starttls needs a certificate: give the server certfile=")
+            self._encipher(sock, self._context, True, self.handshake_timeout)
+
+    def _begins_well(self, conn, data):
+        if is_ssl_handshake(data) or not self.plain_reply:
+            return True
+        try:
+            conn.send(self.plain_reply)
+        except OSError:
+            pass
+        self._break(conn, ConnectionError(errno.EPROTO, "the peer does not speak TLS"))
+        return False
+
+    def _shaken(self, conn):
+        if conn.announced:
+            self.fire(Secured(conn))
+            return
+        try:
+            self._announce(conn, conn.getpeername())
+        except OSError:             # gone again
+            self._drop(conn)
 
     @_own_step
     @handler("close")
@@ -1250,11 +1311,10 @@ class UNIXServer(Server):
 
     socket_family = None if socket is None else getattr(socket, "AF_UNIX", None)
 
-    def __init__(self, bind, secure=False, backlog=BACKLOG, bufsize=BUFSIZE, channel=None,
-                 mode=0o600):
+    def __init__(self, bind, *args, mode=0o600, **kwargs):
         self._mode = mode
         self._inode = None
-        super().__init__(bind, secure, backlog, bufsize, channel)
+        super().__init__(bind, *args, **kwargs)
 
     def parse_bind_parameter(self, bind):
         if self.socket_family is None:
@@ -1308,11 +1368,15 @@ class Connecting(Waiting):
     that is left.
     """
 
-    __slots__ = ("client", "port", "addresses", "deadline", "conn", "timer", "reason", "early")
+    __slots__ = ("client", "host", "addresses", "deadline", "conn", "timer", "reason", "early",
+                 "context", "server_hostname")
 
-    def __init__(self, client, timeout):
+    def __init__(self, client, timeout, context, server_hostname):
         super().__init__()
         self.client = client
+        self.host = None
+        self.context = context
+        self.server_hostname = server_hostname
         self.addresses = deque()
         self.deadline = None if timeout is None else client.root.clock() + timeout
         self.conn = None
@@ -1327,6 +1391,7 @@ class Connecting(Waiting):
             task.resume(self.outcome, self.error)
 
     def resolve(self, host, port, family):
+        self.host = host
         self._give_up_after(self.deadline)
         resolve(self.client, host, port, family, socket.SOCK_STREAM, self._on_addresses)
 
@@ -1387,11 +1452,30 @@ class Connecting(Waiting):
             self._established()
 
     def _established(self):
+        """There is a connection; with TLS only its handshake is left to do."""
+        client, conn = self.client, self.conn
+        poller_of(client).removeWriter(conn)
+        if self.context is None:
+            return self.succeed()
+        self.addresses.clear()          # another address has the same certificate
+        self._give_up_after(self.deadline)
+        poller_of(client).addReader(client, conn)
+        name = self.server_hostname or (self.host if self.context.check_hostname else None)
+        client._encipher(conn, self.context, False, None, name)
+
+    def succeed(self):
         conn, self.conn = self.conn, None
-        poller_of(self.client).removeWriter(conn)
         self.end()
         self.client._opened(conn, self.early)
         self.finish(True)
+
+    def lost(self):
+        """The connection ended in the middle of the handshake."""
+        self.conn = None
+        if self.reason is None:
+            self.reason = ConnectionError(
+                errno.ECONNRESET, "the peer hung up during the TLS handshake")
+        self.fail()
 
     def _too_late(self):
         self.timer = None
@@ -1423,12 +1507,21 @@ class Client(StreamEndpoint):
     bufsize  as for a server
     connect_timeout  seconds that connect may take; None: no limit
 
-    Listens:  connect(host, port), write(data), close()
-    Fires:    ready, connected, unreachable, read, disconnected, socket_error
+    Listens:  connect(host, port), write(data), close(), starttls()
+    Fires:    ready, connected, unreachable, secured, read, disconnected,
+              socket_error
 
-    Attributes: connected; host and port, as given to connect.  After it has
-    been disconnected it can connect again.
+    Attributes: connected; host and port, as given to connect; sock, to ask
+    for the peer's certificate and the like.  After it has been disconnected it
+    can connect again.
+
+    connect(host, port, secure=True) speaks TLS.  The server must prove that it
+    is *host*, unless verify=False; server_hostname= names another.  certfile,
+    keyfile, password, ca_certs and alpn are those of client_context(); secure
+    may be an SSLContext of your own instead.
     """
+
+    _facts = Endpoint._facts + ("secured",)
 
     channel = "client"
     socket_family = 0
@@ -1439,6 +1532,8 @@ class Client(StreamEndpoint):
     secure = False
 
     _connecting = None
+    _context = None             # for TLS, of the last connect that asked for it
+    _server_hostname = None
 
     def __init__(self, bind=None, bufsize=BUFSIZE, channel=None, connect_timeout=CONNECT_TIMEOUT):
         self._bind = bind if bind is None or _is_socket(bind) else self.parse_bind_parameter(bind)
@@ -1476,6 +1571,11 @@ class Client(StreamEndpoint):
         """Whether there is a connection."""
         return self._sock is not None
 
+    @property
+    def sock(self):
+        """The Connection; None without one."""
+        return self._sock
+
     # -- the life in a tree -------------------------------------------------
 
     def _attach(self):
@@ -1503,16 +1603,25 @@ class Client(StreamEndpoint):
 
     # -- connecting ---------------------------------------------------------
 
-    def _begin(self):
+    def _begin(self, host, port, secure, server_hostname=None, **options):
+        """Start an attempt; *options* are those of client_context()."""
         if self._sock is not None or self._connecting is not None:
             raise RuntimeError("%s is connected, or about to be, to %r: close it first"
                                % (self.name, (self.host, self.port)))
-        self._connecting = Connecting(self, self.connect_timeout)
+        self.host, self.port, self.secure = host, port, bool(secure)
+        if secure and secure is not True:
+            self._context = secure
+        elif secure or options:
+            self._context = client_context(**options)
+        self._server_hostname = server_hostname
+        self._connecting = Connecting(
+            self, self.connect_timeout, self._context if secure else None, server_hostname)
         return self._connecting
 
     def _opened(self, conn, early):
         """An attempt has succeeded."""
         self._sock = conn
+        conn.announced = True
         poller_of(self).addReader(self, conn)
         self.fire(Connected(*self._connected_to()))
         for data in early:
@@ -1530,28 +1639,41 @@ class Client(StreamEndpoint):
     # -- the connection -----------------------------------------------------
 
     def _read_ready(self, sock):
-        if sock is self._sock:
+        if sock is self._sock or sock.tls is not None and self._owns(sock):
             self._receive(sock)
 
     def _write_ready(self, sock):
-        if sock is self._sock:
-            if sock.out is not None:
-                self._flush(sock)
+        if sock is self._sock or sock.tls is not None:
+            self._flush(sock)
         elif self._connecting is not None and sock is self._connecting.conn:
             self._connecting.writable()
 
     def _owns(self, conn):
-        return conn is self._sock
+        return conn is self._sock or (
+            self._connecting is not None and conn is self._connecting.conn)
 
     def _received(self, conn, data):
         self._reactor.tell(self, Read, self.channel, data)
 
     def _failed(self, conn, error):
-        self.fire(SocketError(error))
+        if conn is self._sock:
+            self.fire(SocketError(error))
+        else:
+            self._connecting.reason = error
 
     def _ended(self, conn):
-        self._sock = None
-        self.fire(Disconnected())
+        if conn is self._sock:
+            self._sock = None
+            self.fire(Disconnected())
+        else:
+            self._connecting.lost()
+
+    def _shaken(self, conn):
+        if conn is self._sock:
+            self.secure = True
+            self.fire(Secured())
+        else:
+            self._connecting.succeed()
 
     def _more_follows(self, conn):
         queue = self._reactor.queue
@@ -1589,6 +1711,23 @@ class Client(StreamEndpoint):
             else:
                 self._finish(self._sock)
 
+    @_own_step
+    @handler("starttls")
+    def starttls(self, server_hostname=None, **options):
+        """Go on encrypted; fires secured after the handshake.
+
+        *options* are those of client_context(); the server is verified to be
+        *server_hostname*, by default the host that was connected to.
+        """
+        conn = self._sock
+        if conn is None or conn.tls is not None or _is_socket(server_hostname):
+            return
+        if options or self._context is None:
+            self._context = client_context(**options)
+        name = server_hostname or self._server_hostname or self.host
+        self._encipher(conn, self._context, False, self.connect_timeout,
+                       name if self._context.check_hostname else server_hostname)
+
     def _is_open(self):
         return self._sock is not None or self._connecting is not None
 
@@ -1611,12 +1750,11 @@ class TCPClient(Client):
 
     @_own_step
     @handler("connect")
-    def connect(self, host, port, secure=False):
+    def connect(self, host, port, secure=False, **options):
         """Connect to *host*, a name or a number; fires connected or unreachable."""
         if _is_socket(host):
             return None             # what a server on our channel says
-        self.host, self.port, self.secure = host, port, secure
-        attempt = self._begin()
+        attempt = self._begin(host, port, secure, **options)
         attempt.resolve(host, port, self.socket_family)
         return attempt
 
@@ -1635,14 +1773,13 @@ class UNIXClient(Client):
 
     @_own_step
     @handler("connect")
-    def connect(self, path, secure=False):
+    def connect(self, path, secure=False, **options):
         """Connect to *path*; fires connected(host name, path) or unreachable."""
         if _is_socket(path):
             return None
         if not hasattr(socket, "AF_UNIX"):
             raise RuntimeError("this platform has no UNIX sockets")
-        self.host, self.port, self.secure = socket.gethostname(), os.fspath(path), secure
-        attempt = self._begin()
+        attempt = self._begin(socket.gethostname(), os.fspath(path), secure, **options)
         attempt._on_addresses([(socket.AF_UNIX, socket.SOCK_STREAM, 0, self.port)], None)
         return attempt
 
@@ -1839,6 +1976,7 @@ disconnect = Disconnect
 disconnected = Disconnected
 read = Read
 ready = Ready
+starttls = StartTLS
 unreachable = Unreachable
 write = Write
 
