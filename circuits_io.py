@@ -83,6 +83,7 @@ if __package__:
     from .circuits import _own_step
     from .circuits import handler
     from .circuits import poller_of
+    from .circuits import sleep
 else:
     from circuits import DONE as _DONE
     from circuits import SPECIAL as _SPECIAL
@@ -94,12 +95,17 @@ else:
     from circuits import _own_step
     from circuits import handler
     from circuits import poller_of
+    from circuits import sleep
 
 __all__ = (
-    "Accessed", "AddPath", "Close", "Closed", "Created", "Deleted", "EOF", "Error", "File",
-    "Kill", "Modified", "Moved", "Notify", "Open", "Opened", "Overflow", "Process", "Read",
-    "Ready", "RemovePath", "Renamed", "Seek", "Serial", "Signal", "Start", "Started", "Stop",
-    "Stopped", "Terminated", "Unmounted", "Wait", "Write",
+    "Accessed", "AddPath", "Close", "Closed", "Command", "Config", "ConfigEvent", "Create",
+    "Created", "Daemon", "Daemonize", "Daemonized", "DeletePID", "Deleted", "DropPrivileges",
+    "EOF", "Environment", "EnvironmentError", "EnvironmentEvent", "Error", "File", "Kill",
+    "Load", "Log", "Logger", "Modified", "Moved", "Notify", "Open", "Opened", "Overflow",
+    "Process", "Read", "Ready", "RemovePath", "Renamed", "Save", "Seek", "Serial", "Signal",
+    "Start", "Started", "Startup", "StartupError", "Stop", "Stopped", "Terminate", "Terminated",
+    "Unmounted", "Upgrade", "Verify", "Wait", "Write", "WritePID", "createFile", "main",
+    "running_pid", "sd_notify",
 )
 
 #: Bytes read at once.  The 4096 of the documentation would make 16 times as
@@ -636,7 +642,7 @@ class File(Component):
         self.max_ahead = max_ahead
         self._ahead = 0                 # bytes of read events that are not complete
         self._out = deque()             # pieces to write, (offset, whence) to seek
-        self._pending = 0               # bytes of it
+        self._waiting = 0               # bytes of it
         self._seeks = 0
         self._waiters = []              # for room in the buffer, or the end
         self._d = None                  # the descriptor while it is open
@@ -685,7 +691,7 @@ class File(Component):
     @property
     def pending(self):
         """Bytes that are still to be written."""
-        return self._pending
+        return self._waiting
 
     def __repr__(self):
         state = "closed" if self._d is None else "closing" if self._closing else "open"
@@ -911,13 +917,13 @@ class File(Component):
         if not data:
             return None
         self._out.append(data)
-        self._pending += len(data)
+        self._waiting += len(data)
         if self._d is not None:
             self._flush()
         return None if self._has_room() else _Until(self._has_room, self._waiters)
 
     def _has_room(self):
-        return self._pending <= self.max_buffer
+        return self._waiting <= self.max_buffer
 
     def _is_through(self):
         return not self._out
@@ -980,7 +986,7 @@ class File(Component):
     def _wrote(self, count):
         """So many bytes of the buffer are written."""
         out = self._out
-        self._pending -= count
+        self._waiting -= count
         while count:
             piece = out[0]
             if count < len(piece):
@@ -1098,7 +1104,7 @@ class File(Component):
         self._complain(error)
         self._broken = True
         self._out.clear()
-        self._pending = self._seeks = 0
+        self._waiting = self._seeks = 0
         self._closing = True
         if self._d is not None:
             self._shut()
@@ -1136,7 +1142,7 @@ class File(Component):
             return self._fail(error)
         if self._out:
             return self._fail(OSError(errno.ETIMEDOUT, "%d bytes could not be written in %g s" % (
-                self._pending, self.linger), self._name))
+                self._waiting, self.linger), self._name))
         self._maybe_shut()
         return None
 
@@ -1543,7 +1549,7 @@ class Process(Component):
         file = self._files.get("stdin")
         if file is not None:
             file._out.clear()           # nobody will read that
-            file._pending = 0
+            file._waiting = 0
             file.close()
         self._pipe_closed()
         self._linger()
@@ -2391,7 +2397,8 @@ def _check_line(baudrate, bytesize, parity, stopbits):
     if stopbits not in (1, 2):
         raise ValueError("stopbits is 1 or 2, got %r" % (stopbits,))
     if parity not in _PARITY or not all(hasattr(termios, flag) for flag in _PARITY[parity]):
-        raise ValueError("parity is one of N, E and O, on some platforms M and S; got %r" % (parity,))
+        raise ValueError("parity is one of N, E and O, on some platforms M and S; got %r"
+                         % (parity,))
 
 
 def _open_port(port, line, exclusive):
@@ -2531,4 +2538,963 @@ class Serial(File):
         super()._at_end()
         self.close()
 
-_LOWER = {}
+
+# ---------------------------------------------------------------------------
+# 8. Configuration and logs
+#
+# What programs keep beside their code: settings in an INI file, records in a
+# log.  configparser and logging do the work; nothing global is changed.
+# ---------------------------------------------------------------------------
+
+class EnvironmentEvent(Event):
+    """What is fired at an Environment."""
+
+    channels = ("env",)
+    success = True
+    failure = True
+
+
+class _EnvironmentEvents:
+    """Events that are called otherwise here than in circuits.app.env."""
+
+    class Ready(Event):
+        """The environment is loaded: (environment)."""
+
+        channels = ("env",)
+
+    class Load(EnvironmentEvent):
+        """Load the configuration and open the log: (verify=False)."""
+
+
+EnvironmentReady = _EnvironmentEvents.Ready
+LoadEnvironment = _EnvironmentEvents.Load
+
+
+class ConfigEvent(Event):
+    """What is fired at a Config."""
+
+    channels = ("config",)
+    success = True
+    failure = True
+
+
+class Load(ConfigEvent):
+    """Read the configuration file: (filename=None)."""
+
+
+class Save(ConfigEvent):
+    """Write the configuration file: (filename=None)."""
+
+
+class Log(Event):
+    """Write a record into the log: (level, message, *args)."""
+
+    channels = ("logger",)
+
+
+def _write_whole(path, text, mode=0o644):
+    """Write a file so that readers see the old text or the new one, never half."""
+    temporary = "%s.%d.new" % (path, os.getpid())
+    number = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
+    try:
+        with open(number, "w", encoding="utf-8") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(number)
+        os.replace(temporary, path)
+    except BaseException:
+        os.unlink(temporary)
+        raise
+
+
+class Config(Component):
+    """Settings in an INI file.
+
+        config = Config("app.ini").register(app)
+        yield self.call(Load(), config.channel)
+        config.getint("server", "port", 8000)
+
+    filename       the file; Load and Save may name another
+    defaults       {option: text}, for all sections
+    interpolation  expand %(option)s in values; default no: a % is a %
+
+    Handles:  load, save; a failure is load_failure or save_failure
+    """
+
+    channel = "config"
+
+    def init(self, filename, defaults=None, channel=None, *, interpolation=False):
+        if channel is not None:
+            self.channel = channel
+        self.filename = filename
+        self._defaults = defaults
+        self._interpolation = interpolation
+        self._parser = self._new()
+
+    def _new(self):
+        import configparser
+        expand = configparser.BasicInterpolation() if self._interpolation else None
+        return configparser.ConfigParser(self._defaults, interpolation=expand)
+
+    @handler("load")
+    def load(self, filename=None):
+        """Read the file anew; what is not in it any more is gone."""
+        parser = self._new()
+        with open(filename or self.filename, encoding="utf-8") as file:
+            parser.read_file(file)
+        self._parser = parser
+
+    @handler("save")
+    def save(self, filename=None):
+        """Write the file, whole or not at all."""
+        import io
+        text = io.StringIO()
+        self._parser.write(text)
+        _write_whole(os.fspath(filename or self.filename), text.getvalue())
+
+    @handler(False)
+    def add_section(self, section):
+        """Add an empty section; no harm if it is there."""
+        if not self._parser.has_section(section):
+            self._parser.add_section(section)
+
+    @handler(False)
+    def items(self, section, raw=False, vars=None):
+        """[(option, text)] of a section, defaults and *vars* included."""
+        return self._parser.items(section, raw=raw, vars=vars)
+
+    @handler(False)
+    def get(self, section, option, default=None, raw=False, vars=None):
+        """The text of an option; *default* if it, or the section, is missing."""
+        return self._get("get", section, option, default, raw, vars)
+
+    @handler(False)
+    def getint(self, section, option, default=0, raw=False, vars=None):
+        return self._get("getint", section, option, default, raw, vars)
+
+    @handler(False)
+    def getfloat(self, section, option, default=0.0, raw=False, vars=None):
+        return self._get("getfloat", section, option, default, raw, vars)
+
+    @handler(False)
+    def getboolean(self, section, option, default=False, raw=False, vars=None):
+        return self._get("getboolean", section, option, default, raw, vars)
+
+    def _get(self, kind, section, option, default, raw, vars):
+        return getattr(self._parser, kind)(section, option, raw=raw, vars=vars, fallback=default)
+
+    @handler(False)
+    def has_section(self, section):
+        return self._parser.has_section(section)
+
+    @handler(False)
+    def has_option(self, section, option):
+        return self._parser.has_option(section, option)
+
+    @handler(False)
+    def sections(self):
+        return self._parser.sections()
+
+    @handler(False)
+    def set(self, section, option, value):
+        """Set an option, to str(value); the section is made if it is missing."""
+        self.add_section(section)
+        self._parser.set(section, option, str(value))
+
+
+#: Levels that Log and Logger know, and how logging calls them.
+LEVELS = {"debug": "DEBUG", "info": "INFO", "warning": "WARNING", "warn": "WARNING",
+          "error": "ERROR", "exception": "ERROR", "critical": "CRITICAL"}
+
+
+class Logger(Component):
+    """Write records into a file, the system's log, or stderr.
+
+        Logger("app.log", "app", "file", "DEBUG").register(app)
+        self.fire(Log("info", "%d users", 3))
+
+    filename  for type "file"; appended to
+    name      stands in front of each record
+    type      file, stderr, syslog (or unix), winlog (or eventlog, nteventlog)
+    level     DEBUG (or ALL), INFO, WARNING, ERROR, CRITICAL
+
+    Handles:  log(level, message, *args)
+    Fires:    error(exception) when a record cannot be written, once until
+              one can again
+    Raises:   ValueError for an unknown type
+
+    The logging.Logger is its own: none of that name is configured elsewhere.
+    """
+
+    channel = "logger"
+
+    def init(self, filename=None, name="", type="stderr", level="INFO", channel=None):
+        if channel is not None:
+            self.channel = channel
+        import logging
+        level = str(level).upper()
+        debug = level in ("DEBUG", "ALL")
+        number = logging.DEBUG if debug else getattr(
+            logging, level if level in ("INFO", "ERROR", "CRITICAL") else "WARNING")
+        text = name.replace("%", "%%") + "[log] %(levelname)s: %(message)s"
+        self._failing = False
+        self._output = self._make_output(logging, str(type).lower(), filename, name)
+        if type.lower() == "file":
+            text = "%(asctime)s " + text
+        self._output.setFormatter(logging.Formatter(text, "%X" if debug else None))
+        self._output.handleError = self._on_trouble
+        self.logger = logging.Logger(name, number)
+        self.logger.addHandler(self._output)
+
+    @staticmethod
+    def _make_output(logging, kind, filename, name):
+        if kind == "file":
+            return logging.FileHandler(filename, encoding="utf-8")
+        if kind == "stderr":
+            return logging.StreamHandler() if sys.stderr is not None else logging.NullHandler()
+        if kind not in ("winlog", "eventlog", "nteventlog", "syslog", "unix"):
+            raise ValueError("type is file, stderr, syslog or winlog, got %r" % kind)
+        import logging.handlers as more
+        if kind not in ("syslog", "unix"):
+            return more.NTEventLogHandler(name)
+        for path in ("/dev/log", "/var/run/syslog"):
+            if os.path.exists(path):
+                return more.SysLogHandler(path)
+        return more.SysLogHandler()
+
+    def _on_trouble(self, record):
+        """logging could not write: say so, once."""
+        if not self._failing:
+            self._failing = True
+            self.fire(Error(sys.exc_info()[1]), self.channel)
+
+    @handler("log")
+    def log(self, level, msg, *args, **kwargs):
+        """Write a record; *level* is a name of LEVELS."""
+        if level not in LEVELS:
+            raise ValueError("level is one of %s, got %r" % (", ".join(LEVELS), level))
+        import logging
+        failing, self._failing = self._failing, False
+        self.logger.log(getattr(logging, LEVELS[level]), msg, *args, **kwargs)
+        if failing and self._failing:       # told already: see _on_trouble
+            return
+
+    @handler(False)
+    def debug(self, msg, *args, **kwargs):
+        self.log("debug", msg, *args, **kwargs)
+
+    @handler(False)
+    def info(self, msg, *args, **kwargs):
+        self.log("info", msg, *args, **kwargs)
+
+    @handler(False)
+    def warning(self, msg, *args, **kwargs):
+        self.log("warning", msg, *args, **kwargs)
+
+    warn = warning
+
+    @handler(False)
+    def error(self, msg, *args, **kwargs):
+        self.log("error", msg, *args, **kwargs)
+
+    @handler(False)
+    def exception(self, msg="", *args, **kwargs):
+        """An error, with the traceback of the exception that is being handled."""
+        self.log("exception", msg, *args, exc_info=True, **kwargs)
+
+    @handler(False)
+    def critical(self, msg, *args, **kwargs):
+        self.log("critical", msg, *args, **kwargs)
+
+    @handler(False)
+    def close(self):
+        """Close the log; what is logged later opens it again."""
+        try:
+            self._output.close()
+        except OSError:             # a full disk, told when it was written
+            pass
+
+    def _moved(self, old):
+        if old.root._reactor is old:
+            self.close()            # it left its tree
+
+    @handler("stopped", channel="*", priority=-100)
+    def _on_stopped(self, component):
+        if component is self.root:
+            self.close()
+
+
+# ---------------------------------------------------------------------------
+# 9. Environments
+#
+# A folder with all that one instance of a program needs: version, settings,
+# logs, the pid of the daemon.
+# ---------------------------------------------------------------------------
+
+VERSION = 1
+
+#: What create() writes into the configuration; names are relative to the folder.
+CONFIG = {
+    "general": {"pidfile": os.path.join("log", "%(name)s.pid")},
+    "logging": {"debug": "True", "type": "file", "verbose": "True", "level": "DEBUG",
+                "file": os.path.join("log", "%(name)s.log")},
+}
+
+#: The arguments of EnvironmentError.
+ERRORS = (
+    (0, "No Environment version information"),
+    (1, "Environment needs upgrading"),
+)
+
+# Settings that name a file of the environment.
+_PATHS = (("general", "pidfile"), ("logging", "file"))
+
+
+class EnvironmentError(Exception):
+    """The environment is no good; args: one of ERRORS.
+
+    Not the builtin of this name, which is OSError.
+    """
+
+
+class Create(EnvironmentEvent):
+    """Make the folder and what belongs into it."""
+
+
+class Verify(EnvironmentEvent):
+    """Check the version of the environment."""
+
+
+class Upgrade(EnvironmentEvent):
+    """Bring the environment to the present version."""
+
+
+def createFile(filename, data=None):
+    """Make a file with this text, if there is none."""
+    if not os.path.exists(filename):
+        _write_whole(filename, data or "")
+
+
+class Environment(Component):
+    """The folder of one instance of a program.
+
+        env = Environment("/srv/app", "app").register(app)
+        yield self.call(Create(), env.channel)
+        yield self.call(LoadEnvironment(), env.channel)
+        env.config.get("general", "pidfile")
+
+    path     the folder: VERSION, README, conf/<envname>.ini, log/
+    envname  the name of the program
+    version  what VERSION has to say at least
+    config, log    the Config and the Logger, once it is loaded
+
+    Handles:  create, load(verify=False), verify, upgrade, each with _success
+              and _failure
+    Fires:    ready(self) when it is loaded
+
+    Relative names in the settings are taken to be in the folder, so that it
+    may be moved.
+    """
+
+    channel = "env"
+    version = VERSION
+
+    def init(self, path, envname, channel=None):
+        if channel is not None:
+            self.channel = channel
+        self.path = os.path.abspath(os.path.expanduser(path))
+        self.envname = envname
+        self.config = None
+        self.log = None
+
+    def _file(self, *names):
+        return os.path.join(self.path, *names)
+
+    @property
+    def configfile(self):
+        return self._file("conf", "%s.ini" % self.envname)
+
+    @handler("create", priority=1.0)
+    def create(self):
+        """Make what is missing; what is there is left as it is."""
+        for folder in (self.path, self._file("log"), self._file("conf")):
+            os.makedirs(folder, exist_ok=True)
+        createFile(self._file("VERSION"), "%d\n" % self.version)
+        createFile(self._file("README"), "This folder belongs to %s.\n" % self.envname)
+        if not os.path.exists(self.configfile):
+            config = Config(self.configfile)
+            for section, options in CONFIG.items():
+                for option, value in options.items():
+                    config.set(section, option, value.replace("%(name)s", self.envname))
+            config.save()
+
+    @handler("verify", priority=1.0)
+    def verify(self):
+        """Raise EnvironmentError if the folder has no version, or an old one."""
+        try:
+            with open(self._file("VERSION"), encoding="utf-8") as file:
+                text = file.read().strip()
+        except FileNotFoundError:
+            text = ""
+        if not text.isdigit():
+            raise EnvironmentError(*ERRORS[0])
+        if int(text) < self.version:
+            raise EnvironmentError(*ERRORS[1])
+
+    @handler("upgrade")
+    def upgrade(self):
+        """Make what is missing and write the present version; override to do more."""
+        self.create()
+        _write_whole(self._file("VERSION"), "%d\n" % self.version)
+
+    @handler("load", priority=1.0)
+    def load(self, verify=False):
+        """Read the settings and open the log; again: read them anew."""
+        if verify:
+            yield self.call(Verify(), self.channel)
+        if self.config is None:
+            self.config = Config(self.configfile).register(self)
+        yield self.call(Load(self.configfile), self.config)
+        for section, option in _PATHS:
+            value = self.config.get(section, option)
+            if value:
+                self.config.set(section, option, self._file(value))
+        self._open_log()
+        self.fire(EnvironmentReady(self), self.channel)
+
+    def _open_log(self):
+        get = self.config.get
+        if not self.config.has_section("logging"):
+            return
+        log = Logger(get("logging", "file"), self.envname, get("logging", "type", "file"),
+                     get("logging", "level", "INFO"))
+        if self.log is not None:
+            self.log.close()
+            self.log.unregister()
+        self.log = log.register(self)
+
+
+# ---------------------------------------------------------------------------
+# 10. Daemons
+#
+# Leaving the terminal, saying who we are (a locked pid file), talking to
+# systemd, and giving up the rights of root.
+# ---------------------------------------------------------------------------
+
+class Daemonize(Event):
+    """Become a daemon."""
+
+
+class Daemonized(Event):
+    """It is a daemon now: (component)."""
+
+
+class WritePID(Event):
+    """Write the number of this process into the pid file."""
+
+
+class DeletePID(Event):
+    """Remove the pid file."""
+
+
+def _locked(path, write=False):
+    """Open a pid file and lock it; BlockingIOError if a living process has it.
+
+    A lock ends with its process, however that ends: a stale file does no harm.
+    """
+    try:
+        import fcntl
+    except ImportError as error:
+        raise OSError(errno.ENOSYS, "pid files need the fcntl module, which is missing") from error
+    flags = os.O_RDWR | os.O_CREAT if write else os.O_RDONLY
+    while True:
+        number = os.open(path, flags | os.O_NOFOLLOW | os.O_CLOEXEC, 0o644)
+        try:
+            fcntl.flock(number, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if os.path.samestat(os.fstat(number), os.stat(path)):
+                return number
+        except FileNotFoundError:
+            pass                    # its owner removed it just now: once more
+        except BaseException:
+            os.close(number)
+            raise
+        os.close(number)
+
+
+def running_pid(path):
+    """The process that holds this pid file; None if there is none alive.
+
+    Whatever number stands in a file that nobody has locked is not believed:
+    it may be that of another program by now.
+    """
+    try:
+        os.close(_locked(path))
+    except FileNotFoundError:
+        return None
+    except BlockingIOError:
+        with open(path, encoding="ascii") as file:
+            text = file.read().strip()
+        return int(text) if text.isdigit() else None
+    return None
+
+
+def sd_notify(text):
+    """Tell systemd, if it started us: "READY=1" and the like, see sd_notify(3).
+
+    True if it was told.
+    """
+    address = os.environ.get("NOTIFY_SOCKET")
+    if not address:
+        return False
+    import socket
+    if address.startswith("@"):
+        address = "\0" + address[1:]
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sock:
+        sock.sendto(text.encode(), address)
+    return True
+
+
+def _no_other_threads():
+    """Raise RuntimeError if other threads run: a fork would lose them.
+
+    Those of this module end by themselves, so they get a moment.
+    """
+    import _thread
+    deadline = time.monotonic() + 1.0
+    while getattr(_thread, "_count", int)():
+        if time.monotonic() > deadline:
+            raise RuntimeError("other threads are running: become a daemon before they are started")
+        time.sleep(0.001)
+
+
+class Daemon(Component):
+    """Make the system a daemon when it starts.
+
+        (App() + Daemon("app.pid", path="/run/app")).run()
+
+    pidfile     the pid file, locked while we live; refused if another process
+                has it
+    path        absolute; the working folder, and that of relative names
+    stdin, stdout, stderr    files instead of the terminal; default /dev/null
+    umask       default 0o077: files are for us alone
+    foreground  True: do not fork, for systemd and containers
+    notify      tell systemd of READY, STOPPING, and WATCHDOG in time; default:
+                if it asks for that; the fork is told with MAINPID
+
+    Handles:  daemonize, write_pid, delete_pid (also as writepid, deletepid)
+    Fires:    write_pid(), daemonized(self)
+
+    It forks at the beginning of ``started``, before the other components hear
+    that.  The process that was started ends when the pid file is written, with
+    status 1 if it never is.  The pid file is removed when the system stops.
+    """
+
+    channel = "daemon"
+
+    def init(self, pidfile, path="/", stdin=None, stdout=None, stderr=None, channel=None, *,
+             umask=0o077, foreground=False, notify=None):
+        if channel is not None:
+            self.channel = channel
+        if not os.path.isabs(path):
+            raise AssertionError("path must be absolute")      # as documented
+        self.path = path
+        self.pidfile = os.path.join(path, os.fspath(pidfile))
+        self.stdin, self.stdout, self.stderr = (
+            os.path.join(path, name or os.devnull) for name in (stdin, stdout, stderr))
+        self.umask = umask
+        self.foreground = foreground
+        self.notify = notify
+        self._lock = None           # the open pid file
+        self._parent = None         # the pipe on which a parent waits
+        self._watchdog = None
+        self._done = False
+
+    @handler("registered")
+    def _on_registered(self, component, manager):
+        if component is self and self.root.running:
+            self.fire(Daemonize(), self.channel)
+
+    @handler("started", channel="*", priority=100)
+    def _on_started(self, component):
+        if component is self.root:      # not some process that was started
+            self.daemonize()
+
+    @handler("daemonize")
+    def daemonize(self):
+        """Fork twice, leave the terminal, tell who waits; once is enough."""
+        if self._done:
+            return
+        self._take_pidfile()
+        self._done = True
+        if not self.foreground:
+            self._fork()
+        self.fire(WritePID(), self.channel)
+        self.fire(Daemonized(self), self.channel)
+
+    def _take_pidfile(self):
+        if not self.foreground and not hasattr(os, "fork"):
+            raise RuntimeError("this platform has no fork(): use Daemon(foreground=True)")
+        try:
+            self._lock = _locked(self.pidfile, write=True)
+        except BlockingIOError:
+            self._give_up("%s belongs to process %s, which is running" % (
+                self.pidfile, running_pid(self.pidfile)))
+        except OSError as error:
+            self._give_up("the pid file cannot be written: %s" % error)
+
+    def _give_up(self, text):
+        """End the system: two daemons, or one that nobody can stop, are worse."""
+        raise SystemExit("%s: %s" % (os.path.basename(sys.argv[0] or "daemon"), text))
+
+    def _fork(self):
+        _no_other_threads()
+        for stream in (sys.stdout, sys.stderr):
+            if stream is not None:
+                stream.flush()          # or both processes would
+        ours, theirs = os.pipe()
+        if os.fork():
+            os.close(theirs)
+            os._exit(0 if os.read(ours, 1) else 1)
+        os.close(ours)
+        os.setsid()
+        if os.fork():
+            os._exit(0)
+        self._parent = theirs
+        os.chdir(self.path)
+        os.umask(self.umask)
+        self._redirect()
+        reactor = self._reactor
+        reactor.pid = os.getpid()
+        if reactor.poller is not None:
+            reactor.poller.close()      # a kqueue does not outlive a fork
+
+    def _redirect(self):
+        write = os.O_WRONLY | os.O_CREAT | os.O_APPEND
+        for number, name, flags in ((0, self.stdin, os.O_RDONLY), (1, self.stdout, write),
+                                    (2, self.stderr, write)):
+            file = os.open(name, flags, 0o600)
+            if file != number:
+                os.dup2(file, number)
+                os.close(file)
+
+    @handler("write_pid", "writepid")
+    def write_pid(self):
+        """Write our number into the pid file, and let the parent go."""
+        if self._lock is None:
+            self._take_pidfile()
+        os.ftruncate(self._lock, 0)
+        os.pwrite(self._lock, b"%d" % os.getpid(), 0)
+        if self._parent is not None:
+            os.write(self._parent, b"1")
+            os.close(self._parent)
+            self._parent = None
+        if self.notify is not False:
+            sd_notify("READY=1\nMAINPID=%d" % os.getpid())
+            self._feed_watchdog()
+
+    def _feed_watchdog(self):
+        """systemd restarts us if this does not come in time: the loop hangs."""
+        period = os.environ.get("WATCHDOG_USEC", "")
+        if not period.isdigit() or not int(period):
+            return
+        if self._watchdog is not None:
+            sd_notify("WATCHDOG=1")
+        self._watchdog = self._reactor.call_later(int(period) / 2e6, self._feed_watchdog)
+
+    @handler("delete_pid", "deletepid")
+    def delete_pid(self):
+        """Remove the pid file, if it is ours."""
+        number, self._lock = self._lock, None
+        if number is None:
+            return
+        try:
+            if os.path.samestat(os.fstat(number), os.stat(self.pidfile)):
+                os.unlink(self.pidfile)
+        except FileNotFoundError:
+            pass
+        finally:
+            os.close(number)
+
+    @handler("stopped", channel="*", priority=-100)
+    def _on_stopped(self, component):
+        if component is not self.root:
+            return
+        if self.notify is not False:
+            sd_notify("STOPPING=1")
+        if self._watchdog is not None:
+            self._reactor.cancel(self._watchdog)
+        self.delete_pid()
+        self._done = False
+
+
+class DropPrivileges(Component):
+    """Become another user when the first component is ready, say a server.
+
+        (Server(80) + DropPrivileges("www-data", "www-data")).run()
+
+    user, group  who; the group of the user where there is none called nobody
+    umask        default 0o077
+
+    Does nothing unless we are root.  If it cannot be done, the system ends: it
+    must not go on as root.
+    """
+
+    def init(self, user="nobody", group="nobody", umask=0o077):
+        self.user = user
+        self.group = group
+        self.umask = umask
+
+    @handler("ready", channel="*")
+    def _on_ready(self, *args):
+        try:
+            self._drop()
+        except (OSError, KeyError, ImportError) as error:
+            raise SystemExit("cannot become user %s, group %s: %s" % (
+                self.user, self.group, error)) from error
+        self.unregister()
+
+    def _drop(self):
+        import grp
+        import pwd
+        if os.getuid() != 0:
+            return
+        user = pwd.getpwnam(self.user)
+        try:
+            gid = grp.getgrnam(self.group).gr_gid
+        except KeyError:
+            if self.group != "nobody":
+                raise
+            gid = user.pw_gid           # Debian calls it nogroup
+        os.initgroups(self.user, gid)
+        os.setgid(gid)
+        os.setuid(user.pw_uid)
+        os.umask(self.umask)
+        if user.pw_uid and _can_be_root():
+            raise OSError(errno.EPERM, "root can be had back")
+
+
+def _can_be_root():
+    try:
+        os.setuid(0)
+    except OSError:
+        return False
+    return True
+
+
+# ---------------------------------------------------------------------------
+# 11. Commands to start and stop
+#
+# The verbs of an init script, for a program that lives in an Environment.
+# ---------------------------------------------------------------------------
+
+class Command(Event):
+    """Do what the command line says: (verb)."""
+
+
+class Terminate(Event):
+    """End the command: (status=0)."""
+
+
+class StartupError(Exception):
+    """The command cannot be done; called Error in circuits.app.startup."""
+
+
+class Startup(Component):
+    """Start, stop, restart, rehash, or make a program's environment.
+
+        (Startup("/srv/app", opts, sys.argv[1]) + App()).run()
+
+    path     the folder of the environment; its last part is the name
+    opts     anything with attributes; daemon=False keeps "start" in the
+             foreground, timeout is the seconds that stopping may take
+    command  start, stop, restart, rehash, init or upgrade
+    env      the class of the environment: env(path, name)
+
+    start goes on to run; the others end the system when they are done, with
+    a status of 1 and a line on stderr if they fail.  A rehash, which is a
+    SIGHUP, loads the environment anew; load_success on channel "env" says so.
+    """
+
+    channel = "startup"
+    verbs = ("start", "stop", "restart", "rehash", "init", "upgrade")
+
+    def init(self, path, opts=None, command="start", env=None, channel=None):
+        if channel is not None:
+            self.channel = channel
+        if command not in self.verbs:
+            raise ValueError("command is one of %s, got %r" % (", ".join(self.verbs), command))
+        self.opts = opts
+        self.command = command
+        path = os.path.abspath(os.path.expanduser(path))
+        self.env = (env or Environment)(path, os.path.basename(path)).register(self)
+        self._hangup = None         # what handled SIGHUP before
+
+    @handler("started", channel="*")
+    def _on_started(self, component):
+        if component is self.root:
+            self.fire(Command(self.command), self.channel)
+
+    @handler("command")
+    def _on_command(self, verb):
+        """Do it; errors end the system."""
+        try:
+            yield getattr(self, "_do_" + verb)()
+        except (StartupError, EnvironmentError, OSError, ValueError) as error:
+            raise SystemExit("%s: %s" % (verb, error)) from error
+        if verb not in ("start", "restart"):
+            self.fire(Terminate(), self.channel)
+
+    @handler("terminate")
+    def _on_terminate(self, status=0):
+        self.root.stop(status or None)
+
+    def _option(self, name, default):
+        value = getattr(self.opts, name, None)
+        return default if value is None else value
+
+    def _load(self):
+        if not os.path.exists(self.env.path):
+            raise StartupError("Environment does not exist!")
+        yield self.call(LoadEnvironment(verify=True), self.env.channel)
+
+    @property
+    def pidfile(self):
+        return self.env.config.get("general", "pidfile")
+
+    def _do_start(self):
+        yield self._load()
+        yield self._become()
+
+    def _become(self):
+        pid = running_pid(self.pidfile)
+        if pid is not None:
+            raise StartupError("it is running already, as process %d" % pid)
+        daemon = Daemon(self.pidfile, self.env.path, foreground=not self._option("daemon", True))
+        daemon.register(self)
+        yield self.wait("daemonized", daemon.channel)
+        self._take_hangup()
+
+    def _do_stop(self):
+        yield self._load()
+        pid = running_pid(self.pidfile)
+        if pid is None:
+            raise StartupError("it is not running")
+        yield self._end(pid)
+
+    def _end(self, pid):
+        """Ask a process to end, and wait until it did."""
+        import signal
+        os.kill(pid, signal.SIGTERM)
+        deadline = time.monotonic() + self._option("timeout", 10)
+        while running_pid(self.pidfile) == pid or _is_alive(pid):
+            if time.monotonic() > deadline:
+                raise StartupError("process %d does not stop" % pid)
+            yield sleep(0.02)
+
+    def _do_restart(self):
+        yield self._load()
+        pid = running_pid(self.pidfile)
+        if pid is not None:
+            yield self._end(pid)
+        yield self._become()
+
+    def _do_rehash(self):
+        import signal
+        yield self._load()
+        pid = running_pid(self.pidfile)
+        if pid is None:
+            raise StartupError("it is not running")
+        os.kill(pid, signal.SIGHUP)
+
+    def _do_init(self):
+        if os.path.exists(self.env.configfile):
+            raise StartupError("Environment already exists!")
+        yield self.call(Create(), self.env.channel)
+
+    def _do_upgrade(self):
+        if not os.path.exists(self.env.path):
+            raise StartupError("Environment does not exist!")
+        yield self.call(Upgrade(), self.env.channel)
+
+    # -- SIGHUP -------------------------------------------------------------
+
+    def _take_hangup(self):
+        """Load the environment anew at SIGHUP, if we are the main thread."""
+        import signal
+        if not hasattr(signal, "SIGHUP"):
+            return
+        try:
+            self._hangup = signal.signal(signal.SIGHUP, self._on_hangup)
+        except ValueError:
+            pass                    # another thread: never touch them
+
+    def _on_hangup(self, number, frame):
+        self.fire(LoadEnvironment(), self.env.channel)
+
+    @handler("stopped", channel="*")
+    def _on_stopped(self, component):
+        if component is self.root and self._hangup is not None:
+            import signal
+            signal.signal(signal.SIGHUP, self._hangup)
+            self._hangup = None
+
+
+def _is_alive(pid):
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
+
+
+def main(args=None):
+    """The command: ``python3 circuits_io.py [--foreground] FOLDER VERB``."""
+    import argparse
+    parser = argparse.ArgumentParser(description="Make, start and stop what lives in a folder.")
+    parser.add_argument("--foreground", dest="daemon", action="store_false", help="do not fork")
+    parser.add_argument("--timeout", type=float, default=10, help="seconds that stopping may take")
+    parser.add_argument("folder")
+    parser.add_argument("verb", choices=Startup.verbs)
+    opts = parser.parse_args(args)
+    Startup(opts.folder, opts, opts.verb).run()
+
+
+# ---------------------------------------------------------------------------
+# 12. Names of the layout
+#
+# Which name here is meant where a submodule of the documented layout, or the
+# current release, has another one.
+# ---------------------------------------------------------------------------
+
+# Lower-case names of the current release that hide nothing: all of them where
+# they belong, in io.events.
+_LOWER = {
+    "eof": "EOF", "seek": "Seek", "read": "Read", "close": "Close", "write": "Write",
+    "error": "Error", "open": "Open", "opened": "Opened", "closed": "Closed", "ready": "Ready",
+    "started": "Started", "stopped": "Stopped", "terminated": "Terminated", "moved": "Moved",
+    "created": "Created", "deleted": "Deleted", "accessed": "Accessed", "modified": "Modified",
+    "unmounted": "Unmounted", "daemonize": "Daemonize", "daemonized": "Daemonized",
+    "deletepid": "DeletePID", "writepid": "WritePID",
+}
+
+_DOTTED = {
+    "io": _LOWER,
+    "io.events": _LOWER,
+    "io.file": dict(_LOWER, BUFSIZE="FILE_BUFSIZE", TIMEOUT="FILE_TIMEOUT"),
+    "io.process": _LOWER,
+    "io.notify": _LOWER,
+    "io.serial": dict(_LOWER, BUFSIZE="FILE_BUFSIZE", TIMEOUT="FILE_TIMEOUT"),
+    "app.daemon": _LOWER,
+    "app.env": {"Ready": "EnvironmentReady", "Load": "LoadEnvironment"},
+    "app.startup": {"Error": "StartupError"},
+}
+
+#: The documented constants of circuits.io.file; the loop needs neither.
+FILE_BUFSIZE = 4096
+FILE_TIMEOUT = 0.2
+
+
+if __name__ == "__main__":
+    main()
