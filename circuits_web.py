@@ -2528,6 +2528,10 @@ class HTTPError(Event):
     told = False                # HTTP sees to the response when this is done
     page = ()                   # the body that HTTP made of it
 
+    def __init_subclass__(cls, **kwargs):
+        super().__init_subclass__(**kwargs)
+        cls.name = "httperror"      # one handler for all of them
+
     def __init__(self, request, response, code=None, **kwargs):
         super().__init__(request, response, code, **kwargs)
         self.request = request
@@ -3160,7 +3164,7 @@ class HTTP(BaseComponent):
                 event = self._reactor.again(event)
             event._state = SPECIAL
             event._value = None
-            self.fire(event, self.channel)
+            self.fire(event, self.channel, priority=1)      # as _announce() says
         else:
             self._make_page(event)
             self._announce(response)
@@ -3246,6 +3250,7 @@ class HTTP(BaseComponent):
             conn.response = None
             return self._hang_up(conn)
         conn.response = HTTPResponse(request, "utf-8")
+        request._cookie = None              # which may have been the reason
         self._failed(request, conn.response, None)
 
     def _head(self, response):
@@ -3334,7 +3339,7 @@ class HTTP(BaseComponent):
                 if isinstance(piece, Waiting) and send is not None:
                     answer = yield piece
                     continue
-                if piece is not None and piece != b"":
+                if piece is not None:
                     self._reactor.tell(self, Stream, self.channel, response, piece)
                 conn.deadline = self._now + self._write_timeout
                 yield _Drained(conn)
@@ -4185,7 +4190,7 @@ class _Ranges:
         for head, start, stop in self.parts:
             yield head
             self.file.seek(start)
-            for piece in file_generator(self.file, length=stop - start):
+            for piece in file_generator(_KeptOpen(self.file), length=stop - start):
                 yield piece
         yield self.end
 
