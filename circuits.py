@@ -1696,14 +1696,12 @@ class Reactor:
             kept = False
             for handler, odd in plan.handlers:
                 try:
-                    if odd:
+                    if not odd:
+                        result = handler(*args, **kwargs) if kwargs else handler(*args)
+                    else:
                         result = self._call_odd(event, handler, odd)
                         args = event._args      # it may have changed them
                         kwargs = event._kwargs
-                    elif kwargs:
-                        result = handler(*args, **kwargs)
-                    else:
-                        result = handler(*args)
                 except BaseException as error:
                     result = kept = True        # a filter that fails denies
                     self.failed(event, handler, error)
@@ -1711,9 +1709,7 @@ class Reactor:
                     if result is not None:
                         kept = True
                         self._collect(event, handler, result)
-                if odd and odd & FILTER and result:
-                    break
-                if self.halted and event.stopped:
+                if odd >= FILTER and result or self.halted and event.stopped:
                     break
             # -- what follows from it
             if watched or event._state == SPECIAL:
@@ -2825,8 +2821,8 @@ class BaseComponent(Manager):
         event = PrepareUnregister(self)
         event.complete_channels = (self,)
         event._on_complete = self._leave
-        self.fire(event, self.channel)
         event._state = SPECIAL          # even if nobody listens
+        self.fire(event, self.channel)
         return self
 
     def _leave(self, event=None):
