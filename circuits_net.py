@@ -73,8 +73,8 @@ __version__ = "2.1.0"
 
 __all__ = (
     "Broadcast", "Client", "Close", "Closed", "Connect", "Connected",
-    "Connection", "Disconnect", "Disconnected", "Pipe", "Read", "Ready",
-    "Secured", "Server", "SocketError", "StartTLS", "TCP6Client", "TCP6Server", "TCPClient",
+    "Connection", "Disconnect", "Disconnected", "Drain", "Pause", "Pipe",
+    "Read", "Ready", "Secured", "SendFile", "Server", "SocketError", "StartTLS", "TCP6Client", "TCP6Server", "TCPClient",
     "TCPServer", "UDP6Client", "UDP6Server", "UDPClient", "UDPServer",
     "UNIXClient", "UNIXServer", "Unreachable", "Write",
 )
@@ -107,6 +107,22 @@ SENDS_PER_TURN = 16
 
 #: Batches of events that still have their turn when a peer has sent its last.
 TURNS_AFTER_END = 16
+
+#: Bytes of output that may wait before a connection counts as slow, and those
+#: at which it is on time again.  The figures of asyncio.
+HIGH_WATER = 65536
+LOW_WATER = 16384
+
+#: Bytes of output that may wait for one connection before it is dropped: room
+#: for a large answer in one piece, but no peer fills the memory.
+MAX_OUTPUT = 64 << 20
+
+#: Bytes of a file per system call.
+FILE_PIECE = 1 << 20
+
+#: Seconds until the first, and between later attempts to connect again.
+RECONNECT_FIRST = 0.5
+RECONNECT_MOST = 60.0
 
 #: Datagrams read per turn.
 DATAGRAMS_PER_TURN = 64
@@ -208,6 +224,27 @@ class Write(Event):
     """Send: (data) by a client, (sock, data) by a server, (address, data) as a
     datagram.  Text is encoded as UTF-8.
     """
+
+
+class SendFile(Event):
+    """Send from *file*: (file, offset=0, count=None) by a client, (sock, file,
+    offset=0, count=None) by a server.
+
+    It goes out after what was written before, straight from the disk where the
+    platform can.  The file is closed when it is sent, or cannot be.
+    """
+
+
+class Pause(Event):
+    """The peer is slow, more than high_water bytes wait: (sock) of a server.
+
+    A server reads nothing from it until drain.  Whoever produces output for
+    it better waits for that, too.
+    """
+
+
+class Drain(Event):
+    """The output of a slow peer has gone down to low_water: (sock) of a server."""
 
 
 class Broadcast(Event):
@@ -484,6 +521,63 @@ class TLS:
 # flush is queued, or a handshake is going on.
 # ---------------------------------------------------------------------------
 
+class FilePart:
+    """*count* bytes of *file*, from *offset* on, that are to be sent."""
+
+    __slots__ = ("file", "offset", "count", "direct")
+
+    def __init__(self, file, offset, count):
+        if count is None:
+            count = max(0, file.seek(0, os.SEEK_END) - offset)
+        self.file = file
+        self.offset = offset
+        self.count = count
+        self.direct = hasattr(os, "sendfile") and _has_number(file)
+
+    def send_to(self, number):
+        """Have the system send some; True when that was the last."""
+        try:
+            sent = os.sendfile(number, self.file.fileno(), self.offset,
+                               min(self.count, FILE_PIECE))
+        except OSError as error:
+            if error.errno not in _NO_SENDFILE:
+                raise
+            self.direct = False     # this file system cannot; read, then
+            return False
+        return self._took(sent)
+
+    def read(self):
+        """The next bytes."""
+        try:
+            self.file.seek(self.offset)
+            data = self.file.read(min(self.count, PIECE))
+        except ValueError as error:             # somebody closed it
+            raise OSError(errno.EIO, "%r cannot be read: %s" % (self.file, error)) from error
+        self._took(len(data))
+        return data
+
+    def _took(self, size):
+        if not size:
+            raise OSError(errno.EIO, "%r is %d bytes shorter than what was to be sent of it"
+                          % (self.file, self.count))
+        self.offset += size
+        self.count -= size
+        if not self.count:
+            self.file.close()
+        return not self.count
+
+
+_NO_SENDFILE = frozenset(getattr(errno, name) for name in (
+    "EINVAL", "ENOSYS", "ENOTSUP", "EOPNOTSUPP", "ENOTSOCK", "EOVERFLOW") if hasattr(errno, name))
+
+
+def _has_number(file):
+    try:
+        return isinstance(file.fileno(), int)
+    except (AttributeError, OSError):       # io.BytesIO and the like
+        return False
+
+
 class Connection(_Socket):
     """The socket of one peer, and the state of the stream.
 
@@ -493,16 +587,19 @@ class Connection(_Socket):
     of what is still waiting, or of TLS.
     """
 
-    __slots__ = ("out", "pending", "appetite", "closing", "corked", "announced", "tls")
+    __slots__ = ("out", "pending", "appetite", "closing", "corked", "slow", "ended",
+                 "announced", "tls")
 
     def __init__(self, family, kind, proto=0, fileno=None):
         super().__init__(family, kind, proto, fileno)
         self.setblocking(False)
-        self.out = None             # deque of bytes, or None: nothing waits
-        self.pending = 0            # bytes in it
+        self.out = None             # deque of bytes and FileParts; None: nothing waits
+        self.pending = 0            # bytes in it, files not counted
         self.appetite = 0           # how much the next read asks for; 0: BUFSIZE
         self.closing = None         # the timer of a close that waits for out
         self.corked = False         # a flush of out is in the queue
+        self.slow = False           # pause was fired, and drain not yet
+        self.ended = False          # the peer sends no more
         self.announced = False      # the application has been told of it
         self.tls = None
 
@@ -529,11 +626,17 @@ class Connection(_Socket):
         """Take the next bytes to send from *out*; small ones are joined."""
         out = self.out
         first = out.popleft()
+        if type(first) is FilePart:
+            data = first.read()
+            if first.count:
+                out.appendleft(first)
+            self.pending += len(data)
+            return data
         size = len(first)
         if not out or size >= PIECE:
             return first
         parts = [first]
-        while out and size < PIECE:
+        while out and size < PIECE and type(out[0]) is not FilePart:
             size += len(out[0])
             parts.append(out.popleft())
         return b"".join(parts)
@@ -546,19 +649,38 @@ class Connection(_Socket):
         if out is None:
             return True
         for _ in range(SENDS_PER_TURN):
-            piece = self.piece()
-            try:
-                sent = self.send(piece)
-            except _AGAIN:
-                sent = 0
-            self.pending -= sent
-            if sent < len(piece):
-                out.appendleft(memoryview(piece)[sent:] if sent else piece)
+            if type(out[0]) is FilePart and out[0].direct:
+                went = self._send_file(out[0])
+            else:
+                went = self._send_piece()
+            if not went:
                 return False
             if not out:
                 self.out = None
                 return True
         return False
+
+    def _send_piece(self):
+        """Send the next bytes; False if the socket did not take them all."""
+        piece = self.piece()
+        try:
+            sent = self.send(piece)
+        except _AGAIN:
+            sent = 0
+        self.pending -= sent
+        if sent == len(piece):
+            return True
+        self.out.appendleft(memoryview(piece)[sent:] if sent else piece)
+        return False
+
+    def _send_file(self, part):
+        """Have the system send from a file; False if the socket is full."""
+        try:
+            if part.send_to(self.fileno()):
+                self.out.popleft()
+        except _AGAIN:
+            return False
+        return True
 
     def _send_some_encrypted(self):
         tls = self.tls
@@ -587,6 +709,14 @@ class Connection(_Socket):
         if not self.out:
             self.out = None
         self.tls.encrypt(piece)
+
+    def abandon(self):
+        """Close, and forget what waits."""
+        for part in self.out or ():
+            if type(part) is FilePart:
+                part.file.close()
+        self.out = None
+        self.close()
 
 
 def _adopt(sock):
@@ -737,8 +867,21 @@ class StreamEndpoint(Endpoint):
     To override:  _received(conn, data), _failed(conn, error), _ended(conn)
     """
 
-    def __init__(self, bufsize=BUFSIZE, channel=None):
+    #: Whether a slow peer is not read from, so that it cannot make us produce
+    #: more.  Two ends that both did so could wait for each other for ever.
+    _holds_slow_peers = False
+
+    def __init__(self, bufsize=BUFSIZE, channel=None, high_water=HIGH_WATER, low_water=None,
+                 max_output=None):
+        if low_water is None:
+            low_water = min(LOW_WATER, high_water // 4)
+        if not 0 <= low_water <= high_water:
+            raise ValueError("low_water is at least 0 and at most high_water, got %r and %r"
+                             % (low_water, high_water))
         self._bufsize = bufsize
+        self.high_water = high_water
+        self.low_water = low_water
+        self.max_output = max_output
         super().__init__(channel)
 
     def _received(self, conn, data):
@@ -778,6 +921,7 @@ class StreamEndpoint(Endpoint):
         What it sent last may still be on its way through the handlers.
         """
         if turns == TURNS_AFTER_END:
+            conn.ended = True
             poller_of(self).removeReader(conn)
         if not self._owns(conn):
             return
@@ -866,16 +1010,16 @@ class StreamEndpoint(Endpoint):
         if conn.closing is not None or not data:
             return
         if conn.out is not None:
-            conn.enqueue(data)
+            self._enqueue(conn, data)
             if conn.corked and not self._more_follows(conn):
                 self._flush(conn)
             return
         if self._more_follows(conn):
-            conn.enqueue(data)
+            self._enqueue(conn, data)
             conn.corked = True
             return _call_soon(self, self._uncork, conn)
         if conn.tls is not None:
-            conn.enqueue(data)
+            self._enqueue(conn, data)
             return self._flush(conn)
         try:
             sent = conn.send(data)
@@ -884,8 +1028,41 @@ class StreamEndpoint(Endpoint):
         except OSError as error:
             return self._break(conn, error)
         if sent < len(data):
-            conn.enqueue(memoryview(data)[sent:] if sent else data)
+            self._enqueue(conn, memoryview(data)[sent:] if sent else data)
             poller_of(self).addWriter(self, conn)
+
+    def _enqueue(self, conn, data):
+        """Keep for later; a peer for which too much is kept is slow, or dropped."""
+        if self.max_output is not None and conn.pending > self.max_output:
+            return self._break(conn, OSError(
+                errno.ENOBUFS, "the peer does not read: %d bytes wait for it" % conn.pending))
+        conn.enqueue(data)
+        if conn.pending > self.high_water and not conn.slow:
+            conn.slow = True
+            if self._holds_slow_peers:
+                poller_of(self).removeReader(conn)
+            self._tell_of(Pause, conn)
+
+    def _on_time_again(self, conn):
+        conn.slow = False
+        if self._holds_slow_peers and not conn.ended and conn.closing is None:
+            poller_of(self).addReader(self, conn)
+        self._tell_of(Drain, conn)
+
+    def _tell_of(self, event_class, conn):
+        """To override: tell a fact about a connection."""
+
+    def _send_file(self, conn, file, offset, count):
+        """Send from a file, after what waits."""
+        if conn.closing is not None:
+            return file.close()
+        part = FilePart(file, offset, count)
+        if not part.count:
+            return file.close()
+        if conn.out is None:
+            conn.out = deque()
+        conn.out.append(part)
+        self._flush(conn)
 
     def _more_follows(self, conn):
         """Whether the next event is another Write for *conn*.
@@ -915,9 +1092,11 @@ class StreamEndpoint(Endpoint):
             poller_of(self).removeWriter(conn)
         elif conn.tls is not None and conn.tls.shaken and not conn.tls.parted:
             conn.tls.part()
-            self._flush(conn)
+            return self._flush(conn)
         else:
-            self._drop(conn)
+            return self._drop(conn)
+        if conn.slow and conn.pending <= self.low_water:
+            self._on_time_again(conn)
 
     # -- the end ------------------------------------------------------------
 
@@ -949,14 +1128,33 @@ class StreamEndpoint(Endpoint):
         if conn.tls is not None and conn.tls.deadline is not None:
             self._reactor.cancel(conn.tls.deadline)
         poller_of(self).discard(conn)
-        conn.out = None
-        conn.close()
+        conn.abandon()
         self._ended(conn)
 
 
 # ---------------------------------------------------------------------------
 # 6. Servers
 # ---------------------------------------------------------------------------
+
+def _reuse_port_option():
+    if not hasattr(socket, "SO_REUSEPORT"):
+        raise RuntimeError("this platform has no SO_REUSEPORT: one process per port")
+    return socket.SO_REUSEPORT
+
+
+def inherited_sockets():
+    """The listening sockets that systemd, or who does as it does, handed us.
+
+        for sock in inherited_sockets():
+            TCPServer(sock).register(app)
+
+    They are descriptors 3 and up, as many as LISTEN_FDS says, if LISTEN_PID is
+    this process.
+    """
+    if os.environ.get("LISTEN_PID") != str(os.getpid()):
+        return []
+    return [socket.socket(fileno=3 + i) for i in range(int(os.environ.get("LISTEN_FDS", 0)))]
+
 
 class Server(StreamEndpoint):
     """What TCPServer, TCP6Server and UNIXServer share.
@@ -979,8 +1177,20 @@ class Server(StreamEndpoint):
     plain_reply        bytes sent in clear to a peer that does not begin with
                        TLS though it must
 
-    Listens:  write(sock, data), close() and close(sock), starttls(sock)
-    Fires:    ready, connect, secured, read, disconnect, socket_error, closed
+    max_connections    more than these wait in the backlog; None: no limit
+    idle_timeout       seconds without a byte either way after which a
+                       connection is closed; None: never
+    high_water         bytes of output that may wait before pause is fired and
+                       nothing is read from the peer; at low_water, by default
+                       a quarter, it goes on
+    max_output         bytes that may wait before the connection is dropped,
+                       with socket_error(sock, ENOBUFS); None: no limit
+    reuse_port         let other processes listen on the same port (fork first)
+
+    Listens:  write(sock, data), send_file(sock, file, offset=0, count=None),
+              close() and close(sock), starttls(sock)
+    Fires:    ready, connect, secured, read, pause, drain, disconnect,
+              socket_error, closed
     Raises:   OSError if it cannot listen there, from the constructor
 
     It listens at once; connections are accepted when its tree runs.  With TLS
@@ -992,15 +1202,18 @@ class Server(StreamEndpoint):
     socket_family = None
     socket_options = ()
 
-    _facts = Endpoint._facts + ("connect", "disconnect", "secured")
+    _facts = Endpoint._facts + ("connect", "disconnect", "drain", "pause", "secured")
+    _holds_slow_peers = True
 
     def __init__(self, bind, secure=False, backlog=BACKLOG, bufsize=BUFSIZE, channel=None, *,
                  certfile=None, keyfile=None, password=None, ca_certs=None, cert_reqs=None,
                  alpn=None, ssl_version=None, handshake_timeout=HANDSHAKE_TIMEOUT,
-                 plain_reply=b""):
+                 plain_reply=b"", max_connections=None, idle_timeout=None,
+                 high_water=HIGH_WATER, low_water=None, max_output=MAX_OUTPUT,
+                 reuse_port=False):
         self._bind = None if _is_socket(bind) else self.parse_bind_parameter(bind)
         self._backlog = backlog
-        self._clients = {}          # the open connections, oldest first
+        self._clients = {}          # open connection -> when it was last active
         self._listening = False     # the poller watches the listening socket
         self._pause = None          # the timer of a pause in accepting
         self._closing = False
@@ -1008,13 +1221,17 @@ class Server(StreamEndpoint):
         self.secure = bool(secure)
         self.handshake_timeout = handshake_timeout
         self.plain_reply = plain_reply
+        self.max_connections = max_connections
+        self.idle_timeout = idle_timeout
+        self._idle_timer = None
+        self._reuse_port = reuse_port
         if secure not in (True, False, None):
             self._context = secure
         elif certfile is not None:
             self._context = server_context(certfile, keyfile, password, ca_certs, cert_reqs, alpn)
         elif secure:
             raise RuntimeError("certfile must be specified for server-side operations")
-        super().__init__(bufsize, channel)
+        super().__init__(bufsize, channel, high_water, low_water, max_output)
         self._sock = self._take(bind) if _is_socket(bind) else self._create_socket()
 
     def parse_bind_parameter(self, bind):
@@ -1026,6 +1243,8 @@ class Server(StreamEndpoint):
         sock = socket.socket(self._family(), socket.SOCK_STREAM)
         try:
             self._prepare(sock)
+            if self._reuse_port:
+                sock.setsockopt(socket.SOL_SOCKET, _reuse_port_option(), 1)
             for option in self.socket_options:
                 sock.setsockopt(*option)
             self._bind_socket(sock)
@@ -1084,7 +1303,7 @@ class Server(StreamEndpoint):
     def _detach(self, poller):
         for conn in self._clients:
             poller.discard(conn)
-            conn.close()
+            conn.abandon()
         self._clients.clear()
         if self._sock is not None:
             poller.discard(self._sock)
@@ -1100,6 +1319,8 @@ class Server(StreamEndpoint):
 
     def _write_ready(self, sock):
         if sock in self._clients:
+            if self.idle_timeout is not None:
+                self._active(sock)
             self._flush(sock)
 
     def _accept(self):
@@ -1107,6 +1328,8 @@ class Server(StreamEndpoint):
         listening = self._sock
         family = int(listening.family)
         for _ in range(ACCEPTS_PER_TURN):
+            if self.max_connections is not None and len(self._clients) >= self.max_connections:
+                return self._stop_accepting()
             try:
                 number, address = listening._accept()
             except _AGAIN:
@@ -1123,6 +1346,8 @@ class Server(StreamEndpoint):
     def _admit(self, conn, address):
         """A connection was accepted: it is one of ours now."""
         self._clients[conn] = None
+        if self.idle_timeout is not None:
+            self._active(conn)
         poller_of(self).addReader(self, conn)
         if self.secure:
             self._encipher(conn, self._context, True, self.handshake_timeout)
@@ -1143,11 +1368,14 @@ class Server(StreamEndpoint):
         The listening socket stays readable, so that asking the poller for it
         would keep the loop spinning.
         """
-        self._listening = False
-        poller_of(self).removeReader(self._sock)
+        self._stop_accepting()
         if self._pause is None:
             self._pause = self._reactor.call_later(ACCEPT_PAUSE, self._resume_accepting)
             self.fire(SocketError(self._sock, error))
+
+    def _stop_accepting(self):
+        self._listening = False
+        poller_of(self).removeReader(self._sock)
 
     def _resume_accepting(self):
         if self._pause is not None:
@@ -1163,7 +1391,31 @@ class Server(StreamEndpoint):
         return conn in self._clients
 
     def _received(self, conn, data):
+        if self.idle_timeout is not None:
+            self._active(conn)
         self._reactor.tell(self, Read, self.channel, conn, data)
+
+    def _active(self, conn):
+        """Note that something went in or out: the order is that of activity."""
+        del self._clients[conn]
+        self._clients[conn] = self.root.clock()
+        if self._idle_timer is None:
+            self._idle_timer = self._reactor.call_later(self.idle_timeout, self._close_idle)
+
+    def _close_idle(self):
+        """Close who was silent for too long; costs one step for each of them."""
+        self._idle_timer = None
+        now = self.root.clock()
+        while self._clients:
+            conn, last = next(iter(self._clients.items()))
+            left = last + self.idle_timeout - now
+            if left > 0:
+                self._idle_timer = self._reactor.call_later(left, self._close_idle)
+                return
+            self._drop(conn)
+
+    def _tell_of(self, event_class, conn):
+        self._reactor.tell(self, event_class, self.channel, conn)
 
     def _failed(self, conn, error):
         self.fire(SocketError(conn, error))
@@ -1172,8 +1424,8 @@ class Server(StreamEndpoint):
         del self._clients[conn]
         if conn.announced:
             self.fire(Disconnect(conn))
-        if self._pause is not None:
-            self._resume_accepting()        # there is a descriptor again
+        if not self._listening and self._attached:
+            self._resume_accepting()        # there is room again
         if self._closing and not self._clients:
             self._all_closed()
 
@@ -1192,7 +1444,18 @@ class Server(StreamEndpoint):
     def write(self, sock, data):
         """Send *data* to *sock*; no harm if that is gone."""
         if sock in self._clients:
+            if self.idle_timeout is not None and sock.out is None:
+                self._active(sock)
             self._send(sock, data)
+
+    @_own_step
+    @handler("send_file")
+    def send_file(self, sock, file, offset=0, count=None):
+        """Send from a file, which is closed afterwards."""
+        if sock in self._clients:
+            self._send_file(sock, file, offset, count)
+        elif _is_socket(sock) and sock.fileno() == -1:
+            file.close()            # it is gone
 
     @_own_step
     @handler("starttls")
@@ -1257,6 +1520,9 @@ class Server(StreamEndpoint):
 
     def _all_closed(self):
         self._closing = False
+        if self._idle_timer is not None:
+            self._reactor.cancel(self._idle_timer)
+            self._idle_timer = None
         self.fire(Closed())
 
 
@@ -1280,6 +1546,11 @@ class TCPServer(Server):
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         # The accepted sockets inherit this one.
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        if sock.family != socket.AF_INET:
+            # "::" means both families here, only IPv6 for TCP6Server.
+            sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, self._ipv6_only)
+
+    _ipv6_only = 0
 
     def _peer(self, address):
         return address[:2]
@@ -1293,9 +1564,7 @@ class TCP6Server(TCPServer):
     def parse_bind_parameter(self, bind):
         return parse_ipv6_parameter(bind)
 
-    def _prepare(self, sock):
-        super()._prepare(sock)
-        sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+    _ipv6_only = 1
 
     def _peer(self, address):
         return address
@@ -1506,10 +1775,16 @@ class Client(StreamEndpoint):
     bind     the local address to connect from, or a connected socket
     bufsize  as for a server
     connect_timeout  seconds that connect may take; None: no limit
+    reconnect        connect again when the connection is lost or the host is
+                     unreachable, until close(); the pauses begin at half a
+                     second, double each time, and end at a minute, each cut by
+                     a random part so that not all clients come back at once
+    high_water, low_water, max_output  as for a server, but no limit by default
 
-    Listens:  connect(host, port), write(data), close(), starttls()
-    Fires:    ready, connected, unreachable, secured, read, disconnected,
-              socket_error
+    Listens:  connect(host, port), write(data), close(), starttls(),
+              send_file(file, offset=0, count=None)
+    Fires:    ready, connected, unreachable, secured, read, pause, drain,
+              disconnected, socket_error
 
     Attributes: connected; host and port, as given to connect; sock, to ask
     for the peer's certificate and the like.  After it has been disconnected it
@@ -1521,7 +1796,7 @@ class Client(StreamEndpoint):
     may be an SSLContext of your own instead.
     """
 
-    _facts = Endpoint._facts + ("secured",)
+    _facts = Endpoint._facts + ("drain", "pause", "secured")
 
     channel = "client"
     socket_family = 0
@@ -1535,12 +1810,17 @@ class Client(StreamEndpoint):
     _context = None             # for TLS, of the last connect that asked for it
     _server_hostname = None
 
-    def __init__(self, bind=None, bufsize=BUFSIZE, channel=None, connect_timeout=CONNECT_TIMEOUT):
+    def __init__(self, bind=None, bufsize=BUFSIZE, channel=None, connect_timeout=CONNECT_TIMEOUT,
+                 *, reconnect=False, high_water=HIGH_WATER, low_water=None, max_output=None):
         self._bind = bind if bind is None or _is_socket(bind) else self.parse_bind_parameter(bind)
         self.connect_timeout = connect_timeout
+        self.reconnect = reconnect
+        self._again = None          # what to do to connect again
+        self._retry = None          # the timer of that
+        self._failures = 0          # since the last success
         self.server = {}
         self.issuer = {}
-        super().__init__(bufsize, channel)
+        super().__init__(bufsize, channel, high_water, low_water, max_output)
         if _is_socket(bind):
             self._sock = _adopt(bind)
             self._bind = None
@@ -1594,17 +1874,20 @@ class Client(StreamEndpoint):
         return name[:2] if isinstance(name, tuple) else (socket.gethostname(), name)
 
     def _detach(self, poller):
+        self._stop_retrying()
         if self._connecting is not None:
             self._connecting.end()
         conn, self._sock = self._sock, None
         if conn is not None:
             poller.discard(conn)
-            conn.close()
+            conn.abandon()
 
     # -- connecting ---------------------------------------------------------
 
     def _begin(self, host, port, secure, server_hostname=None, **options):
         """Start an attempt; *options* are those of client_context()."""
+        self._stop_retrying()
+        self._hurry = False
         if self._sock is not None or self._connecting is not None:
             raise RuntimeError("%s is connected, or about to be, to %r: close it first"
                                % (self.name, (self.host, self.port)))
@@ -1621,6 +1904,7 @@ class Client(StreamEndpoint):
     def _opened(self, conn, early):
         """An attempt has succeeded."""
         self._sock = conn
+        self._failures = 0
         conn.announced = True
         poller_of(self).addReader(self, conn)
         self.fire(Connected(*self._connected_to()))
@@ -1632,6 +1916,25 @@ class Client(StreamEndpoint):
         self.fire(Unreachable(self.host, self.port, reason))
         if reason is not None:
             self.fire(SocketError(reason))
+        self._connect_later()
+
+    def _connect_later(self):
+        """After a failure: try again, if that is wanted."""
+        if self.reconnect and self._again is not None and self._attached:
+            pause = min(RECONNECT_FIRST * 2 ** min(self._failures, 20), RECONNECT_MOST)
+            self._failures += 1
+            pause *= 1 - os.urandom(1)[0] / 512
+            self._retry = self._reactor.call_later(pause, self._connect_again)
+
+    def _connect_again(self):
+        self._retry = None
+        if self._sock is None and self._connecting is None:
+            self._again()
+
+    def _stop_retrying(self):
+        if self._retry is not None:
+            self._reactor.cancel(self._retry)
+            self._retry = None
 
     def _connected_to(self):
         return self.host, self.port
@@ -1665,8 +1968,12 @@ class Client(StreamEndpoint):
         if conn is self._sock:
             self._sock = None
             self.fire(Disconnected())
+            self._connect_later()
         else:
             self._connecting.lost()
+
+    def _tell_of(self, event_class, conn):
+        self._reactor.tell(self, event_class, self.channel)
 
     def _shaken(self, conn):
         if conn is self._sock:
@@ -1701,6 +2008,8 @@ class Client(StreamEndpoint):
     @handler("close")
     def close(self):
         """End the connection, when what was written is out, or the attempt."""
+        self._again = None
+        self._stop_retrying()
         if self._connecting is not None:
             attempt = self._connecting
             attempt.end()
@@ -1728,8 +2037,18 @@ class Client(StreamEndpoint):
         self._encipher(conn, self._context, False, self.connect_timeout,
                        name if self._context.check_hostname else server_hostname)
 
+    @_own_step
+    @handler("send_file")
+    def send_file(self, file, offset=0, count=None):
+        """Send from a file, which is closed afterwards."""
+        if self._sock is not None:
+            self._send_file(self._sock, file, offset, count)
+        else:
+            file.close()
+
     def _is_open(self):
-        return self._sock is not None or self._connecting is not None
+        return (self._sock is not None or self._connecting is not None
+                or self._retry is not None)
 
 
 class TCPClient(Client):
@@ -1755,6 +2074,7 @@ class TCPClient(Client):
         if _is_socket(host):
             return None             # what a server on our channel says
         attempt = self._begin(host, port, secure, **options)
+        self._again = lambda: self.connect(host, port, secure, **options)
         attempt.resolve(host, port, self.socket_family)
         return attempt
 
@@ -1780,6 +2100,7 @@ class UNIXClient(Client):
         if not hasattr(socket, "AF_UNIX"):
             raise RuntimeError("this platform has no UNIX sockets")
         attempt = self._begin(socket.gethostname(), os.fspath(path), secure, **options)
+        self._again = lambda: self.connect(path, secure, **options)
         attempt._on_addresses([(socket.AF_UNIX, socket.SOCK_STREAM, 0, self.port)], None)
         return attempt
 
