@@ -977,8 +977,16 @@ MAX_PIECE = 65536
 END = type("End", (), {"__repr__": lambda self: "END", "__slots__": ()})()
 
 _TEXT = bytes(sorted(set(range(256)) - set(range(32)) - {127} | {9}))
-_FIELD_NAMES = {}       # as sent -> lower case; a memory of valid names, bounded
-_HOSTS = {}             # valid values of Host, likewise
+
+# Memories of what was found valid, bounded: clients repeat themselves, and
+# looking a line up costs a third of reading it.
+MAX_MEMORY_LINES = 500
+MAX_MEMORY_LINE = 200
+_FIELD_NAMES = {}       # as sent -> lower case
+_FIELDS = {}            # header line -> (lower case name, (name, value))
+_REQUEST_LINES = {}     # request line -> (method, target, version)
+_HOSTS = {}             # values of Host
+_UNREMEMBERED = frozenset(("cookie", "authorization", "proxy-authorization"))
 _VERSIONS = {"HTTP/1.1": (1, 1), "HTTP/1.0": (1, 0)}
 _CODINGS = frozenset(("gzip", "x-gzip", "deflate", "compress", "x-compress"))
 _ONCE = frozenset(("host", "content-length", "transfer-encoding", "content-type"))
@@ -1035,6 +1043,12 @@ def valid_host(host):
         if not _HOST_CHARS.issuperset(name) or not name and port:
             return False
     return not port or len(port) <= 5 and is_digits(port)
+
+
+def _remember(memory, key, value):
+    if len(memory) >= MAX_MEMORY_LINES:
+        memory.clear()
+    memory[key] = value
 
 
 def _tokens(value):
@@ -1183,21 +1197,32 @@ class MessageParser:
         """The Headers of the lines after the first."""
         pairs = []
         first = {}
-        known = _FIELD_NAMES
+        known = _FIELDS
         for index in range(1, len(lines)):
-            name, colon, value = lines[index].partition(":")
-            lower = known.get(name)
-            if lower is None:
-                lower = self._new_name(name)
-            if not colon:
-                raise ProtocolError(400, "a header line without a colon")
-            value = value.strip(" \t")
-            pairs.append((name, value))
+            line = lines[index]
+            field = known.get(line)
+            if field is None:
+                field = self._field(line)
+            lower, pair = field
+            pairs.append(pair)
             if lower not in first:
-                first[lower] = value
+                first[lower] = pair[1]
             elif lower in _ONCE:
                 raise ProtocolError(400, "a repeated %s header" % lower)
         return Headers._parsed(pairs, first)
+
+    def _field(self, line):
+        """Read a header line: the name in lower case, and (name, value)."""
+        name, colon, value = line.partition(":")
+        lower = _FIELD_NAMES.get(name)
+        if lower is None:
+            lower = self._new_name(name)
+        if not colon:
+            raise ProtocolError(400, "a header line without a colon")
+        field = lower, (name, value.strip(" \t"))
+        if len(line) <= MAX_MEMORY_LINE and lower not in _UNREMEMBERED:
+            _remember(_FIELDS, line, field)
+        return field
 
     @staticmethod
     def _new_name(name):
@@ -1205,10 +1230,8 @@ class MessageParser:
         if not is_token(name):
             raise ProtocolError(400, "a header name with a space or a strange character")
         lower = name.lower()
-        if len(name) <= 40:
-            if len(_FIELD_NAMES) >= 500:
-                _FIELD_NAMES.clear()
-            _FIELD_NAMES[name] = lower
+        if len(name) <= MAX_MEMORY_LINE:
+            _remember(_FIELD_NAMES, name, lower)
         return lower
 
     def _start(self, line):
@@ -1413,6 +1436,18 @@ class RequestParser(MessageParser):
     """
 
     def _start(self, line):
+        known = _REQUEST_LINES.get(line)
+        if known is None:
+            known = self._request_line(line)
+            if len(line) <= MAX_MEMORY_LINE:
+                _remember(_REQUEST_LINES, line, known)
+        head = Head(known[2], None)
+        head.method = known[0]
+        head.target = known[1]
+        return head
+
+    def _request_line(self, line):
+        """Read a request line: method, target, and version as numbers."""
         parts = line.split(" ")
         if len(parts) != 3:
             raise ProtocolError(400, "a request line is method, target and version")
@@ -1426,10 +1461,7 @@ class RequestParser(MessageParser):
             raise ProtocolError(400, "a strange character in the target")
         if "#" in target:
             raise ProtocolError(400, "a fragment in the target")
-        head = Head(number, None)
-        head.method = method
-        head.target = target
-        return head
+        return method, target, number
 
     @staticmethod
     def _other_version(version):
@@ -1454,10 +1486,8 @@ class RequestParser(MessageParser):
         elif host not in _HOSTS:
             if not valid_host(host):
                 raise ProtocolError(400, "a strange Host header")
-            if len(_HOSTS) >= 500:
-                _HOSTS.clear()
-            if len(host) <= 80:
-                _HOSTS[host] = True
+            if len(host) <= MAX_MEMORY_LINE:
+                _remember(_HOSTS, host, True)
         if "connection" in first or head.version < (1, 1):
             self._frame_connection(head, first)
         else:
@@ -1500,15 +1530,11 @@ class ResponseParser(MessageParser):
         pairs = []
         first = {}
         for line in lines[1:]:
-            name, colon, value = line.partition(":")
-            lower = _FIELD_NAMES.get(name) or self._new_name(name)
-            value = value.strip(" \t")
-            if not colon:
-                raise ProtocolError(502, "a header line without a colon")
+            lower, pair = self._field(line)
             if lower in first and lower in ("content-length", "transfer-encoding"):
                 raise ProtocolError(502, "a repeated %s header" % lower)
-            pairs.append((name, value))
-            first.setdefault(lower, value)
+            pairs.append(pair)
+            first.setdefault(lower, pair[1])
         return Headers._parsed(pairs, first)
 
     def _frame(self, head):
@@ -2291,7 +2317,9 @@ class HTTPResponse:
 
     @body.setter
     def body(self, body):
-        if body is None:
+        if type(body) is str:
+            pass
+        elif body is None:
             body = []
         elif isinstance(body, bytes):
             body = [body] if body else []
@@ -2322,9 +2350,8 @@ class HTTPResponse:
             if code != 304:
                 del headers["Content-Length"]
         elif not self.stream:
-            data = self._bytes()
-            if "content-length" in first:
-                del headers["Content-Length"]
+            body = self._body
+            data = body.encode(self.encoding) if type(body) is str else self._bytes()
             if "content-type" not in first and (data or code == 200):
                 _put(headers, "Content-Type", "text/html; charset=%s" % self.encoding)
             _put(headers, "Content-Length", "%d" % len(data))
@@ -2426,10 +2453,11 @@ class HTTPResponse:
 def _put(headers, name, value):
     """Set a header that needs no check."""
     lower = name.lower()
-    if lower in headers._first:
+    first = headers._first
+    if lower in first:
         del headers[name]
     headers._list.append((name, value))
-    headers._first[lower] = value
+    first[lower] = value
 
 
 def as_bytes(piece, encoding="utf-8"):
@@ -2712,7 +2740,7 @@ class _Connection:
     """What HTTP knows of a connection."""
 
     __slots__ = ("sock", "parser", "request", "response", "spool", "keep_alive", "closing",
-                 "linger", "paused", "deadline", "drain", "task")
+                 "linger", "paused", "deadline", "drain", "task", "out")
 
     def __init__(self, sock, parser):
         self.sock = sock
@@ -2727,6 +2755,7 @@ class _Connection:
         self.deadline = None
         self.drain = None           # the _Drained of a task that has more to send
         self.task = None            # sends a streamed body
+        self.out = None             # responses that wait for the next ones, joined
 
 
 class _Answer:
@@ -2872,6 +2901,7 @@ class HTTP(BaseComponent):
         self._sweeper = None
         self._second = 0            # which Date the prefixes carry
         self._prefixes = {}         # (status, protocol) -> status line, Date, Server
+        self._held = []             # connections with output that waits
         self._scheme = "http"
 
     @property
@@ -2969,6 +2999,8 @@ class HTTP(BaseComponent):
     def _hang_up(self, conn):
         """Close, when what was written is out."""
         conn.closing = True
+        if conn.out is not None:
+            self._write(conn, b"")
         self._reactor.tell(self, Close, self.channel, conn.sock)
 
     def _hang_up_politely(self, conn):
@@ -3234,7 +3266,8 @@ class HTTP(BaseComponent):
             self._reactor.failed(None, None, error)
             return self._give_up(conn, response)
         response.started = True
-        self._write(conn, head, data)
+        self._write(conn, head, data, bool(data is not None and conn.parser
+                                           and not response.close))
         if data is None:
             if response._body != ():
                 self._start_stream(conn, response)
@@ -3278,15 +3311,38 @@ class HTTP(BaseComponent):
         lines = ["%s: %s\r\n" % pair for pair in headers._list]
         return ("%s%s\r\n" % (prefix, "".join(lines))).encode("latin-1")
 
-    def _write(self, conn, head, data=None):
+    def _write(self, conn, head, data=None, more=False):
+        """Send; *more*: another response will follow at once, so keep it a bit."""
         reactor = self._reactor
+        channel = self.channel
+        if reactor.heard("write", (channel,)):
+            reactor.tell(self, Write, channel, conn.sock, head)
+            if data:
+                reactor.tell(self, Write, channel, conn.sock, data)
+            return
+        if conn.out is not None:
+            head = conn.out + head
+            conn.out = None
+        if data and len(data) < MAX_OUTPUT:
+            head += data
+            data = None
+        if more and not data and len(head) < MAX_PENDING:
+            conn.out = head
+            if not self._held:
+                reactor.call_later(0, self._send_held)
+            return self._held.append(conn)
+        reactor.tell(self, Write, channel, conn.sock, head)
         if data:
-            if len(data) < MAX_OUTPUT and not reactor.heard("write", (self.channel,)):
-                head += data
-            else:
-                reactor.tell(self, Write, self.channel, conn.sock, head)
-                head = data
-        reactor.tell(self, Write, self.channel, conn.sock, head)
+            reactor.tell(self, Write, channel, conn.sock, data)
+
+    def _send_held(self):
+        """The queue is empty, or has been busy for a while: do not hold longer."""
+        held = self._held
+        self._held = []
+        for conn in held:
+            if conn.out is not None:
+                out, conn.out = conn.out, None
+                self._reactor.tell(self, Write, self.channel, conn.sock, out)
 
     def _finished(self, conn, response):
         """A response went out: on to the next request, or close."""
@@ -3633,7 +3689,8 @@ def _expose(function, names, config, as_json):
                 result = function(self, *vpath, **kwargs)
         finally:
             self._call = outer
-            event.stop()                # it is for nobody else
+            if len(self._reactor.plan(event.name, event.channels).handlers) > 1:
+                event.stop()            # it is for nobody else
         if isinstance(result, (GeneratorType, CoroutineType)):
             result = _steps(self, call, result)
             call[1].as_json = as_json
@@ -3649,6 +3706,8 @@ def _expose(function, names, config, as_json):
     exposed.varkw = "kwargs" if signature.varkw else None
     exposed.defaults = function.__defaults__
     exposed.signature = signature
+    # A generator or coroutine belongs to its controller, so it needs its event.
+    exposed.is_task = bool(function.__code__.co_flags & 0x2a0)
     exposed.methods = None if methods is None else tuple(m.upper() for m in methods)
     # Before all others that listen to events of this name: those are somebody
     # else's, and must not get what a peer sent.
@@ -3656,7 +3715,7 @@ def _expose(function, names, config, as_json):
     config.setdefault("override", True)
     handler(*(names or (function.__name__,)), **config)(exposed)
     exposed.exposed = True
-    return exposed
+    return _own_step(exposed)
 
 
 def _to_json(response, result):
@@ -3989,8 +4048,10 @@ class Dispatcher(BaseComponent):
         event = cls(request, response, *arguments)
         event.kwargs = params
         event._target = controller
-        event._method = controller._exposed[name]
-        return self.fire(event, controller.channel)
+        event._method = method = controller._exposed[name]
+        if method.is_task or self._reactor.heard(name, (controller.channel,)):
+            return self.fire(event, controller.channel)
+        return method(controller, event, request, response, *arguments, **params)
 
 
 # ---------------------------------------------------------------------------
