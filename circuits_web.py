@@ -3315,14 +3315,14 @@ class HTTP(BaseComponent):
         """Send; *more*: another response will follow at once, so keep it a bit."""
         reactor = self._reactor
         channel = self.channel
+        if conn.out is not None:
+            head = conn.out + head
+            conn.out = None
         if reactor.heard("write", (channel,)):
             reactor.tell(self, Write, channel, conn.sock, head)
             if data:
                 reactor.tell(self, Write, channel, conn.sock, data)
             return
-        if conn.out is not None:
-            head = conn.out + head
-            conn.out = None
         if data and len(data) < MAX_OUTPUT:
             head += data
             data = None
@@ -3689,7 +3689,7 @@ def _expose(function, names, config, as_json):
                 result = function(self, *vpath, **kwargs)
         finally:
             self._call = outer
-            if len(self._reactor.plan(event.name, event.channels).handlers) > 1:
+            if event.channels and len(self._reactor.plan(event.name, event.channels).handlers) > 1:
                 event.stop()            # it is for nobody else
         if isinstance(result, (GeneratorType, CoroutineType)):
             result = _steps(self, call, result)
@@ -3787,6 +3787,7 @@ class BaseController(BaseComponent):
     channel = "/"
     _call = None                # (request, response) of the step that runs
     _exposed = {}               # name in addresses -> exposed method
+    _restful = ()               # those of them that are HTTP methods
 
     def __init_subclass__(cls, **kwargs):
         super().__init_subclass__(**kwargs)
@@ -3798,6 +3799,7 @@ class BaseController(BaseComponent):
                     members[key] = member
         cls._exposed = {name: member for member in members.values()
                         if getattr(member, "exposed", False) is True for name in member.names}
+        cls._restful = tuple(name for name in HTTP_METHODS if name in cls._exposed)
 
     @property
     def request(self):
@@ -3975,7 +3977,7 @@ class Dispatcher(BaseComponent):
         if request._body is not None:
             parse_body(request, response, params)
         paths = self._paths or self.paths
-        parts = [part for part in request.segments if part]
+        parts = [part for part in request.segments if part] if request.path != "/" else []
         allowed = []
         for count in range(min(len(parts), self._depth), -1, -1):
             controller = paths.get("/" + "/".join(parts[:count]))
@@ -3995,9 +3997,10 @@ class Dispatcher(BaseComponent):
         is none.  *allowed* collects the HTTP methods that would find one."""
         exposed = controller._exposed
         method = request.method
-        restful = [name for name in HTTP_METHODS
-                   if name in exposed and exposed[name].signature.fits(len(parts), params)]
+        restful = controller._restful
         if restful:
+            restful = [name for name in restful
+                       if exposed[name].signature.fits(len(parts), params)]
             if method in restful:
                 return method, parts
             if method == "HEAD" and "GET" in restful:
@@ -4405,6 +4408,8 @@ class Static(BaseComponent):
         if answered(event):
             return None
         prefix = self._prefix
+        if prefix and not request.path.startswith("/" + prefix[0]):
+            return None
         parts = request.segments
         if prefix:
             if parts[:len(prefix)] != prefix:
