@@ -648,6 +648,7 @@ class File(Component):
         self._d = None                  # the descriptor while it is open
         self._job = None                # the _InThread that is under way
         self._opening = False
+        self._bait = None               # see _let_go_of_fifo
         self._working = False
         self._reading = False           # there may be more to read
         self._paused = False
@@ -717,8 +718,8 @@ class File(Component):
             return None
         if not hasattr(event, "source"):
             self._closing = False       # a user wants it open
-        elif self._closing and self._path is not None:
-            return None                 # closed before it came to this
+        elif self._closing and self._path is not None and not self._out:
+            return None                 # closed, with nothing to write, before it came to this
         if filename is not None or mode or bufsize:
             self._target(self._file if filename is None else filename, mode or self._mode,
                          bufsize or self.bufsize)
@@ -748,6 +749,10 @@ class File(Component):
         finally:
             self._opening = False
             self._job = None
+            if self._bait is not None:
+                os.close(self._bait)
+                self._bait = None
+            _settle(self._waiters)
 
     def _opener(self):
         """To override: the function that opens the path in a thread, and its arguments."""
@@ -929,7 +934,7 @@ class File(Component):
         return not self._out
 
     def _is_shut(self):
-        return self._d is None
+        return self._d is None and not self._opening
 
     def _flush(self):
         """Write what waits: at once if the file takes it, else when it can."""
@@ -1068,11 +1073,11 @@ class File(Component):
         self._maybe_shut()
 
     def _let_go_of_fifo(self):
-        """End a thread that waits for somebody to read a FIFO: be that, shortly."""
+        """End a thread that waits for somebody to read a FIFO: be that, until it did."""
         job = self._job
-        if job is not None and job.alone and not job.over:
+        if job is not None and job.alone and self._bait is None:
             try:
-                os.close(os.open(self._path, os.O_RDONLY | os.O_NONBLOCK))
+                self._bait = os.open(self._path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
             except OSError:             # it was removed meanwhile
                 pass
 
@@ -1128,7 +1133,7 @@ class File(Component):
         if not event.in_subtree(self):
             return None
         self.close()
-        if self._d is None and not self._opening:
+        if self._is_shut():
             return None
         self._reactor.call_later(self.linger, self._close_now, 0)
         return _Until(self._is_shut, self._waiters)
@@ -3440,13 +3445,18 @@ class Startup(Component):
 
 
 def _is_alive(pid):
+    """Whether a process runs; one that only waits for its parent does not."""
     try:
         os.kill(pid, 0)
     except ProcessLookupError:
         return False
     except PermissionError:
         return True
-    return True
+    try:
+        with open("/proc/%d/stat" % pid, "rb") as file:
+            return b") Z " not in file.read()
+    except OSError:                 # no such folder here, or it went just now
+        return True
 
 
 def main(args=None):
