@@ -19,8 +19,10 @@ Contents
  7. Clients
  8. Pipes
  9. Datagrams
-10. Names of the current release
-11. Dotted names
+10. Lines and frames
+11. IRC
+12. Names of the current release
+13. Dotted names
 
 Names used throughout: a *sock* is a Connection, the socket of one peer, and
 the key that all events about that peer carry; an *endpoint* is a component
@@ -36,6 +38,7 @@ notice.  It needs Python 3.8 or newer and nothing else.
 
 import errno
 import os
+import re
 import sys
 from collections import deque
 
@@ -53,6 +56,8 @@ if not any(finder.find_spec(
 if __package__:
     from .circuits import __version__ as _core_version
     from .circuits import BaseComponent
+    from .circuits import CircuitsError
+    from .circuits import Component
     from .circuits import Event
     from .circuits import Running
     from .circuits import Waiting
@@ -62,6 +67,8 @@ if __package__:
 else:
     from circuits import __version__ as _core_version
     from circuits import BaseComponent
+    from circuits import CircuitsError
+    from circuits import Component
     from circuits import Event
     from circuits import Running
     from circuits import Waiting
@@ -73,10 +80,12 @@ __version__ = "2.1.0"
 
 __all__ = (
     "Broadcast", "Client", "Close", "Closed", "Connect", "Connected",
-    "Connection", "Disconnect", "Disconnected", "Drain", "Pause", "Pipe",
-    "Read", "Ready", "Secured", "SendFile", "Server", "SocketError", "StartTLS", "TCP6Client", "TCP6Server", "TCPClient",
-    "TCPServer", "UDP6Client", "UDP6Server", "UDPClient", "UDPServer",
-    "UNIXClient", "UNIXServer", "Unreachable", "Write",
+    "Connection", "Disconnect", "Disconnected", "Drain", "Frame", "IRC",
+    "LP", "LengthPrefix", "Line", "LineProtocol", "Pause", "Pipe", "Read",
+    "Ready", "Secured", "SendFile", "Server", "SocketError", "StartTLS",
+    "TCP6Client", "TCP6Server", "TCPClient", "TCPServer", "TooLong",
+    "UDP6Client", "UDP6Server", "UDPClient", "UDPServer", "UNIXClient",
+    "UNIXServer", "Unreachable", "Write", "WriteFrame", "inherited_sockets",
 )
 
 if _core_version != __version__:
@@ -403,7 +412,7 @@ def is_ssl_handshake(buf):
     >>> is_ssl_handshake(b"\\x16\\x03\\x01\\x02\\x00\\x01"), is_ssl_handshake(b"GET / ")
     (True, False)
     """
-    return buf[:2] == b"\x16\x03" or len(buf) > 2 and buf[0] & 0x80 and buf[2] == 1
+    return buf[:2] == b"\x16\x03" or len(buf) > 2 and buf[0] >= 0x80 and buf[2] == 1
 
 
 def server_context(certfile, keyfile=None, password=None, ca_certs=None, cert_reqs=None,
@@ -2283,7 +2292,657 @@ UDP6Client = UDP6Server
 
 
 # ---------------------------------------------------------------------------
-# 10. Names of the current release
+# 10. Lines and frames
+#
+# Codecs that cut a stream into messages, and the components that wear them.
+# Every byte is looked at a fixed number of times, however it arrives.
+# ---------------------------------------------------------------------------
+
+#: Bytes of a line; asyncio's limit.
+MAX_LINE = 65536
+
+#: Bytes of a frame.
+MAX_FRAME = 1 << 20
+
+
+class TooLong(CircuitsError):
+    """The peer sends a line or a frame that is longer than allowed."""
+
+
+class LineBuffer:
+    """Cuts bytes into lines, which end in LF or CR LF.
+
+    >>> buffer = LineBuffer()
+    >>> list(buffer.feed(b"one\\r\\ntw")), list(buffer.feed(b"o\\n\\nthr"))
+    ([b'one'], [b'two', b''])
+
+    feed() raises TooLong after the lines before the long one.
+    """
+
+    __slots__ = ("rest", "limit")
+
+    def __init__(self, limit=MAX_LINE):
+        self.rest = bytearray()
+        self.limit = limit
+
+    def feed(self, data):
+        """Yield the lines that *data* completes."""
+        rest = self.rest
+        end = data.rfind(b"\n")
+        if end < 0:
+            rest += data
+        else:
+            rest += data[:end]
+            self.rest = bytearray(data[end + 1:])
+            for line in rest.split(b"\n"):
+                if len(line) > self.limit:
+                    raise TooLong("a line is longer than %d bytes" % self.limit)
+                yield bytes(line[:-1] if line.endswith(b"\r") else line)
+        if len(self.rest) > self.limit:
+            raise TooLong("a line is longer than %d bytes" % self.limit)
+
+
+class FrameBuffer:
+    """Cuts bytes into frames, which begin with their length in four bytes.
+
+    >>> buffer = FrameBuffer()
+    >>> wire = buffer.frame(b"one") + buffer.frame(b"two")
+    >>> list(buffer.feed(wire[:9])), list(buffer.feed(wire[9:]))
+    ([b'one'], [b'two'])
+
+    feed() raises TooLong after the frames before the long one.
+    """
+
+    __slots__ = ("rest", "limit")
+
+    def __init__(self, limit=MAX_FRAME):
+        self.rest = bytearray()
+        self.limit = limit
+
+    def frame(self, data):
+        """Put the length in front."""
+        if len(data) > self.limit:
+            raise TooLong("a frame of %d bytes is longer than %d" % (len(data), self.limit))
+        return len(data).to_bytes(4, "big") + data
+
+    def feed(self, data):
+        """Yield the frames that *data* completes."""
+        rest = self.rest
+        rest += data
+        start = 0
+        try:
+            while len(rest) - start >= 4:
+                size = int.from_bytes(rest[start:start + 4], "big")
+                if size > self.limit:
+                    raise TooLong("a frame of %d bytes is longer than %d" % (size, self.limit))
+                if len(rest) - start - 4 < size:
+                    return
+                start += 4 + size
+                yield bytes(rest[start - size:start])
+        finally:
+            del rest[:start]
+
+
+LINESEP = re.compile(b"\r?\n")
+
+
+def splitLines(s, buffer):
+    """(complete lines, rest) of *buffer* and *s* behind it.
+
+    >>> splitLines(b"b\\r\\nc", b"a")
+    ([b'ab'], b'c')
+    """
+    lines = LINESEP.split(buffer + s)
+    return lines[:-1], lines[-1]
+
+
+class Line(Event):
+    """A line arrived: (line) at a client, (sock, line) at a server."""
+
+
+class Frame(Event):
+    """A frame arrived: (data) at a client, (sock, data) at a server."""
+
+
+class WriteFrame(Event):
+    """Send a frame: (data) by a client, (sock, data) by a server."""
+
+
+class StreamProtocol(BaseComponent):
+    """A component that cuts streams into messages, one buffer per peer.
+
+    To override:  _new_buffer(), _emit(where, message)
+
+    It listens to read, disconnect and disconnected on its channel.  A peer
+    that sends something too long is told to close(), and nothing that it
+    sends afterwards is looked at.
+    """
+
+    def __init__(self, channel=None):
+        self._buffers = {}          # sock -> buffer; None: no more of this one
+        if channel is None:
+            super().__init__()
+        else:
+            super().__init__(channel=channel)
+
+    def _new_buffer(self):
+        """To override: what feed() is called on."""
+
+    def _emit(self, where, message):
+        """To override: tell of a message; *where* is () or (sock,)."""
+
+    @_own_step
+    @handler("read")
+    def _on_read(self, *args):
+        where, data = args[:-1], args[-1]
+        key = where[0] if where else None
+        try:
+            buffer = self._buffers[key]
+        except KeyError:
+            buffer = self._buffers[key] = self._new_buffer()
+        if buffer is None:
+            return
+        try:
+            for message in buffer.feed(data):
+                self._emit(where, message)
+                if self._buffers.get(key) is not buffer:
+                    return          # it was disconnected by what we told
+        except TooLong as error:
+            self._buffers[key] = None
+            self.fire(SocketError(*where, error))
+            self.fire(Close(*where))
+
+    @_own_step
+    @handler("disconnect")
+    def _on_disconnect(self, sock):
+        self._buffers.pop(sock, None)
+
+    @_own_step
+    @handler("disconnected")
+    def _on_disconnected(self):
+        self._buffers.pop(None, None)
+
+
+class LP(StreamProtocol):
+    """Turn what is read into lines: read(data) into line(line), and read(sock,
+    data) into line(sock, line).
+
+        server = TCPServer(8000) + LP(channel="server")
+
+    encoding  of the lines, which are text; None: they are bytes.  What is not
+              of that encoding is replaced
+    max_line  bytes; a peer that sends a longer line is closed
+    getBuffer, updateBuffer, splitter  of your own, as documented: the rest of
+              a peer is kept by getBuffer(sock) and updateBuffer(sock, rest)
+
+    Empty lines are delivered, one that the end of the stream cuts off is not.
+    """
+
+    def __init__(self, encoding="utf-8", getBuffer=None, updateBuffer=None, splitter=splitLines,
+                 max_line=MAX_LINE, channel=None):
+        if max_line < 1:
+            raise ValueError("max_line is a number of bytes, at least 1, got %r" % (max_line,))
+        if (getBuffer is None) != (updateBuffer is None):
+            raise TypeError("getBuffer and updateBuffer belong together: give both or none")
+        self.encoding = encoding
+        self.max_line = max_line
+        self._get, self._update, self._splitter = getBuffer, updateBuffer, splitter
+        self.buffer = b""           # what splitter left over, in client mode
+        super().__init__(channel)
+
+    def _new_buffer(self):
+        return LineBuffer(self.max_line)
+
+    def _emit(self, where, line):
+        if self.encoding is not None:
+            line = line.decode(self.encoding, "replace")
+        self._reactor.tell(self, Line, self.channel, *where, line)
+
+    @_own_step
+    @handler("read", override=True)
+    def _on_read(self, *args):
+        if self._get is None and self._splitter is splitLines:
+            return super()._on_read(*args)
+        where, data = args[:-1], args[-1]
+        if where and self._get is not None:
+            lines, rest = self._splitter(data, self._get(*where))
+            self._update(where[0], rest)
+        else:
+            lines, self.buffer = self._splitter(data, self.buffer)
+        for line in lines:
+            self._emit(where, line)
+
+
+class LineProtocol(LP):
+    """Like LP, with lines that are bytes."""
+
+    def __init__(self, encoding=None, **kwargs):
+        super().__init__(encoding, **kwargs)
+
+
+class LengthPrefix(StreamProtocol):
+    """Turn what is read into frames, and frames into what is written.
+
+        client = TCPClient() + LengthPrefix(channel="client")
+        client.fire(WriteFrame(b"any bytes"))
+
+    max_frame  bytes; a peer that announces a longer one is closed
+
+    A frame is its length, four bytes in network order, and that many bytes.
+    """
+
+    def __init__(self, max_frame=MAX_FRAME, channel=None):
+        if not 0 < max_frame < 1 << 32:
+            raise ValueError("max_frame is between 1 and 4 GiB, got %r" % (max_frame,))
+        self.max_frame = max_frame
+        super().__init__(channel)
+
+    def _new_buffer(self):
+        return FrameBuffer(self.max_frame)
+
+    def _emit(self, where, frame):
+        self._reactor.tell(self, Frame, self.channel, *where, frame)
+
+    @_own_step
+    @handler("write_frame")
+    def _on_write_frame(self, *args):
+        data = FrameBuffer(self.max_frame).frame(_as_bytes(args[-1]))
+        self._reactor.tell(self, Write, self.channel, *args[:-1], data)
+
+
+# ---------------------------------------------------------------------------
+# 11. IRC
+#
+# Commands are events that become lines, lines become response events.  Text
+# of others ends up in commands, so a command that would be two is refused.
+# ---------------------------------------------------------------------------
+
+_FORMATTING = re.compile("\x03(?:[0-9]{1,2}(?:,[0-9]{1,2})?)?|[\x01\x02\x0f\x11\x16\x1d\x1e\x1f]")
+
+
+def strip(s, color=False):
+    """Drop one leading colon; with *color* also colours and other formatting.
+
+    >>> strip(":hello"), strip("\\x02bold\\x02 \\x034,5red", True)
+    ('hello', 'bold red')
+    """
+    if s.startswith(":"):
+        s = s[1:]
+    return _FORMATTING.sub("", s) if color else s
+
+
+def sourceJoin(nick, ident, host):
+    """The source of a message: nick!ident@host."""
+    return "%s!%s@%s" % (nick, ident, host)
+
+
+def sourceSplit(source):
+    """(nick, ident, host); (source, None, None) if it is no user.
+
+    >>> sourceSplit("me!~my@host"), sourceSplit("irc.example.org")
+    (('me', '~my', 'host'), ('irc.example.org', None, None))
+    """
+    nick, bang, rest = source.partition("!")
+    ident, at, host = rest.partition("@")
+    if not bang or not at:
+        return source, None, None
+    return nick, ident, host
+
+
+def parsemsg(line):
+    """(source, command, parameters) of a line; tags in front are dropped.
+
+    >>> parsemsg(":me!i@h PRIVMSG #room :hello all")
+    ('me!i@h', 'PRIVMSG', ['#room', 'hello all'])
+    """
+    source = ""
+    if line.startswith("@"):
+        line = line.partition(" ")[2].lstrip(" ")
+    if line.startswith(":"):
+        source, _, line = line[1:].partition(" ")
+    head, colon, trailing = line.lstrip(" ").partition(" :")
+    words = head.split(" ")
+    words = [word for word in words if word]
+    if not words:
+        return source, "", []
+    return source, words[0].upper(), words[1:] + ([trailing] if colon else [])
+
+
+# -- commands, to be fired --------------------------------------------------
+
+class Command(Event):
+    """Base of the commands; NICK("me") is the event command_nick.
+
+    Raises ValueError for an argument that would break the line.
+    """
+
+    def __init__(self, *args, **kwargs):
+        super().__init__(*args, **kwargs)
+        for arg in list(args) + list(kwargs.values()):
+            _refuse_control(arg)
+        self.name = "command_%s" % type(self).__name__.lower()
+
+
+def _refuse_control(text):
+    if isinstance(text, bytes):
+        text = text.decode("latin-1")
+    if isinstance(text, str) and ("\r" in text or "\n" in text or "\0" in text):
+        raise ValueError("%r would be more than one IRC command: send one per line" % (text,))
+
+
+class RAW(Command):
+    """(data): a line as it is."""
+
+
+class PASS(Command):
+    """(password)"""
+
+
+class USER(Command):
+    """(ident, host, server, name): who we are."""
+
+
+class NICK(Command):
+    """(nick)"""
+
+
+class PING(Command):
+    """(server)"""
+
+
+class PONG(Command):
+    """(server)"""
+
+
+class QUIT(Command):
+    """(message="Leaving")"""
+
+
+class JOIN(Command):
+    """(channel, key=None)"""
+
+
+class PART(Command):
+    """(channel, message="Leaving")"""
+
+
+class PRIVMSG(Command):
+    """(target, message)"""
+
+
+class NOTICE(Command):
+    """(target, message)"""
+
+
+class CTCP(Command):
+    """(target, type, message): a request between clients, inside a PRIVMSG."""
+
+
+class CTCPREPLY(Command):
+    """(target, type, message): the answer, inside a NOTICE."""
+
+
+class KICK(Command):
+    """(channel, target, message="")"""
+
+
+class TOPIC(Command):
+    """(channel, topic)"""
+
+
+class MODE(Command):
+    """(modes, channel=None)"""
+
+
+class INVITE(Command):
+    """(target, channel)"""
+
+
+class NAMES(Command):
+    """(channel=None)"""
+
+
+# -- responses, fired for the lines of the peer -----------------------------
+
+class Response(Event):
+    """Base of what lines become; a server's have the sock in front."""
+
+
+class Numeric(Response):
+    """(source, target, number, arg, message)"""
+
+
+class Ping(Response):
+    """(server)"""
+
+
+class Message(Response):
+    """((nick, ident, host), target, text): a PRIVMSG."""
+
+
+class Ctcp(Response):
+    """((nick, ident, host), target, type, rest): a PRIVMSG that is a CTCP."""
+
+
+class Notice(Response):
+    """((nick, ident, host), target, text)"""
+
+
+class Join(Response):
+    """((nick, ident, host), channel)"""
+
+
+class Part(Response):
+    """((nick, ident, host), channel, message)"""
+
+
+class Quit(Response):
+    """((nick, ident, host), message)"""
+
+
+class Nick(Response):
+    """((nick, ident, host), new nick)"""
+
+
+class Mode(Response):
+    """((nick, ident, host), target, modes)"""
+
+
+def irc_response(line):
+    """The Response event that a line is, or None.  Never raises."""
+    source, command, params = parsemsg(line)
+    if command == "PING":
+        return Ping(params[0] if params else "")
+    if len(command) == 3 and command.isascii() and command.isdigit():
+        return _numeric(line, source, command)
+    try:
+        make = _RESPONSES[command]
+        return make(sourceSplit(source), params)
+    except (KeyError, IndexError):      # unknown, or without its parameters
+        return None
+
+
+def _numeric(line, source, command):
+    words = line.split(" ")
+    rest = words[words.index(command) + 1:]
+    target = rest[0] if rest else ""
+    rest = rest[1:]
+    arg = rest.pop(0) if rest and not rest[0].startswith(":") else None
+    return Numeric(source, target, int(command), arg, strip(" ".join(rest)))
+
+
+def _message(source, params):
+    target, text = params[0], params[1]
+    if text.startswith("\x01"):
+        kind, _, rest = strip(text, True).partition(" ")
+        return Ctcp(source, target, kind, rest)
+    return Message(source, target, text)
+
+
+_RESPONSES = {
+    "PRIVMSG": _message,
+    "NOTICE": lambda source, params: Notice(source, params[0], params[1]),
+    "JOIN": lambda source, params: Join(source, params[0]),
+    "PART": lambda source, params: Part(source, params[0], " ".join(params[1:])),
+    "QUIT": lambda source, params: Quit(source, " ".join(params)),
+    "NICK": lambda source, params: Nick(source, params[0]),
+    "MODE": lambda source, params: Mode(source, params[0], " ".join(params[1:])),
+}
+
+
+class IRC(Component):
+    """Speak IRC over the socket component on the same channel.
+
+        app += TCPClient(channel="irc") + IRC(channel="irc")
+        app.fire(NICK("me"), "irc")
+
+    Keyword arguments go to the LP below it.  On the channel of a server the
+    response events carry the sock in front; replies are then written as
+    Write(sock, text).
+
+    Listens:  the commands above, read
+    Fires:    write, line, and the responses above
+    """
+
+    def __init__(self, *args, **kwargs):
+        super().__init__(*args, **kwargs)
+        LP(**kwargs).register(self)
+
+    def line(self, *args):
+        """A line came: (line) or (sock, line)."""
+        response = irc_response(args[-1])
+        if response is not None:
+            if len(args) > 1:
+                response.args = list(args[:-1]) + list(response.args)
+            self.fire(response)
+
+    @handler("ping", filter=True)
+    def _on_ping(self, event, *args):
+        if isinstance(event, Ping) and len(args) == 1:
+            self.fire(PONG(args[0]))
+
+    def _command(self, *words, text=None):
+        """Fire the raw line; the words must not be taken for more than one."""
+        for word in words:
+            if not isinstance(word, str) or not word or " " in word or word.startswith(":"):
+                raise ValueError("%r cannot stand in the middle of the IRC command %s: it is "
+                                 "empty, has a space or begins with a colon" % (word, words[0]))
+        self.fire(RAW(" ".join(words) + ("" if text is None else " :%s" % text)))
+
+    @handler("command_raw")
+    def _on_raw(self, data):
+        _refuse_control(data)
+        self.fire(Write("%s\r\n" % data))
+
+    @handler("command_pass")
+    def _on_pass(self, password):
+        self._command("PASS", password)
+
+    @handler("command_user")
+    def _on_user(self, ident, host, server, name):
+        self._command("USER", ident, host, server, text=name)
+
+    @handler("command_nick")
+    def _on_nick(self, nick):
+        self._command("NICK", nick)
+
+    @handler("command_ping")
+    def _on_command_ping(self, server):
+        self._command("PING", text=server)
+
+    @handler("command_pong")
+    def _on_pong(self, server):
+        self._command("PONG", text=server)
+
+    @handler("command_quit")
+    def _on_quit(self, message="Leaving"):
+        self._command("QUIT", text=message)
+
+    @handler("command_join")
+    def _on_join(self, channel, key=None):
+        self._command("JOIN", channel, *(() if key is None else (key,)))
+
+    @handler("command_part")
+    def _on_part(self, channel, message="Leaving"):
+        self._command("PART", channel, text=message)
+
+    @handler("command_privmsg")
+    def _on_privmsg(self, target, message):
+        self._command("PRIVMSG", target, text=message)
+
+    @handler("command_notice")
+    def _on_notice(self, target, message):
+        self._command("NOTICE", target, text=message)
+
+    @handler("command_ctcp")
+    def _on_ctcp(self, target, type, message):
+        self.fire(PRIVMSG(target, _ctcp(type, message)))
+
+    @handler("command_ctcpreply")
+    def _on_ctcpreply(self, target, type, message):
+        self.fire(NOTICE(target, _ctcp(type, message)))
+
+    @handler("command_kick")
+    def _on_kick(self, channel, target, message=""):
+        self._command("KICK", channel, target, text=message)
+
+    @handler("command_topic")
+    def _on_topic(self, channel, topic):
+        self._command("TOPIC", channel, text=topic)
+
+    @handler("command_mode")
+    def _on_mode(self, modes, channel=None):
+        self._command("MODE", *(() if channel is None else (channel,)), text=modes)
+
+    @handler("command_invite")
+    def _on_invite(self, target, channel):
+        self._command("INVITE", target, channel)
+
+    @handler("command_names")
+    def _on_names(self, channel=None):
+        self._command("NAMES", *(() if channel is None else (channel,)))
+
+
+def _ctcp(kind, message):
+    return "\x01%s\x01" % ("%s %s" % (kind, message) if message else kind)
+
+
+# Names and numbers of the replies and errors of RFC 1459.
+_NUMERICS = """
+RPL_WELCOME=1 RPL_YOURHOST=2 RPL_TRACELINK=200 RPL_TRACECONNECTING=201 RPL_TRACEHANDSHAKE=202
+RPL_TRACEUNKNOWN=203 RPL_TRACEOPERATOR=204 RPL_TRACEUSER=205 RPL_TRACESERVER=206
+RPL_TRACENEWTYPE=208 RPL_TRACELOG=261 RPL_STATSLINKINFO=211 RPL_STATSCOMMANDS=212
+RPL_STATSCLINE=213 RPL_STATSNLINE=214 RPL_STATSILINE=215 RPL_STATSKLINE=216 RPL_STATSYLINE=218
+RPL_ENDOFSTATS=219 RPL_STATSLLINE=241 RPL_STATSUPTIME=242 RPL_STATSOLINE=243 RPL_STATSHLINE=244
+RPL_UMODEIS=221 RPL_LUSERCLIENT=251 RPL_LUSEROP=252 RPL_LUSERUNKNOWN=253 RPL_LUSERCHANNELS=254
+RPL_LUSERME=255 RPL_ADMINME=256 RPL_ADMINLOC1=257 RPL_ADMINLOC2=258 RPL_ADMINEMAIL=259
+RPL_NONE=300 RPL_USERHOST=302 RPL_ISON=303 RPL_AWAY=301 RPL_UNAWAY=305 RPL_NOWAWAY=306
+RPL_WHOISUSER=311 RPL_WHOISSERVER=312 RPL_WHOISOPERATOR=313 RPL_WHOISIDLE=317 RPL_ENDOFWHOIS=318
+RPL_WHOISCHANNELS=319 RPL_WHOWASUSER=314 RPL_ENDOFWHOWAS=369 RPL_LIST=322 RPL_LISTEND=323
+RPL_CHANNELMODEIS=324 RPL_NOTOPIC=331 RPL_TOPIC=332 RPL_INVITING=341 RPL_SUMMONING=342
+RPL_VERSION=351 RPL_WHOREPLY=352 RPL_ENDOFWHO=315 RPL_NAMREPLY=353 RPL_ENDOFNAMES=366
+RPL_LINKS=364 RPL_ENDOFLINKS=365 RPL_BANLIST=367 RPL_ENDOFBANLIST=368 RPL_INFO=371
+RPL_ENDOFINFO=374 RPL_MOTDSTART=375 RPL_MOTD=372 RPL_ENDOFMOTD=376 RPL_YOUREOPER=381
+RPL_REHASHING=382 RPL_TIME=391 RPL_USERSSTART=392 RPL_USERS=393 RPL_ENDOFUSERS=394 RPL_NOUSERS=395
+ERR_NOSUCHNICK=401 ERR_NOSUCHSERVER=402 ERR_NOSUCHCHANNEL=403 ERR_CANNOTSENDTOCHAN=404
+ERR_TOOMANYCHANNELS=405 ERR_WASNOSUCHNICK=406 ERR_TOOMANYTARGETS=407 ERR_NOORIGIN=409
+ERR_NORECIPIENT=411 ERR_NOTEXTTOSEND=412 ERR_NOTOPLEVEL=413 ERR_WILDTOPLEVEL=414
+ERR_UNKNOWNCOMMAND=421 ERR_NOMOTD=422 ERR_NOADMININFO=423 ERR_FILEERROR=424
+ERR_NONICKNAMEGIVEN=431 ERR_ERRONEUSNICKNAME=432 ERR_NICKNAMEINUSE=433 ERR_NICKCOLLISION=436
+ERR_NOTONCHANNEL=442 ERR_USERONCHANNEL=443 ERR_NOLOGIN=444 ERR_SUMMONDISABLED=445
+ERR_USERSDISABLED=446 ERR_NOTREGISTERED=451 ERR_NEEDMOREPARAMS=461 ERR_ALREADYREGISTRED=462
+ERR_PASSWDMISMATCH=464 ERR_YOUREBANNEDCREEP=465 ERR_KEYSET=467 ERR_CHANNELISFULL=471
+ERR_UNKNOWNMODE=472 ERR_INVITEONLYCHAN=473 ERR_BANNEDFROMCHAN=474 ERR_BADCHANNELKEY=475
+ERR_NOPRIVILEGES=481 ERR_CHANOPRIVSNEEDED=482 ERR_CANTKILLSERVER=483 ERR_NOOPERHOST=491
+ERR_UMODEUNKNOWNFLAG=501 ERR_USERSDONTMATCH=502
+"""
+for _pair in _NUMERICS.split():
+    globals()[_pair.partition("=")[0]] = int(_pair.partition("=")[2])
+RPL_NAMEREPLY = 353     # as the current release spells it
+
+
+# ---------------------------------------------------------------------------
+# 12. Names of the current release
 #
 # Programs written for it call the same things by lower-case names.
 # ---------------------------------------------------------------------------
@@ -2300,10 +2959,13 @@ ready = Ready
 starttls = StartTLS
 unreachable = Unreachable
 write = Write
+line = Line
+parseprefix = sourceSplit
+joinprefix = sourceJoin
 
 
 # ---------------------------------------------------------------------------
-# 11. Dotted names
+# 13. Dotted names
 #
 # Names that mean something else in the documented layout; see circuits.py.
 # ---------------------------------------------------------------------------
@@ -2311,4 +2973,6 @@ write = Write
 _DOTTED = {
     "net.events": {"error": "SocketError"},
     "net.sockets": {"error": "SocketError"},
+    "protocols": {"Line": "LineProtocol"},
+    "protocols.line": {"Line": "LineProtocol"},
 }
