@@ -946,7 +946,7 @@ class Running:
                     self._send = stop.value
                     continue
                 if stop.value is not None:
-                    self._record(stop.value)
+                    reactor._collect(self.event, self.handler, stop.value)
                 return self._end(reactor)
             except BaseException as error:
                 stack.pop()
@@ -1290,7 +1290,8 @@ class Plan:
     handlers  tuple of (bound handler, WANTS_EVENT | FILTER), in order
     watched   flags: who listens to feedback of this name, or waits for it;
               ODD if that has to be found out per event
-    public    a handler is there that is not the framework's own next step
+    public    its handlers, or those of its feedback, are not all the
+              framework's own next steps
     """
 
     __slots__ = ("handlers", "watched", "public", "_source", "_success")
@@ -1423,7 +1424,7 @@ class Reactor:
             raise TypeError("%s.__init__ must call super().__init__(*args, **kwargs)"
                             % type(event).__name__)
         if state == SPECIAL and event._value is None:
-            return event            # not fired yet: cancelled, or awaited
+            return event            # not fired yet: cancelled, awaited or an effect
         if state == DONE:
             event.stopped = event.cancelled = event.alert_done = False
             event._waiters = event._cause = None
@@ -1438,7 +1439,8 @@ class Reactor:
 
     def post(self, event, channels):
         """fire() for feedback: nobody takes the Value, so it is made when needed."""
-        event._state = QUEUED
+        if event._state == FRESH:
+            event._state = QUEUED
         event.channels = tuple(channels)
         self.queue.append(event)
         if self.alert:
@@ -1455,14 +1457,19 @@ class Reactor:
                 event._priority = priority
                 self.sort = True
             cause = self.cause
-            if cause is not None and get_ident() == self.ident:
-                event._cause = cause
-                cause._effects += 1
-                event._effects = 1
-                event._state = SPECIAL
+            if cause is not None and event._cause is None and get_ident() == self.ident:
+                self._cause(event, cause)
         if self.sleeping:
             self.sleeping = False
             self.wake()
+
+    @staticmethod
+    def _cause(event, cause):
+        """*event* is an effect of *cause*, which is not complete before it is."""
+        event._cause = cause
+        cause._effects += 1
+        event._effects = 1
+        event._state = SPECIAL
 
     def wake(self):
         """End the pause of the loop; safe from any thread and from signals."""
@@ -1526,6 +1533,10 @@ class Reactor:
         elif name == "generate_events":
             handlers.append((self.root._on_idle, WANTS_EVENT))
         handlers.sort(key=lambda item: (-item[0].priority, not item[1] & FILTER))
+        public = public or any(
+            not getattr(function, "own_step", False) for suffix in _FEEDBACK
+            for manager in self._listeners(name + suffix)
+            for function in manager._handlers_named(name + suffix))
         return Plan(tuple(handlers), self._watched(name, event), public)
 
     @staticmethod
@@ -1575,7 +1586,7 @@ class Reactor:
             plan = self.plans[name][channels]
         except KeyError:
             plan = self.plan(name, channels)
-        return plan.public or plan.watched
+        return plan.public or plan.watched & AWAITED
 
     def tell(self, manager, event_class, channel, *args):
         """Hand a fact to whoever listens on *channel*: as an event of
@@ -1594,10 +1605,12 @@ class Reactor:
             plan = self.plans[name][channel,]
         except KeyError:
             plan = self.plan(name, (channel,))
-        if last is None and not plan.public and not plan.watched:
+        if last is None and not plan.public and not plan.watched & AWAITED:
             for step, _ in plan.handlers:
                 self.direct(step, *args)
         else:
+            if len(self.told) >= MAX_PLANS:     # channels of connections that are gone
+                self.told = {k: e for k, e in self.told.items() if e._state != DONE}
             event = self.told[key] = event_class(*args)
             manager.fire(event, channel)
 
@@ -1616,9 +1629,13 @@ class Reactor:
                 self.plans = {None: _TASK_PLANS}
                 return
             plans.pop(name, None)
-            for suffix in _FEEDBACK:
-                if name.endswith(suffix):
-                    plans.pop(name[:-len(suffix)], None)
+            self._forget_stems(name)
+
+    def _forget_stems(self, name):
+        """*name* may be feedback: the plans of what it is about are out of date."""
+        for suffix in _FEEDBACK:
+            if name.endswith(suffix):
+                self.plans.pop(name[:-len(suffix)], None)
 
     def add_listener(self, manager, names):
         """*manager* joined, or got handlers for *names*."""
@@ -1834,14 +1851,10 @@ class Reactor:
             if event.alert_done and self.topic_is_heard(event, "_done"):
                 self.post(Done.create("Done", event, value.value), event.channels)
             if event.success and not value.errors and self.topic_is_heard(event, "_success"):
+                success = Success.create("Success", event, value.value)
                 if event._effects:
-                    self.cause = event
-                    self.alert = True
-                self.post(Success.create("Success", event, value.value),
-                          event.success_channels or event.channels)
-                if event._effects:
-                    self.cause = None
-                    self.alert = self.successor is not None
+                    self._cause(success, event)
+                self.post(success, event.success_channels or event.channels)
             if value._count == 0 and not value.promise and not value.errors:
                 event._value = None         # see dispatch()
         if event._effects:
@@ -1875,10 +1888,7 @@ class Reactor:
         value = event.value
         complete = Complete.create("Complete", event, None if value is None else value.value)
         if cause is not None:           # it is an effect of what caused the event
-            complete._cause = cause
-            cause._effects += 1
-            complete._effects = 1
-            complete._state = SPECIAL
+            self._cause(complete, cause)
         if after is not None:
             complete._waiters = [_Afterwards(after, event)]
             complete._state = SPECIAL
@@ -1949,6 +1959,7 @@ class Reactor:
             self.awaited.setdefault(name, []).append(waiting)
             for plan in list(self.plans.get(name, {}).values()):
                 plan.watched |= AWAITED
+            self._forget_stems(name)
 
     def forget_name(self, name, waiting):
         """*waiting* does not wait for the name any more."""
@@ -1958,6 +1969,7 @@ class Reactor:
                 waits.remove(waiting)
                 if not waits:
                     del self.awaited[name]
+                    self._forget_stems(name)
                     for plan in list(self.plans.get(name, {}).values()):
                         if plan.watched != EVERYTHING:
                             plan.watched &= ~AWAITED

@@ -19,6 +19,7 @@ where that is missing; .ci/run installs them all.
 
 import ast
 import doctest
+import faulthandler
 import gc
 import glob
 import io
@@ -1157,6 +1158,41 @@ class TestFeedback(CircuitsTest):
         app.flush()
         self.assertEqual(order[-1], 4)
 
+    def test_tell_calls_own_steps_or_fires(self):
+        log = []
+
+        class Fact(Event):
+            """Something happened."""
+
+        class Own(BaseComponent):
+            channel = "own"
+
+            @circuits._own_step
+            @handler("fact")
+            def _on_fact(self, x):
+                log.append(x)
+
+            @circuits._own_step
+            @handler("fact_value_changed")
+            def _on_changed(self, value):
+                pass
+        own = Own()
+        app = make_app(own)
+        tell = app._reactor.tell
+        tell(own, Fact, "own", 1)
+        self.assertEqual((log, len(app)), ([1], 0))
+        rec = Recorder().register(app)
+        pump(app)
+        tell(own, Fact, "own", 2)
+        rec.unregister()
+        app.flush()                         # the recorder is about to leave
+        tell(own, Fact, "own", 3)
+        pump(app)
+        tell(own, Fact, "own", 4)
+        self.assertEqual(log, [1, 2, 3, 4])
+        self.assertIn("fact", rec.names)
+        self.assertEqual(len(app), 0)
+
     def test_unwatched_feedback_is_not_built(self):
         made = []
         class Counted(Event):
@@ -1278,6 +1314,28 @@ class TestComplete(CircuitsTest):
             app.flush()
             app._reactor.run_timers()
         self.check(app)
+
+    def test_success_handlers_are_part_of_it(self):
+        order = []
+
+        class App(Component):
+            def foo(self):
+                yield
+
+            def foo_success(self, evt, value):
+                self.fire(Hello())
+
+            def hello(self):
+                order.append("hello")
+
+            def foo_complete(self, evt, value):
+                order.append("complete")
+        app = App()
+        event = Foo()
+        event.success = event.complete = True
+        app.fire(event)
+        pump(app)
+        self.assertEqual(order, ["hello", "complete"])
 
     def test_nested_completes_inner_first(self):
         order = []
@@ -1513,6 +1571,14 @@ class TestTasks(CircuitsTest):
             if not awaited:             # others may be interested: the error event stays
                 self.expect_stderr("boom")
             self.assertIsInstance(self.outcome(body).error, ValueError)
+
+    def test_feedback_can_be_awaited_later(self):
+        def body(self):
+            yield self.call(type("plain", (Event,), {"success": True})(0), "app")
+            self.fire(type("plain", (Event,), {"success": True})(1), "app")
+            value = yield self.wait("plain_success", "app", timeout=PATIENCE)
+            return value
+        self.assertEqual(self.outcome(body).result.event.args[1], 2)
 
     def test_several_wait_for_one(self):
         results = []
@@ -3180,16 +3246,20 @@ class TestExamples(ExamplesTest):
     @unittest.skipUnless(shutil.which("nc"), "nc is not installed")
     def test_two_terminals_with_nc_chat(self):
         program, host, port = self.listening("12_chat_server.py")
-        ends = [subprocess.Popen(["nc", host, str(port)], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
-                for _ in range(1)]
-        ends[0].stdin.write(b"anybody?\n")
-        ends.append(subprocess.Popen(["nc", host, str(port)], stdin=subprocess.PIPE,
-                                     stdout=subprocess.PIPE))
-        self.assertIn(b"came", ends[0].stdout.readline())
-        ends[1].stdin.write(b"hello\n")
-        ends[1].stdin.flush()
-        self.assertIn(b": hello", ends[0].stdout.readline())
-        for end in ends:
+
+        def terminal():
+            return subprocess.Popen(["nc", host, str(port)], stdin=subprocess.PIPE,
+                                    stdout=subprocess.PIPE)
+        with socket.create_connection((host, port), PATIENCE) as first:
+            one = terminal()
+            self.assertIn(b"came", first.recv(100))     # now the server knows it
+            two = terminal()
+            self.assertIn(b"came", one.stdout.readline())
+            for end, other, text in ((two, one, b"hello\n"), (one, two, b"good day\n")):
+                end.stdin.write(text)
+                end.stdin.flush()
+                self.assertTrue(other.stdout.readline().endswith(b": " + text))
+        for end in (one, two):
             end.kill()
             end.communicate()
         self.assertEqual(program.end(), ("", ""))
@@ -3558,7 +3628,7 @@ class TestStructure(unittest.TestCase):
 
     def test_doctests(self):
         for name in FILES:
-            result = doctest.testmod(__import__(name[:-3]))
+            result = doctest.testmod(__import__(name[:-3]), verbose=False)
             self.assertEqual(result.failed, 0, name)
 
     def test_readme_commands(self):
@@ -3581,12 +3651,13 @@ class TestStructure(unittest.TestCase):
 # ---------------------------------------------------------------------------
 
 class Result(unittest.TextTestResult):
-    """Names the slowest tests when --slow is given."""
+    """Names the slowest tests when --slow is given, and a test that hangs."""
 
     times = []
 
     def startTest(self, test):
         self._began = time.perf_counter()
+        faulthandler.dump_traceback_later(6 * PATIENCE, exit=True, file=sys.__stderr__)
         super().startTest(test)
 
     def stopTest(self, test):
@@ -3607,6 +3678,7 @@ def main():
     if "--slow" in sys.argv:
         for seconds, name in sorted(Result.times, reverse=True)[:15]:
             print("%6.2f s  %s" % (seconds, name))
+    faulthandler.cancel_dump_traceback_later()
     failed = len(result.failures) + len(result.errors) + len(result.unexpectedSuccesses)
     skipped = len(result.skipped)
     print("%d passed, %d failed, %d skipped" % (result.testsRun - failed - skipped, failed, skipped))
