@@ -3805,6 +3805,24 @@ class exception(Event):
     """What an error is called there; fired beside error where it is handled."""
 
 
+# What programs for 2.1.0 take from circuits.six.
+PY3 = True
+string_types = (str,)
+text_type = str
+binary_type = bytes
+create_bound_method = MethodType
+
+
+def b(text):
+    """A str literal as bytes."""
+    return text.encode("latin-1")
+
+
+def u(text):
+    """A str literal as text."""
+    return text
+
+
 # ---------------------------------------------------------------------------
 # 16. Dotted names
 #
@@ -3815,12 +3833,12 @@ class exception(Event):
 # ---------------------------------------------------------------------------
 
 _DOTTED_OWNERS = {
-    "": "core core.bridge core.components core.debugger core.events core.handlers core.helpers "
+    "": "core core.components core.debugger core.events core.handlers core.helpers "
         "core.loader core.manager core.pollers core.timers core.utils core.values core.workers "
         "tools six",
     "_io": "io io.events io.file io.notify io.process io.serial "
            "app app.config app.daemon app.env app.log app.startup app.dropprivileges",
-    "_net": "net net.events net.sockets net.utils net.protocols net.protocols.irc "
+    "_net": "core.bridge net net.events net.sockets net.utils net.protocols net.protocols.irc "
             "net.protocols.line protocols protocols.irc protocols.line "
             "node node.client node.events node.node node.protocol node.server node.utils",
     "_web": "web web._httpauth web.client web.constants web.controllers web.dispatchers "
@@ -3879,6 +3897,13 @@ class _DottedModule(ModuleType):
     def __dir__(self):
         owner = _flat(self._owner, self.__name__)
         return sorted(set(vars(owner)) | set(getattr(owner, "_DOTTED", {}).get(self._dotted, ())))
+
+
+def __getattr__(name):
+    """Names that are documented as ours and live in another file."""
+    if name in ("Bridge", "ipc"):
+        return getattr(_flat("_net", name), name)
+    raise AttributeError("module %r has no attribute %r" % (__name__, name))
 
 
 def _publish_dotted_names():

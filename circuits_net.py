@@ -21,8 +21,10 @@ Contents
  9. Datagrams
 10. Lines and frames
 11. IRC
-12. Names of the current release
-13. Dotted names
+12. Events on a wire
+13. Bridges to own processes
+14. Names of the current release
+15. Dotted names
 
 Names used throughout: a *sock* is a Connection, the socket of one peer, and
 the key that all events about that peer carry; an *endpoint* is a component
@@ -40,7 +42,10 @@ import errno
 import os
 import re
 import sys
+from binascii import a2b_base64
+from binascii import b2a_base64
 from collections import deque
+from itertools import count
 
 try:                    # absent on some embedded builds; endpoints then say so
     import socket
@@ -58,8 +63,10 @@ if __package__:
     from .circuits import BaseComponent
     from .circuits import CircuitsError
     from .circuits import Component
+    from .circuits import DerivedEvent
     from .circuits import Event
     from .circuits import Running
+    from .circuits import TimeoutError
     from .circuits import Waiting
     from .circuits import _own_step
     from .circuits import handler
@@ -69,8 +76,10 @@ else:
     from circuits import BaseComponent
     from circuits import CircuitsError
     from circuits import Component
+    from circuits import DerivedEvent
     from circuits import Event
     from circuits import Running
+    from circuits import TimeoutError
     from circuits import Waiting
     from circuits import _own_step
     from circuits import handler
@@ -2942,7 +2951,512 @@ RPL_NAMEREPLY = 353     # as the current release spells it
 
 
 # ---------------------------------------------------------------------------
-# 12. Names of the current release
+# 12. Events on a wire
+#
+# What a Bridge and a Node have in common.  Values travel as JSON of declared
+# types, never as pickles: reading them runs nobody's code.  An Exchange knows
+# which calls wait for a reply and which were served; it has no socket.
+# ---------------------------------------------------------------------------
+
+class WireError(CircuitsError):
+    """What came is no message of ours, or a value is of no type that travels."""
+
+
+class RemoteError(CircuitsError):
+    """A handler at the other end raised: (type name, text, traceback lines)."""
+
+    def __str__(self):
+        return "%s: %s" % self.args[:2]
+
+
+class LinkLost(CircuitsError):
+    """The other end went away before it replied: it may have acted or not."""
+
+
+def to_wire(value):
+    """Turn a value into what JSON has: None, bool, int, float, str, and list,
+    dict, tuple, set and bytes of those.
+
+    >>> from_wire(to_wire({"a": (1, b"x"), 2: None}))
+    {'a': (1, b'x'), 2: None}
+
+    Raises WireError for anything else.
+    """
+    kind = type(value)
+    if value is None or kind in (bool, int, float, str):
+        return value
+    if kind is list:
+        return [to_wire(item) for item in value]
+    if kind is dict:
+        if all(type(key) is str for key in value) and "~" not in value:
+            return {key: to_wire(item) for key, item in value.items()}
+        return {"~": "dict", "=": [[to_wire(k), to_wire(v)] for k, v in value.items()]}
+    if kind in (tuple, set, frozenset):
+        return {"~": "tuple" if kind is tuple else "set", "=": [to_wire(item) for item in value]}
+    if kind in (bytes, bytearray):
+        return {"~": "bytes", "=": b2a_base64(value, newline=False).decode("ascii")}
+    raise WireError("%r cannot be sent to another process: only None, numbers, text, bytes, and "
+                    "lists, tuples, sets and dicts of them can" % (value,))
+
+
+def from_wire(data):
+    """The value that to_wire() made *data* of.  Raises WireError."""
+    if type(data) is list:
+        return [from_wire(item) for item in data]
+    if type(data) is not dict:
+        return data
+    if "~" not in data:
+        return {key: from_wire(item) for key, item in data.items()}
+    try:
+        kind, content = data["~"], data["="]
+        if kind == "bytes":
+            return a2b_base64(content)
+        if kind == "dict":
+            return {from_wire(key): from_wire(item) for key, item in content}
+        return {"tuple": tuple, "set": set}[kind](map(from_wire, content))
+    except (KeyError, TypeError, ValueError) as error:
+        raise WireError("a value of no declared type came: %.200r" % (data,)) from error
+
+
+def dump_message(message):
+    """The bytes of a message, a dict."""
+    import json
+    try:
+        return json.dumps(message, separators=(",", ":")).encode("ascii")
+    except (RecursionError, ValueError) as error:
+        raise WireError("a value is nested too deep to be sent: %s" % error) from error
+
+
+def load_message(data):
+    """The message that some bytes are.  Raises WireError."""
+    import json
+    try:
+        message = json.loads(data.decode("ascii"))
+    except (ValueError, RecursionError) as error:
+        raise WireError("no message came: %.200r" % (data,)) from error
+    if type(message) is not dict:
+        raise WireError("no message came: %.200r" % (data,))
+    return message
+
+
+def _field(message, name, kind, default=None):
+    """A field of a message, which must be of type *kind*."""
+    value = message.get(name, default)
+    if type(value) is not kind:
+        raise WireError("%r of a message must be of type %s, is %.200r"
+                        % (name, kind.__name__, value))
+    return value
+
+
+#: Calls to one peer that may wait for a reply.
+MAX_CALLS = 10000
+
+_EVENT_NAME = re.compile("[A-Za-z_][A-Za-z0-9_]{0,99}")
+
+
+class RemoteCall(Waiting):
+    """A call to the other end; yield it to wait for the result."""
+
+    __slots__ = ("exchange", "id", "data", "sent", "timer", "quiet")
+
+    def __init__(self, exchange, number, data, quiet):
+        super().__init__()
+        self.exchange = exchange
+        self.id = number
+        self.data = data
+        self.sent = False
+        self.timer = None
+        self.quiet = quiet
+
+    def install(self):
+        """It is under way anyway; somebody waits now, maybe too late."""
+        if self.over:
+            task, self.task = self.task, None
+            task.resume(self.outcome, self.error)
+
+    def withdraw(self):
+        self.exchange.calls.pop(self.id, None)
+        if self.timer is not None:
+            self.exchange.owner._reactor.cancel(self.timer)
+            self.timer = None
+
+    def too_late(self):
+        self.timer = None
+        self.finish(error=TimeoutError("the other end has not replied in time"))
+
+
+class Exchange:
+    """The state of one conversation, which may outlive a connection.
+
+    owner     the component that fires what comes
+    transmit  takes the bytes of a message; None: there is no connection
+    receives  function (name, channel or None) -> whether that event may come
+    channel   where events without a channel are fired
+
+    Calls are numbered.  After a reconnection those without a reply are sent
+    again; the other end knows what it has served by the number.
+    """
+
+    def __init__(self, owner, transmit, receives, channel):
+        self.owner = owner
+        self.transmit = transmit
+        self.receives = receives
+        self.channel = channel
+        self.number = 0             # of the last call
+        self.calls = {}             # number -> RemoteCall, in order
+        self.served = {}            # number of theirs -> reply, None: being served
+        self.forgotten = 0          # numbers of theirs up to this one are over
+
+    def call(self, event, channels, timeout=None, quiet=False):
+        """Send an event.  Returns the RemoteCall, that gives what its handlers return.
+
+        Raises WireError if its arguments cannot travel.
+        """
+        if len(self.calls) >= MAX_CALLS:
+            raise RuntimeError("%d calls wait for the other end already" % MAX_CALLS)
+        message = {
+            "call": self.number + 1, "name": event.name, "args": to_wire(list(event.args)),
+            "kwargs": to_wire(dict(event.kwargs)), "channels": list(channels),
+            "success": bool(event.success), "failure": bool(event.failure),
+            "complete": bool(event.complete), "notify": bool(event.notify),
+            "over": min(self.calls, default=self.number + 1) - 1}
+        if not all(type(channel) is str for channel in channels):
+            raise WireError("only channels that are text can be named at the other end, not %r"
+                            % (channels,))
+        call = RemoteCall(self, self.number + 1, dump_message(message), quiet)
+        self.number += 1
+        self.calls[self.number] = call
+        if timeout is not None:
+            call.timer = self.owner._reactor.call_later(timeout, call.too_late)
+        if self.transmit is not None:
+            call.sent = True
+            self.transmit(call.data)
+        return call
+
+    def take(self, message):
+        """Handle a message from the other end.  Raises WireError."""
+        if "call" in message:
+            self._serve(message)
+        elif "reply" in message:
+            self._replied(message)
+        else:
+            raise WireError("a message of no known kind came: %.200r" % (message,))
+
+    def _replied(self, message):
+        call = self.calls.get(_field(message, "reply", int))
+        if call is None:
+            return                  # it came twice, or too late
+        if "error" in message:
+            error = _field(message, "error", list)
+            if not (len(error) == 3 and type(error[2]) is list):
+                raise WireError("no error came: %.200r" % (error,))
+            return call.finish(error=RemoteError(*error))
+        call.finish(from_wire(message.get("value")))
+
+    def _serve(self, message):
+        number = _field(message, "call", int)
+        over = _field(message, "over", int)
+        for old in [n for n in self.served if n <= over]:
+            del self.served[old]
+        self.forgotten = max(self.forgotten, over)
+        if number <= self.forgotten:
+            return
+        if number in self.served:
+            if self.served[number] is not None and self.transmit is not None:
+                self.transmit(self.served[number])
+            return
+        if len(self.served) >= 2 * MAX_CALLS:
+            raise WireError("the peer does not say which replies it has got")
+        event, channels = self._event_of(message)
+        self.served[number] = None
+        self._run(self._answer(number, event, channels), event)
+
+    def _event_of(self, message):
+        """The event that a message asks for, if that may come."""
+        name = _field(message, "name", str)
+        channels = _field(message, "channels", list)
+        if not _EVENT_NAME.fullmatch(name) or not all(type(c) is str for c in channels):
+            raise WireError("no event came: %.200r" % (message,))
+        args = from_wire(_field(message, "args", list))
+        kwargs = from_wire(_field(message, "kwargs", dict))
+        if type(kwargs) is not dict or not all(type(key) is str for key in kwargs):
+            raise WireError("no event came: %.200r" % (message,))
+        if not all(self.receives(name, channel) for channel in channels or [None]):
+            return None, (name, channels)
+        event = Event.create(name, *args, **kwargs)
+        event.name = name
+        event.remote = True
+        for flag in ("success", "failure", "complete", "notify"):
+            setattr(event, flag, _field(message, flag, bool))
+        return event, tuple(channels) or (self.channel,)
+
+    def _run(self, generator, event):
+        cause = Event()
+        cause.waitingHandlers = 1
+        Running(generator, cause, self.take, self.owner).resume()
+
+    def _answer(self, number, event, channels):
+        """A task: fire the event, wait, reply."""
+        if event is None:
+            return self._reply(number, error=["NotAllowed", "%s on %s may not be fired here"
+                                              % channels, []])
+        complete = None
+        if event.complete:
+            complete = Waiting.__new__(_Completed)
+            Waiting.__init__(complete)
+            event._on_complete = complete.finish
+        try:
+            value = yield self.owner.call(event, *channels)
+            if complete is not None:
+                yield complete
+            self._reply(number, value=to_wire(None if value is None else value.value))
+        except Exception as error:
+            self._reply(number, error=[
+                type(error).__name__, _text(error), self._traceback_of(event)])
+
+    def _traceback_of(self, event):
+        """The traceback lines of the first error, as handlers there see them."""
+        value = event.value
+        results = value.value if value is not None else None
+        for item in [results] + (results if isinstance(results, list) else []):
+            if isinstance(item, tuple) and len(item) == 3 and isinstance(item[1], Exception):
+                return [str(line) for line in item[2]]
+        return []
+
+    def _reply(self, number, **content):
+        try:
+            data = dump_message(dict(content, reply=number))
+        except WireError as error:
+            data = dump_message({"reply": number, "error": ["WireError", str(error), []]})
+        if number in self.served:
+            self.served[number] = data
+        if self.transmit is not None:
+            self.transmit(data)
+
+    def resume(self, transmit, known):
+        """There is a connection: send what waits.
+
+        *known* says whether the other end remembers us.  If it does not, what
+        was sent before may have been done or not; nobody can tell.
+        """
+        self.transmit = transmit
+        if not known:
+            self.served.clear()
+            self.forgotten = 0
+        for call in list(self.calls.values()):
+            if call.sent and not known:
+                call.finish(error=LinkLost("the other end has started anew since this was sent"))
+            else:
+                call.sent = True
+                transmit(call.data)
+
+    def end(self):
+        """There will be no connection any more."""
+        self.transmit = None
+        for call in list(self.calls.values()):
+            call.finish(error=None if call.quiet else LinkLost(
+                "the other end went away before it replied"))
+
+
+class _Completed(Waiting):
+    """Ends when an event and all it caused are done."""
+
+    __slots__ = ()
+
+    def install(self):
+        if self.over:
+            task, self.task = self.task, None
+            task.resume(self.outcome)
+
+
+def _text(error):
+    try:
+        return str(error)
+    except Exception:
+        return "(its text cannot be had)"
+
+
+# ---------------------------------------------------------------------------
+# 13. Bridges to own processes
+#
+# Two trees, in two processes of one program, see each other's events.
+# ---------------------------------------------------------------------------
+
+class ipc(Event):
+    """Have *event* handled at the other end of a Bridge, on *channel* there.
+
+    ``x = yield self.call(ipc(Hello()), "bridge")``
+    """
+
+    def __init__(self, event, channel=None):
+        super().__init__(event, channel=channel)
+
+
+class BridgeLost(Event):
+    """The other end of *bridge* is gone: its process has ended, or closed it."""
+
+    def __init__(self, bridge):
+        super().__init__(bridge)
+
+
+class Bridge(BaseComponent):
+    """Fire events in another tree as well, and bring back the results.
+
+        one, other = Pipe()
+        Bridge(one).register(app)
+
+    socket   a client component that is connected to the other Bridge; it
+             becomes a child
+    events   names of those that are sent by themselves; default: all but
+             those of *ignore*, those that have no name of their own, and those
+             whose arguments cannot travel (see to_wire)
+    process  the process at the other end, if it was started for this
+
+    What a handler there returns ends up in the Value of the event here, an
+    event is done when it is done there, and complete when it is there, too.
+
+    Listens:  ipc, and all events
+    Fires:    bridge_lost
+    """
+
+    channel = "bridge"
+
+    ignore = frozenset(
+        "registered unregister unregistered prepare_unregister prepare_unregister_complete "
+        "started stopped signal error exception generate_events ready connect connected "
+        "disconnect disconnected unreachable secured starttls read write close closed opened eof "
+        "socket_error send_file pause drain line frame write_frame task timer ipc bridge_lost "
+        "remote".split())
+
+    def __init__(self, socket, channel=None, events=None, process=None):
+        self.events = None if events is None else frozenset(events)
+        self.process = process
+        self._buffer = FrameBuffer(MAX_BRIDGE_FRAME)
+        self._link = socket
+        self._lost = False
+        if channel is None:
+            super().__init__()
+        else:
+            super().__init__(channel=channel)
+        self._exchange = Exchange(self, self._transmit, self._receives, "*")
+        for name, method in (("read", self._arrived), ("disconnected", self._ended)):
+            self.addHandler(_relay(name, socket.channel, method))
+
+    def _transmit(self, data):
+        self._reactor.tell(self, Write, self._link.channel, self._buffer.frame(data))
+
+    @staticmethod
+    def _receives(name, channel):
+        return True                 # it is our own process
+
+    def _arrived(self, data):
+        try:
+            for frame in self._buffer.feed(data):
+                self._exchange.take(load_message(frame))
+        except (TooLong, WireError) as error:
+            self.fire(SocketError(error))
+            self.fire(Close(), self._link.channel)
+
+    def _ended(self):
+        if not self._lost:
+            self._lost = True
+            self._exchange.end()
+            self.fire(BridgeLost(self), "*")
+
+    @handler("ipc")
+    def _on_ipc(self, event, inner, channel=None):
+        if self._lost:
+            raise LinkLost("the other end of the bridge is gone")
+        return self._exchange.call(inner, () if channel is None else (channel,))
+
+    @handler(channel="*", priority=100)
+    def _on_event(self, event, *args, **kwargs):
+        name = event.name
+        if (self._lost or name in self.ignore or getattr(event, "remote", False)
+                or isinstance(event, DerivedEvent) or name.startswith("_")
+                or self.events is not None and name not in self.events):
+            return None
+        try:
+            return self._exchange.call(event, event.channels, quiet=True)
+        except WireError:
+            return None             # what cannot travel stays here
+
+
+#: Bytes of one event or result between two processes of one program.
+MAX_BRIDGE_FRAME = 256 << 20
+
+
+def _relay(name, channel, method):
+    """A handler of *name* on *channel* that calls *method*."""
+    def relay(self, *args):
+        method(*args)
+    relay.__name__ = "_on_%s_of_%s" % (name, channel)
+    return _own_step(handler(name, channel=channel)(relay))
+
+
+def start_process(manager, link=None):
+    """What manager.start(process=True, link=link) does; see there.
+
+    Returns (process, bridge) when the tree runs in its process.  The bridge is
+    registered with *link*, and another with *manager* over there.
+    """
+    import multiprocessing
+    if "fork" not in multiprocessing.get_all_start_methods():
+        raise RuntimeError("start(process=True) needs fork, which this platform lacks; use "
+                           "Worker(process=True) for work in another process")
+    if manager.root is not manager or manager.running:
+        raise RuntimeError("%r is part of a tree or running already: start a root that is not"
+                           % (manager,))
+    number = next(_bridges)
+    ends = ()
+    if link is not None:
+        ends = Pipe("bridge-%d-parent" % number, "bridge-%d-child" % number)
+    told, tells = os.pipe()
+    process = multiprocessing.get_context("fork").Process(
+        target=_run_in_process, args=(manager, ends, told, tells), name=manager.name, daemon=True)
+    try:
+        process.start()
+    finally:
+        os.close(tells)
+    with open(told, "rb") as file:
+        begun = file.read(1)        # nothing, if it has ended
+    if ends:
+        ends[1]._sock.close()
+    if not begun:
+        process.join()
+        for end in ends[:1]:
+            end._sock.close()
+        raise RuntimeError("the process ended before its tree ran, with exit status %r"
+                           % process.exitcode)
+    manager._process = process
+    bridge = None
+    if link is not None:
+        bridge = Bridge(ends[0], process=process).register(link)
+        ends[0].register(bridge)
+    return process, bridge
+
+
+_bridges = count(1)
+
+
+def _run_in_process(manager, ends, told, tells):
+    """The life of the other process."""
+    os.close(told)
+    if ends:
+        ends[0]._sock.close()
+        bridge = Bridge(ends[1]).register(manager)
+        ends[1].register(bridge)
+        # Whoever started us is gone, or wants us no more.
+        manager.addHandler(_relay("bridge_lost", "*", lambda bridge: manager.stop()))
+
+    def begun():
+        os.write(tells, b"!")
+        os.close(tells)
+    manager._run(started=begun)
+
+
+# ---------------------------------------------------------------------------
+# 14. Names of the current release
 #
 # Programs written for it call the same things by lower-case names.
 # ---------------------------------------------------------------------------
@@ -2965,7 +3479,7 @@ joinprefix = sourceJoin
 
 
 # ---------------------------------------------------------------------------
-# 13. Dotted names
+# 15. Dotted names
 #
 # Names that mean something else in the documented layout; see circuits.py.
 # ---------------------------------------------------------------------------

@@ -26,10 +26,14 @@ Contents
 10. Controllers
 11. Dispatcher
 12. Files
-13. Logger
-14. Names of the current release
-15. Dotted names
-16. Command
+13. Virtual hosts and remote calls
+14. Who is there
+15. Sessions
+16. Between server and client
+17. Logger
+18. Names of the current release
+19. Dotted names
+20. Command
 
 Names used throughout: a *head* is a start line with its headers; *sock* is
 the key by which the transport knows a connection; a *step* is a handler of
@@ -70,6 +74,7 @@ if __package__:
     from .circuits import CircuitsError
     from .circuits import Debugger
     from .circuits import Event
+    from .circuits import HandlerMetaClass
     from .circuits import LiteralEvent
     from .circuits import Running
     from .circuits import Value
@@ -92,6 +97,7 @@ else:
     from circuits import CircuitsError
     from circuits import Debugger
     from circuits import Event
+    from circuits import HandlerMetaClass
     from circuits import LiteralEvent
     from circuits import Running
     from circuits import Value
@@ -113,11 +119,13 @@ else:
 __version__ = "2.1.0"
 
 __all__ = (
-    "BaseController", "BaseServer", "Controller", "Dispatcher", "Forbidden",
+    "BaseController", "BaseServer", "Compress", "Controller", "Dispatcher", "Forbidden",
     "HTTP", "HTTPError", "HTTPException", "HTTPRequest", "HTTPResponse",
-    "Headers", "JSONController", "Logger", "NotFound", "Redirect", "Request",
-    "Response", "Server", "Static", "Stream", "Unauthorized", "expose",
-    "exposeJSON", "url",
+    "Headers", "JSONController", "JSONRPC", "Logger", "MemoryStore", "NotFound",
+    "Redirect", "Request", "Response", "ReverseProxy", "SQLiteStore", "Server", "Session",
+    "Sessions", "Static", "Store", "Stream", "Unauthorized", "VirtualHosts", "XMLRPC",
+    "basic_auth", "check_auth", "digest_auth", "expires", "export", "expose", "exposeJSON",
+    "gzip", "serve_download", "serve_file", "sign", "unsign", "url",
 )
 
 for _name, _version in (("circuits", _core_version), ("circuits_net", _net_version)):
@@ -2036,7 +2044,7 @@ class HTTPRequest:
     login = None
     handled = False
     index = None
-    session = sid = None
+    session = None
     wsgi_environ = None
     print_debug = False         # error pages show tracebacks
     args = ()
@@ -2191,6 +2199,18 @@ class HTTPRequest:
         if isinstance(name, tuple):
             return Host(name[0], name[1])
         return Host(name.decode("utf-8", "replace") if isinstance(name, bytes) else name, None)
+
+    @property
+    def sid(self):
+        """The id of the session, None without one; asking for it keeps the session."""
+        return getattr(self.session, "sid", None)
+
+    def mount(self, prefix):
+        """Put *prefix* before the path."""
+        parts = [part for part in prefix.split("/") if part]
+        segments = parts + list(self.segments)
+        self.path = "/" + "/".join(parts) + self.path
+        self._split = (self.path, segments)
 
     def close(self):
         """Let go of the body and of uploaded files; HTTP does, after the response."""
@@ -4491,7 +4511,1073 @@ class Static(BaseComponent):
 
 
 # ---------------------------------------------------------------------------
-# 13. Logger
+# 13. Virtual hosts and remote calls
+#
+# Other meanings of a request: of its Host, and of a body that names a method.
+# Invariant: a peer can only call what is exported, see Exports.
+# ---------------------------------------------------------------------------
+
+#: Calls in one JSON-RPC batch.
+MAX_BATCH = 50
+
+
+class VirtualHosts(BaseComponent):
+    """Puts a prefix before the path, by the host that the client asked.
+
+        server + VirtualHosts({"foo.example:8000": "foo"}) + Foo(channel="/foo")
+
+    domains  Host header, with or without the port -> prefix
+    trusted_gateways  addresses of proxies whose X-Forwarded-Host counts
+
+    Runs before handlers with default priority, so that those see the path
+    as it will be used.
+    """
+
+    channel = "web"
+
+    def __init__(self, domains, trusted_gateways=(), channel=None):
+        super().__init__(channel=channel or self.channel)
+        self.domains = {host.lower(): prefix for host, prefix in domains.items()}
+        self.trusted_gateways = frozenset(trusted_gateways)
+
+    @_own_step
+    @handler("request", filter=True, priority=1.0)
+    def _on_request(self, event, request, response, peer_cert=None):
+        host = request.netloc
+        forwarded = request.headers.get("X-Forwarded-Host")
+        if forwarded is not None and request.remote.ip in self.trusted_gateways:
+            host = forwarded.rpartition(",")[2].strip()
+        host = host.lower()
+        prefix = self.domains.get(host)
+        if prefix is None:
+            name, colon, port = host.rpartition(":")
+            prefix = self.domains.get(name if colon and is_digits(port) else host)
+        if prefix:
+            request.mount(prefix)
+
+
+def export(function):
+    """Mark a handler as callable by XMLRPC and JSONRPC; see Exports.
+
+    As soon as a component has one such handler, no other of its is callable.
+    """
+    function.exported = True
+    return function
+
+
+# What the framework itself fires.  Peers must not.
+_FRAMEWORK_EVENTS = frozenset((
+    "registered", "unregister", "unregistered", "prepare_unregister", "started", "stopped",
+    "signal", "generate_events", "error", "exception", "task", "load", "event",
+    "ready", "connect", "connected", "disconnect", "disconnected", "unreachable", "read",
+    "write", "close", "closed", "broadcast", "starttls", "socket_error", "request",
+    "response", "stream", "httperror", "web_event", "terminate", "open", "opened", "seek",
+    "eof", "start", "stop", "kill", "wait", "terminated", "line", "remote", "daemonize",
+    "write_pid", "ipc", "bridge", "save", "log"))
+
+
+class Exports(BaseComponent):
+    """What XMLRPC and JSONRPC share: which methods a peer may call.
+
+    methods      the names that may be called, "name" or "channel.name"
+    rpc_channel  where the calls are fired
+
+    Without *methods*, these may be called: handlers marked @export, and the
+    public methods of your own Components that listen on rpc_channel, unless
+    the component has marked ones.  Say methods=[...] where that is too much.
+    What the framework fires itself can never be called.
+    """
+
+    channel = "web"
+
+    def __init__(self, path=None, encoding="utf-8", rpc_channel="*", methods=None, channel=None):
+        super().__init__(channel=channel or self.channel)
+        self.path = path
+        self.encoding = encoding
+        self.rpc_channel = rpc_channel
+        self.methods = None if methods is None else frozenset(methods)
+
+    def _is_ours(self, request):
+        return self.path is None or request.path.rstrip("/") == self.path.rstrip("/")
+
+    def _resolve(self, name):
+        """(event name, channel) of a method that may be called, or None."""
+        channel, dot, method = name.rpartition(".")
+        if not method.isidentifier() or method.startswith("_") or method in _FRAMEWORK_EVENTS:
+            return None
+        if self.methods is not None:
+            return (method, channel or self.rpc_channel) if name in self.methods else None
+        channel = channel if dot else self.rpc_channel
+        for component in flatten(self.root):
+            if self._exports(component, method, channel):
+                return method, channel
+        return None
+
+    @staticmethod
+    def _exports(component, method, channel):
+        """Whether *component* lets peers call *method* on *channel*."""
+        if component.channel not in (channel, "*") and channel != "*" \
+                or hasattr(component, "_exposed"):
+            return False
+        handlers = component._class_handlers
+        functions = [f for f in handlers.get(method, ()) if f.channel in (None, channel, "*")]
+        if any(getattr(f, "exported", False) for f in functions):
+            return True
+        if any(getattr(f, "exported", False) for group in handlers.values() for f in group):
+            return False
+        implicit = isinstance(type(component), HandlerMetaClass)
+        return implicit and any(f.names == (f.__name__,) and f.channel is None
+                                and f.__module__ not in _OUR_MODULES for f in functions)
+
+    def _invoke(self, found, args, kwargs):
+        """A task: call a method, evaluate to what it returned."""
+        method, channel = found
+        event = LiteralEvent.create(Event, method)
+        event._args = list(args)
+        event.kwargs = dict(kwargs)
+        value = yield self.call(event, channel)
+        result = value.value
+        if isinstance(result, list):
+            result = [item.value if isinstance(item, Value) else item for item in result]
+        return result
+
+    def _complain(self, error):
+        """An exception of a method is the caller's answer, and our error event."""
+        if not isinstance(error, (HTTPException, ProtocolError)):
+            self._reactor.failed(None, None, error)
+
+
+_OUR_MODULES = frozenset(
+    (__name__.rpartition("circuits_web")[0] if __name__ != "__main__" else "") + name
+    for name in ("circuits", "circuits_io", "circuits_net", "circuits_web")) | {__name__}
+
+
+def _text_of(error):
+    """How an exception is told to a caller: its type and its text, on one line."""
+    return "%s: %s" % (type(error).__name__, " ".join(str(error).split()))
+
+
+class XMLRPC(Exports):
+    """Lets peers call methods of components by XML-RPC.
+
+        class Calculator(Component):
+
+            @export
+            def add(self, a, b):
+                return a + b
+
+        server + XMLRPC("/rpc") + Calculator()
+
+    path      where it answers; default: everywhere
+    encoding  of the answers
+    methods, rpc_channel   see Exports
+    """
+
+    @_own_step
+    @handler("request", filter=True, priority=-0.8)
+    def _on_request(self, event, request, response, peer_cert=None):
+        if answered(event) or not self._is_ours(request):
+            return None
+        if request.method != "POST":
+            if self.path is None:
+                return None
+            response.headers["Allow"] = "POST"
+            return HTTPError(request, response, 405)
+        response.headers["Content-Type"] = "text/xml; charset=%s" % self.encoding
+        return self._answer(request)
+
+    def _answer(self, request):
+        from xmlrpc.client import Fault
+        from xmlrpc.client import dumps
+        from xmlrpc.client import loads
+        try:
+            data = request.body.read()
+            if b"<!" in data:                   # entities that grow, files that leak
+                raise ValueError("declarations are not accepted")
+            args, name = loads(data, use_builtin_types=True)
+            found = self._resolve(name or "")
+            if found is None:
+                raise LookupError("there is no method of that name")
+            result = yield from self._invoke(found, args, {})
+            answer = dumps((result,), methodresponse=True, allow_none=True, encoding=self.encoding)
+        except Exception as error:
+            if not isinstance(error, (LookupError, ValueError)):
+                self._complain(error)
+            answer = dumps(Fault(1, _text_of(error)), methodresponse=True, encoding=self.encoding)
+        return answer.encode(self.encoding, "xmlcharrefreplace")
+
+
+class _RPCError(Exception):
+    """An error of JSON-RPC 2.0, with its code."""
+
+    def __init__(self, code, message):
+        super().__init__(message)
+        self.code = code
+
+
+class JSONRPC(Exports):
+    """Lets peers call methods of components by JSON-RPC 1.0, 1.1 and 2.0.
+
+        server + JSONRPC("/rpc", methods=["add"]) + Calculator()
+
+    path      where it answers; default: everywhere
+    methods, rpc_channel   see Exports
+
+    A batch of 2.0 may hold MAX_BATCH calls; they are made one after another.
+    """
+
+    @_own_step
+    @handler("request", filter=True, priority=-0.8)
+    def _on_request(self, event, request, response, peer_cert=None):
+        if answered(event) or not self._is_ours(request):
+            return None
+        if request.method != "POST":
+            if self.path is None:
+                return None
+            response.headers["Allow"] = "POST"
+            return HTTPError(request, response, 405)
+        response.headers["Content-Type"] = "application/json"
+        return self._answer(request, response)
+
+    def _answer(self, request, response):
+        import json
+        try:
+            calls = json.loads(request.body.read().decode("utf-8"))
+        except (ValueError, RecursionError):
+            return json.dumps(self._error(None, True, -32700, "Parse error"))
+        if not isinstance(calls, list):
+            answer = yield from self._one(calls)
+        elif not calls or len(calls) > MAX_BATCH:
+            answer = self._error(None, True, -32600, "Invalid Request")
+        else:
+            answer = []
+            for call in calls:
+                one = yield from self._one(call)
+                if one is not None:
+                    answer.append(one)
+        if not answer:                          # notifications have no answer
+            response.code = 204
+            return response
+        return json.dumps(answer)
+
+    def _one(self, call):
+        """A task: make one call, evaluate to its answer."""
+        if not isinstance(call, dict):
+            return self._error(None, True, -32600, "Invalid Request")
+        modern = call.get("jsonrpc") == "2.0"
+        number = call.get("id")
+        if isinstance(number, (dict, list, bool)):
+            return self._error(None, modern, -32600, "Invalid Request")
+        try:
+            result = yield from self._made(call)
+            import json
+            json.dumps(result)
+        except _RPCError as error:
+            answer = self._error(number, modern, error.code, str(error))
+        except Exception as error:
+            self._complain(error)
+            answer = self._error(number, modern, -32000, _text_of(error))
+        else:
+            if modern:
+                answer = {"jsonrpc": "2.0", "result": result, "id": number}
+            else:
+                answer = {"id": number, "version": "1.1", "result": result, "error": None}
+        return None if modern and "id" not in call else answer
+
+    def _made(self, call):
+        name = call.get("method")
+        params = call.get("params", [])
+        if not isinstance(name, str):
+            raise _RPCError(-32600, "Invalid Request")
+        if not isinstance(params, (list, dict)):
+            raise _RPCError(-32602, "Invalid params")
+        found = self._resolve(name)
+        if found is None:
+            raise _RPCError(-32601, "Method not found")
+        if isinstance(params, dict):
+            return (yield from self._invoke(found, (), params))
+        return (yield from self._invoke(found, params, {}))
+
+    @staticmethod
+    def _error(number, modern, code, message):
+        if modern:
+            return {"jsonrpc": "2.0", "error": {"code": code, "message": message}, "id": number}
+        return {"id": -1 if number is None else number, "version": "1.1", "result": None,
+                "error": {"name": "JSONRPCError", "code": 100, "message": message}}
+
+
+# ---------------------------------------------------------------------------
+# 14. Who is there
+#
+# Names and passwords (RFC 7617, RFC 7616), and values that come back from the
+# client unchanged.  Invariants: what cannot be checked is refused; secrets
+# are compared in constant time.
+# ---------------------------------------------------------------------------
+
+#: Seconds that a digest nonce may be used; then the client is told a new one.
+NONCE_LIFETIME = 300
+
+#: Nonces whose use is remembered.
+MAX_NONCES = 10000
+
+
+def _same(one, other):
+    """Compare two texts without telling by the time where they differ."""
+    from hmac import compare_digest
+    return compare_digest(str(one).encode("utf-8"), str(other).encode("utf-8"))
+
+
+def _hash_md5(text):
+    from hashlib import md5
+    return md5(text.encode("utf-8")).hexdigest()
+
+
+def _hash_sha256(text):
+    from hashlib import sha256
+    return sha256(text.encode("utf-8")).hexdigest()
+
+
+DIGEST_AUTH_ENCODERS = {"MD5": _hash_md5, "SHA-256": _hash_sha256}
+
+
+class _Nonces:
+    """Issues the nonces of digest authentication, and sees that each number
+    of their use comes once.
+
+    A nonce says when it was made and proves that we made it, so that nothing
+    is kept of those nobody uses.
+    """
+
+    def __init__(self):
+        self._key = None
+        self._used = {}             # nonce -> (highest count, bits of those below it)
+
+    def _proof(self, stamp, realm):
+        import hmac
+        from secrets import token_bytes
+        if self._key is None:
+            self._key = token_bytes(32)
+        return hmac.new(self._key, ("%s:%s" % (stamp, realm)).encode("utf-8"), "sha256").hexdigest()
+
+    def make(self, realm):
+        """A new nonce."""
+        from secrets import token_hex
+        stamp = "%x-%s" % (int(time.time()), token_hex(8))
+        return "%s-%s" % (stamp, self._proof(stamp, realm))
+
+    def check(self, nonce, realm):
+        """"" if it is not ours, "stale" if it is too old, else "good"."""
+        stamp, _, proof = nonce.rpartition("-")
+        if not _same(proof, self._proof(stamp, realm)):
+            return ""
+        made = int(stamp.partition("-")[0], 16)
+        return "good" if 0 <= time.time() - made <= NONCE_LIFETIME else "stale"
+
+    def use(self, nonce, count):
+        """Note the use of a nonce; False if that count was used before.
+
+        Browsers ask in parallel, so counts may come a little out of order.
+        """
+        highest, bits = self._used.pop(nonce, (0, 0))
+        if count > highest:
+            bits = (bits << min(count - highest, 200) | 1) & (1 << 128) - 1
+            highest, fresh = count, True
+        else:
+            mask = 1 << highest - count if highest - count < 128 else 0
+            fresh = bool(mask) and not bits & mask
+            bits |= mask
+        self._used[nonce] = highest, bits       # the most recently used are last
+        while len(self._used) > MAX_NONCES:
+            del self._used[next(iter(self._used))]
+        return fresh
+
+
+_nonces = _Nonces()
+
+
+def calculateNonce(realm, algorithm="MD5"):
+    """A new nonce for digest authentication."""
+    return _nonces.make(realm)
+
+
+def _quoted(text):
+    return '"%s"' % text.replace("\\", "\\\\").replace('"', '\\"')
+
+
+def basicAuth(realm):
+    """The value of WWW-Authenticate that asks for a name and a password."""
+    return 'Basic realm=%s, charset="UTF-8"' % _quoted(realm)
+
+
+def digestAuth(realm, algorithm="MD5", nonce=None, qop="auth", stale=False):
+    """The value of WWW-Authenticate that asks for a digest."""
+    if algorithm not in DIGEST_AUTH_ENCODERS:
+        raise ValueError("the algorithm is one of %s, got %r"
+                         % (", ".join(DIGEST_AUTH_ENCODERS), algorithm))
+    if qop != "auth":
+        raise ValueError("qop is \"auth\", got %r" % (qop,))
+    return 'Digest realm=%s, qop="auth", algorithm=%s, nonce="%s"%s' % (
+        _quoted(realm), algorithm, nonce or _nonces.make(realm), ", stale=true" if stale else "")
+
+
+def doAuth(realm):
+    """The values of WWW-Authenticate for digest and basic, one after the other."""
+    return "%s, %s" % (digestAuth(realm), basicAuth(realm))
+
+
+def parseAuthorization(credentials):
+    """The content of an Authorization header as a dict, or None if it is none.
+
+    auth_scheme  "basic" or "digest"; then username and password, or the
+                 parameters of the digest
+    """
+    scheme, _, rest = credentials.strip(" \t").partition(" ")
+    scheme = scheme.lower()
+    if scheme == "basic":
+        return _parse_basic(rest.strip(" \t"))
+    if scheme != "digest":
+        return None
+    params = {"auth_scheme": "digest"}
+    for item in split_quoted(rest, ","):
+        name, equals, value = item.partition("=")
+        name = name.strip(" \t").lower()
+        if not equals or not is_token(name) or name in params:
+            return None
+        params[name] = unquote_string(value.strip(" \t"))
+    for name in ("username", "realm", "nonce", "uri", "response"):
+        if name not in params:
+            return None
+    return params
+
+
+def _parse_basic(text):
+    from base64 import b64decode
+    try:
+        text = b64decode(text.encode("ascii"), validate=True)
+    except ValueError:
+        return None
+    try:
+        text = text.decode("utf-8")
+    except UnicodeDecodeError:
+        text = text.decode("latin-1")
+    name, colon, password = text.partition(":")
+    if not colon or not name.isprintable():
+        return None
+    return {"auth_scheme": "basic", "username": name, "password": password}
+
+
+def md5SessionKey(params, password):
+    """H(A1) of a digest with MD5."""
+    return _hash_md5("%s:%s:%s" % (params["username"], params["realm"], password))
+
+
+def checkResponse(auth_map, password, method="GET", encrypt=None, **kwargs):
+    """Whether parsed credentials prove that the client knows *password*.
+
+    For a digest this checks the arithmetic alone; check_auth() looks at the
+    nonce and the address as well.
+    """
+    if auth_map["auth_scheme"] == "basic":
+        return _check_basic(auth_map, password, encrypt)
+    algorithm = auth_map.get("algorithm", "MD5").upper()
+    encode = DIGEST_AUTH_ENCODERS.get(algorithm)
+    if encode is None or auth_map.get("qop") != "auth":
+        return False
+    nc, cnonce = auth_map.get("nc", ""), auth_map.get("cnonce", "")
+    a1 = encode("%s:%s:%s" % (auth_map["username"], auth_map["realm"], password))
+    a2 = encode("%s:%s" % (method, auth_map["uri"]))
+    expected = encode("%s:%s:%s:%s:auth:%s" % (a1, auth_map["nonce"], nc, cnonce, a2))
+    return _same(expected, auth_map["response"].lower())
+
+
+def _check_basic(auth_map, password, encrypt):
+    encrypt = encrypt or _hash_md5
+    sent = encrypt(auth_map["password"])
+    if isinstance(sent, bytes):
+        sent = sent.decode("latin-1")
+    if isinstance(password, bytes):
+        password = password.decode("latin-1")
+    return _same(sent, password)
+
+
+def _password_of(users, username):
+    """What is stored for a name: None if there is none.  See check_auth()."""
+    if callable(users):
+        code = getattr(users, "__code__", None)
+        count = 1 if code is None else code.co_argcount - hasattr(users, "__self__")
+        if count:
+            return users(username)
+        users = users()
+    if not isinstance(users, dict):
+        raise ValueError("Authentication users must be a dict")
+    return users.get(username)
+
+
+def check_auth(request, response, realm, users, encrypt=None):
+    """Whether the request carries the name and password of one of *users*.
+
+    users    a dict name -> password; or a function that returns one, or that
+             takes a name and returns the password or None
+    encrypt  basic: what is done to the password that was sent before it is
+             compared with the stored one; default: MD5, in hex.  For a digest
+             the stored password is plain text
+
+    Sets request.login to the name, or to False.  What cannot be understood
+    or checked is False, too.
+    """
+    request.login = False
+    header = request.headers.get("Authorization")
+    auth_map = parseAuthorization(header) if header else None
+    if auth_map is None:
+        return False
+    password = _password_of(users, auth_map["username"])
+    known = password is not None
+    if not known:                               # take as long as for a known one
+        from secrets import token_hex
+        password = token_hex(16)
+    if auth_map["auth_scheme"] == "digest" and not _digest_is_ours(request, auth_map, realm):
+        return False
+    good = checkResponse(auth_map, password, request.method, encrypt)
+    if not (good and known):
+        return False
+    if auth_map["auth_scheme"] == "digest" and not _nonces.use(
+            auth_map["nonce"], int(auth_map["nc"], 16)):
+        return False
+    request.login = auth_map["username"]
+    return True
+
+
+def _digest_is_ours(request, auth_map, realm):
+    """Whether realm, nonce, count and address of a digest are what they must be."""
+    nc = auth_map.get("nc", "")
+    if len(nc) != 8 or not set(nc) <= set("0123456789abcdefABCDEF") or not auth_map.get("cnonce"):
+        return False
+    target = request._head.target if request._head is not None else request.path
+    if auth_map["uri"] != target or not _same(auth_map["realm"], realm):
+        return False
+    state = _nonces.check(auth_map["nonce"], realm)
+    request._stale_nonce = state == "stale"
+    return state == "good"
+
+
+def basic_auth(request, response, realm, users, encrypt=None):
+    """To return if it is not None: asks for a name and a password (RFC 7617).
+
+        return basic_auth(self.request, self.response, "Realm", users) or "Welcome!"
+    """
+    if check_auth(request, response, realm, users, encrypt):
+        return None
+    response.headers["WWW-Authenticate"] = basicAuth(realm)
+    return Unauthorized(request, response)
+
+
+def digest_auth(request, response, realm, users):
+    """To return if it is not None: asks for a digest (RFC 7616), SHA-256 or MD5.
+
+    The passwords in *users* are plain text.
+    """
+    if check_auth(request, response, realm, users):
+        return None
+    stale = getattr(request, "_stale_nonce", False)
+    nonce = _nonces.make(realm)
+    for algorithm in ("SHA-256", "MD5"):
+        response.headers.add_header("WWW-Authenticate",
+                                    digestAuth(realm, algorithm, nonce, stale=stale))
+    return Unauthorized(request, response)
+
+
+def sign(name, value, secret, now=None):
+    """*value* with a proof that we gave it out, under *name* and at this time.
+
+    For cookies and links; it is not hidden.  The proof binds the name, so that
+    the value of one cookie is no good for another.
+    """
+    stamp = "%x" % int(time.time() if now is None else now)
+    encoded = quote(value, "")
+    return "%s.%s.%s" % (encoded, stamp, _mac(secret, name, encoded, stamp))
+
+
+def unsign(name, text, secret, max_age):
+    """The value that sign() was given, or None if that is not *text*, or if it
+    is older than *max_age* seconds."""
+    encoded, _, rest = text.partition(".")
+    stamp, _, proof = rest.partition(".")
+    if not _same(proof, _mac(secret, name, encoded, stamp)):
+        return None
+    if not -60 <= time.time() - int(stamp, 16) <= max_age:
+        return None
+    return unquote(encoded)
+
+
+def _mac(secret, *texts):
+    import hmac
+    if isinstance(secret, str):
+        secret = secret.encode("utf-8")
+    if len(secret) < 16:
+        raise ValueError("a secret has 16 bytes or more, from secrets.token_bytes(32) and kept "
+                         "out of the source")
+    message = "\0".join(texts).encode("utf-8")
+    return hmac.new(secret, message, "sha256").hexdigest()
+
+
+# ---------------------------------------------------------------------------
+# 15. Sessions
+#
+# What the server remembers of a client between requests.  Invariants: only
+# ids that the server gave out are used; a store never sees an id itself, but
+# its hash; nothing is stored, and no cookie set, for a client of which there
+# is nothing to remember.
+# ---------------------------------------------------------------------------
+
+#: Seconds without a request after which a session is forgotten.
+SESSION_LIFETIME = 86400
+
+#: Sessions kept in memory; the one unused for longest goes first.
+MAX_SESSIONS = 10000
+
+
+class Session(dict):
+    """What is remembered of a client: a dict, kept until it expires.
+
+    sid       the secret id that the client has in its cookie
+    expire()  forget it, at log-out
+    rotate()  change the id and keep the data: do so at log-in, so that an id
+              somebody else has planted becomes worthless
+    """
+
+    def __init__(self, sid, data=(), store=None, new=False):
+        super().__init__(data)
+        self._sid = sid
+        self.store = store
+        self.new = new              # the client does not know the id yet
+        self.used = False           # the id was asked for
+        self.expired = False
+        self.former = None          # the id before rotate()
+
+    @property
+    def sid(self):
+        self.used = True
+        return self._sid
+
+    def expire(self):
+        """Forget it; the client's cookie is deleted with the response."""
+        self.expired = True
+        self.clear()
+
+    def rotate(self):
+        """Give it a new id."""
+        if not self.new:
+            self.former = self.former or self._sid
+        self._sid = _new_sid()
+        self.used = self.new = True
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *exc):
+        if self.store is not None and not self.expired:
+            self.store.save(self._sid, self)
+
+
+def _new_sid():
+    from secrets import token_urlsafe
+    return token_urlsafe(32)
+
+
+def _key_of(sid):
+    """What a store uses in place of the id: a leak of it opens no session."""
+    return _hash_sha256(sid)
+
+
+class Store:
+    """Where sessions are kept: to subclass.
+
+    To override:  load(sid) -> the data as a dict, or None
+                  save(sid, data), delete(sid)
+    """
+
+    def load(self, sid):
+        raise NotImplementedError
+
+    def save(self, sid, data):
+        raise NotImplementedError
+
+    def delete(self, sid):
+        raise NotImplementedError
+
+
+class MemoryStore(Store):
+    """Keeps sessions in memory; they end with the process."""
+
+    def __init__(self, lifetime=SESSION_LIFETIME, max_sessions=MAX_SESSIONS, clock=time.monotonic):
+        self.lifetime = lifetime
+        self.max_sessions = max_sessions
+        self.clock = clock
+        self._sessions = {}         # key -> (data, time of last use), oldest first
+
+    def __len__(self):
+        return len(self._sessions)
+
+    def load(self, sid):
+        data, used = self._sessions.get(_key_of(sid), (None, 0))
+        if data is None or self.clock() - used > self.lifetime:
+            self.delete(sid)
+            return None
+        return data
+
+    def save(self, sid, data):
+        key = _key_of(sid)
+        now = self.clock()
+        self._sessions.pop(key, None)
+        self._sessions[key] = dict(data), now
+        while self._sessions:
+            key = next(iter(self._sessions))
+            if len(self._sessions) <= self.max_sessions \
+                    and now - self._sessions[key][1] <= self.lifetime:
+                break
+            del self._sessions[key]
+
+    def delete(self, sid):
+        self._sessions.pop(_key_of(sid), None)
+
+
+class SQLiteStore(Store):
+    """Keeps sessions in a file, which several processes may share.
+
+    The data must be what JSON can write.
+    """
+
+    def __init__(self, path, lifetime=SESSION_LIFETIME, max_sessions=MAX_SESSIONS,
+                 clock=time.time):
+        self.path = path
+        self.lifetime = lifetime
+        self.max_sessions = max_sessions
+        self.clock = clock
+        self._database = None
+        self._owner = None
+
+    def _open(self):
+        import sqlite3
+        if self._database is None or self._owner != os.getpid():    # not across a fork
+            descriptor = os.open(self.path, os.O_CREAT | os.O_RDWR, 0o600)
+            os.close(descriptor)
+            self._database = sqlite3.connect(self.path, timeout=5, isolation_level=None,
+                                             check_same_thread=False)
+            self._owner = os.getpid()
+            self._database.execute("CREATE TABLE IF NOT EXISTS sessions"
+                                   " (key TEXT PRIMARY KEY, data TEXT, used REAL)")
+        return self._database
+
+    def close(self):
+        """Close the file; the next use opens it again."""
+        if self._database is not None:
+            self._database.close()
+            self._database = None
+
+    def load(self, sid):
+        import json
+        row = self._open().execute("SELECT data FROM sessions WHERE key = ? AND used > ?", (
+            _key_of(sid), self.clock() - self.lifetime)).fetchone()
+        return None if row is None else json.loads(row[0])
+
+    def save(self, sid, data):
+        import json
+        database = self._open()
+        database.execute("INSERT OR REPLACE INTO sessions VALUES (?, ?, ?)", (
+            _key_of(sid), json.dumps(data), self.clock()))
+        if os.urandom(1)[0] < 4:                # now and then, clean up
+            database.execute("DELETE FROM sessions WHERE used <= ?",
+                             (self.clock() - self.lifetime,))
+            database.execute("DELETE FROM sessions WHERE key NOT IN (SELECT key FROM sessions"
+                             " ORDER BY used DESC LIMIT ?)", (self.max_sessions,))
+
+    def delete(self, sid):
+        self._open().execute("DELETE FROM sessions WHERE key = ?", (_key_of(sid),))
+
+
+class Sessions(BaseComponent):
+    """Gives each request the session of its client: request.session.
+
+        server + Sessions()
+
+        class Root(Controller):
+
+            def index(self):
+                self.session["visits"] = self.session.get("visits", 0) + 1
+
+    name    of the cookie
+    store   a Store, or a class of them; default: in memory
+    secure  the cookie is for https only; default: if the request came so
+    samesite  "Lax", "Strict" or "None"
+
+    The cookie is HttpOnly.  Subclasses may override _load(sid) and
+    _save(sid, data) in place of a store.
+    """
+
+    channel = "web"
+
+    def __init__(self, name="circuits.session", store=None, channel=None, secure=None,
+                 samesite="Lax"):
+        super().__init__(channel=channel or self.channel)
+        if samesite not in ("Lax", "Strict", "None"):
+            raise ValueError("samesite is \"Lax\", \"Strict\" or \"None\", got %r" % (samesite,))
+        if not is_token(name):
+            raise ValueError("the name of a cookie is a token, got %r" % (name,))
+        self.name = name
+        self.store = MemoryStore() if store is None else store() if isinstance(store, type) \
+            else store
+        self.secure = secure
+        self.samesite = samesite
+
+    def _load(self, sid):
+        """The data of a session that we gave out, or None."""
+        return self.store.load(sid)
+
+    def _save(self, sid, data):
+        """Keep the data of a session."""
+        self.store.save(sid, data)
+
+    @_own_step
+    @handler("request", priority=10)
+    def _on_request(self, request, response, peer_cert=None):
+        sid = parse_cookies(request.headers.get("Cookie", "")).get(self.name)
+        data = self._load(sid) if sid and len(sid) <= 100 else None
+        if data is None:
+            request.session = Session(_new_sid(), store=self.store, new=True)
+        else:
+            request.session = Session(sid, data, self.store)
+
+    @_own_step
+    @handler("response", priority=0.5)
+    def _on_response(self, response):
+        """Before the response goes out: keep what there is, set the cookie."""
+        request = response.request
+        session = request.session
+        if not isinstance(session, Session):
+            return
+        if session.former is not None:
+            self.store.delete(session.former)
+        if session.expired:
+            self.store.delete(session._sid)
+            if not session.new or session.former is not None:
+                self._set_cookie(request, "", 0)
+            return
+        if session or session.used or not session.new:
+            self._save(session._sid, dict(session))
+        if session.new and (session or session.used):
+            self._set_cookie(request, session._sid, None)
+
+    def _set_cookie(self, request, value, max_age):
+        cookie = request.cookie
+        cookie[self.name] = value
+        morsel = cookie[self.name]
+        morsel["path"] = "/"
+        morsel["httponly"] = True
+        morsel["samesite"] = self.samesite
+        if max_age is not None:
+            morsel["max-age"] = "0"
+            morsel["expires"] = http_date(0)
+        if request.scheme == "https" if self.secure is None else self.secure:
+            morsel["secure"] = True
+
+
+# ---------------------------------------------------------------------------
+# 16. Between server and client
+#
+# Compression, and proxies in front of the server.
+# ---------------------------------------------------------------------------
+
+#: Types that are worth compressing.
+COMPRESSIBLE = ("text/html", "text/plain", "text/css", "text/xml", "text/javascript",
+                "application/javascript", "application/json", "application/xml", "image/svg+xml")
+
+#: Bytes below which compressing costs more than it saves.
+MIN_COMPRESSED = 500
+
+
+def compress(body, level=4):
+    """Yield *body*, an iterable of bytes, in gzip format."""
+    import zlib
+    engine = zlib.compressobj(level, zlib.DEFLATED, 31)
+    for piece in body:
+        data = engine.compress(piece)
+        if data:
+            yield data
+    yield engine.flush()
+
+
+class _Compressed:
+    """A streamed body in gzip format; closing it closes what it was made of."""
+
+    def __init__(self, body, level, encoding):
+        self._body = body
+        self._pieces = compress((as_bytes(piece, encoding) for piece in body), level)
+
+    def __iter__(self):
+        return self
+
+    def __next__(self):
+        return next(self._pieces)
+
+    def close(self):
+        self._pieces.close()
+        if hasattr(self._body, "close"):
+            self._body.close()
+
+
+def _accepts(request, coding):
+    """The weight that Accept-Encoding gives a coding; None if it says nothing of it."""
+    any_coding = None
+    for element in request.headers.elements("Accept-Encoding"):
+        if element.value.lower() in (coding, "x-" + coding):
+            return element.qvalue
+        if element.value == "*":
+            any_coding = element.qvalue
+    return any_coding
+
+
+def gzip(response, level=4, mime_types=("text/html", "text/plain")):
+    """Compress the body of a response, if the client and its type say so.
+
+        @handler("response", priority=1.0)
+        def _compress(self, response):
+            gzip(response)
+
+    Returns the response; HTTPError 406 if the client refuses both the body as
+    it is and gzip.  Do not compress pages that show a secret beside text that
+    came from the client (BREACH).
+    """
+    request = response.request
+    headers = response.headers
+    kind = headers.get("Content-Type", "text/html").partition(";")[0].strip().lower()
+    if response.code in (204, 206, 304) or response.code < 200 or kind not in mime_types \
+            or "Content-Encoding" in headers or hasattr(response._body, "__anext__") \
+            or response.stream and response._body == ():
+        return response
+    vary = headers.get("Vary", "")
+    if "accept-encoding" not in vary.lower():
+        headers["Vary"] = vary + ", Accept-Encoding" if vary else "Accept-Encoding"
+    weight = _accepts(request, "gzip")
+    plain = _accepts(request, "identity")
+    if not weight:
+        if plain == 0 and "Accept-Encoding" in request.headers:
+            return HTTPError(request, response, 406)
+        return response
+    if plain is not None and plain > weight:
+        return response
+    if response.stream:
+        del headers["Content-Length"], headers["Accept-Ranges"]
+        response.body = _Compressed(iter(response._body), level, response.encoding)
+    else:
+        headers.setdefault("Content-Type", "text/html; charset=%s" % response.encoding)
+        response.body = b"".join(compress([response._bytes()], level))
+    headers["Content-Encoding"] = "gzip"
+    etag = headers.get("ETag")
+    if etag is not None and not etag.startswith("W/"):
+        headers["ETag"] = "W/" + etag           # the bytes are others now
+    return response
+
+
+class Compress(BaseComponent):
+    """Compresses the responses that are worth it.
+
+        server + Compress()
+    """
+
+    channel = "web"
+
+    def __init__(self, level=4, mime_types=COMPRESSIBLE, min_size=MIN_COMPRESSED, channel=None):
+        super().__init__(channel=channel or self.channel)
+        self.level = level
+        self.mime_types = mime_types
+        self.min_size = min_size
+
+    @handler("response", priority=0.4)
+    def _on_response(self, response):
+        body = response._body
+        if not response.stream and isinstance(body, (str, list)) \
+                and (len(body) if isinstance(body, str) else sum(map(len, body))) < self.min_size:
+            return
+        length = response.headers.get("Content-Length")
+        if response.stream and length is not None and int(length) < self.min_size:
+            return
+        gzip(response, self.level, self.mime_types)
+
+
+_FORWARDED = ("X-Real-IP", "X-Forwarded-For", "X-Forwarded-Proto", "X-Forwarded-Host",
+              "X-Forwarded-Port", "X-Forwarded-Prefix", "Forwarded")
+
+
+class ReverseProxy(BaseComponent):
+    """Believes what proxies in front of the server say of the client.
+
+        server + ReverseProxy(trusted=["127.0.0.1", "10.0.0.0/8"])
+
+    headers  that name the client, the first that is there counts
+    trusted  addresses and networks of the proxies; "unix" for UNIX sockets
+
+    Sets remote, scheme and host of requests that come from a trusted proxy.
+    From all others those headers are taken away, so that nobody believes them.
+    """
+
+    channel = "web"
+
+    def __init__(self, headers=("X-Real-IP", "X-Forwarded-For"),
+                 trusted=("127.0.0.1", "::1", "unix"), channel=None):
+        super().__init__(channel=channel or self.channel)
+        from ipaddress import ip_network
+        self.headers = tuple(headers or ())
+        self.unix = "unix" in trusted
+        self.networks = [ip_network(item) for item in trusted if item != "unix"]
+
+    def _trusts(self, address):
+        from ipaddress import ip_address
+        try:
+            address = ip_address(address)
+        except ValueError:
+            return False
+        return any(address in network for network in self.networks)
+
+    @_own_step
+    @handler("request", priority=2)
+    def _on_request(self, request, response, peer_cert=None):
+        headers = request.headers
+        if not any(name in headers for name in _FORWARDED):
+            return
+        remote = request.remote
+        if not (self._trusts(remote.ip) or self.unix and remote.port is None):
+            for name in _FORWARDED:
+                del headers[name]
+            return
+        for name in self.headers:
+            if name in headers:
+                address = self._client(headers.get_all(name))
+                if address is not None:
+                    request.remote = Host(address, None)
+                break
+        scheme = headers.get("X-Forwarded-Proto", "").strip().lower()
+        if scheme in ("http", "https"):
+            request.scheme = scheme
+        host = headers.get("X-Forwarded-Host", "").rpartition(",")[2].strip()
+        if host and valid_host(host):
+            request._authority = host
+
+    def _client(self, values):
+        """The last address of a list that is not one of our proxies."""
+        from ipaddress import ip_address
+        found = None
+        for item in reversed(",".join(values).split(",")):
+            try:
+                found = str(ip_address(item.strip()))
+            except ValueError:
+                return found
+            if not self._trusts(found):
+                return found
+        return found
+
+
+# ---------------------------------------------------------------------------
+# 17. Logger
 # ---------------------------------------------------------------------------
 
 def formattime(seconds=None):
@@ -4569,7 +5655,7 @@ class Logger(BaseComponent):
 
 
 # ---------------------------------------------------------------------------
-# 14. Names of the current release
+# 18. Names of the current release
 #
 # Programs written for it call the same things by lower-case names.
 # ---------------------------------------------------------------------------
@@ -4585,7 +5671,7 @@ redirect = Redirect
 
 
 # ---------------------------------------------------------------------------
-# 15. Dotted names
+# 19. Dotted names
 #
 # Names that mean something else in the documented layout; see circuits.py.
 # ---------------------------------------------------------------------------
@@ -4599,7 +5685,7 @@ _DOTTED = {
 
 
 # ---------------------------------------------------------------------------
-# 16. Command
+# 20. Command
 #
 # python3 -m circuits_web [DIR] serves a folder.
 # ---------------------------------------------------------------------------
