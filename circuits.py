@@ -682,7 +682,8 @@ class Value:
     def __await__(self):
         if self.event is None or self.manager is None:
             raise RuntimeError("this Value was not returned by fire(): nothing to wait for")
-        return self.manager.wait(self.event).__await__()
+        # Not manager.wait(): a component may have a handler of that name.
+        return EventWaiting(self.manager, self.event, (), None).__await__()
 
     def __contains__(self, item):
         value = self.value
@@ -1899,7 +1900,7 @@ class Reactor:
         if isinstance(error, (KeyboardInterrupt, SystemExit)):
             if not self.running:
                 raise error
-            self.root.stop(error.code if isinstance(error, SystemExit) else None)
+            self.stop(error.code if isinstance(error, SystemExit) else None)
             return
         traceback = error.__traceback__
         if traceback is not None and traceback.tb_next is not None:
@@ -2102,6 +2103,16 @@ class Reactor:
         """The pause is over."""
         self.sleeping = False
         self.alert = self.cause is not None or self.successor is not None
+
+    def stop(self, code=None):
+        """See Manager.stop(), which a component may hide with a handler."""
+        if not self.running:
+            return
+        if code is not None:
+            self.code = code
+        self.running = False
+        self.root.fire(Stopped(self.root), self.root.channel or "*")
+        self.wake()
 
     def stopping(self):
         """Whether run() has nothing left to do after stop()."""
@@ -2599,7 +2610,7 @@ class Manager:
                 try:
                     reactor.tick()
                 except KeyboardInterrupt:   # a second ^C, or a host's own handler
-                    reactor.root.stop()
+                    reactor.stop()
         finally:
             reactor.running = False
             self._cancel_tasks()
@@ -2638,7 +2649,7 @@ class Manager:
         def decide(event):
             waiting.clear()
             if not event.stopped:
-                self._reactor.root.stop()
+                self._reactor.stop()
 
         def restore():
             if fd_before:
@@ -2710,17 +2721,9 @@ class Manager:
         What is in the queue is still delivered.  With a *code*, run() ends
         with SystemExit(code).
         """
-        reactor = self._reactor
-        if not reactor.running:
-            if self._process is not None:
-                self._process.terminate()
-            return
-        root = reactor.root
-        if code is not None:
-            reactor.code = code
-        reactor.running = False
-        root.fire(Stopped(root), root.channel or "*")
-        reactor.wake()
+        if self._process is not None and not self._reactor.running:
+            self._process.terminate()
+        self._reactor.stop(code)
 
 
 # ---------------------------------------------------------------------------

@@ -3252,13 +3252,16 @@ class HTTP(BaseComponent):
         In the heard case, priority: after the success events of the same
         batch, which the contract shows before it.
         """
-        if self._reactor.heard("response", (self.channel,)):
+        reactor = self._reactor
+        channels = (self.channel,)
+        if reactor.heard("response", channels):
             event = Response(response)
             event._waiters = [_Afterwards(self._response_handled, response)]
             event._state = SPECIAL
             self.fire(event, self.channel, priority=1)
         else:
-            self._on_response(response)
+            for step, _ in reactor.plan("response", channels).handlers:
+                reactor.direct(step, response)
 
     def _response_handled(self, event, response):
         """A handler of response that failed may have kept us from sending it."""
@@ -4603,11 +4606,13 @@ class Exports(BaseComponent):
     def _resolve(self, name):
         """(event name, channel) of a method that may be called, or None."""
         channel, dot, method = name.rpartition(".")
-        if not method.isidentifier() or method.startswith("_") or method in _FRAMEWORK_EVENTS:
+        channel = channel if dot else self.rpc_channel
+        if not method.isidentifier() or method.startswith("_") or not channel:
+            return None
+        if method in _FRAMEWORK_EVENTS and (channel == "*" or self.methods is None):
             return None
         if self.methods is not None:
-            return (method, channel or self.rpc_channel) if name in self.methods else None
-        channel = channel if dot else self.rpc_channel
+            return (method, channel) if name in self.methods else None
         for component in flatten(self.root):
             if self._exports(component, method, channel):
                 return method, channel
@@ -4691,20 +4696,27 @@ class XMLRPC(Exports):
         from xmlrpc.client import dumps
         from xmlrpc.client import loads
         try:
-            data = request.body.read()
-            if b"<!" in data:                   # entities that grow, files that leak
-                raise ValueError("declarations are not accepted")
-            args, name = loads(data, use_builtin_types=True)
+            args, name = self._parse(request, loads)
             found = self._resolve(name or "")
             if found is None:
                 raise LookupError("there is no method of that name")
+        except Exception as error:              # whatever the parser raises
+            answer = dumps(Fault(1, _text_of(error)), methodresponse=True, encoding=self.encoding)
+            return answer.encode(self.encoding, "xmlcharrefreplace")
+        try:
             result = yield from self._invoke(found, args, {})
             answer = dumps((result,), methodresponse=True, allow_none=True, encoding=self.encoding)
         except Exception as error:
-            if not isinstance(error, (LookupError, ValueError)):
-                self._complain(error)
+            self._complain(error)
             answer = dumps(Fault(1, _text_of(error)), methodresponse=True, encoding=self.encoding)
         return answer.encode(self.encoding, "xmlcharrefreplace")
+
+    @staticmethod
+    def _parse(request, loads):
+        data = request.body.read()
+        if b"<!" in data:                       # entities that grow, files that leak
+            raise ValueError("declarations are not accepted")
+        return loads(data, use_builtin_types=True)
 
 
 class _RPCError(Exception):
@@ -5093,7 +5105,7 @@ def sign(name, value, secret, now=None):
     the value of one cookie is no good for another.
     """
     stamp = "%x" % int(time.time() if now is None else now)
-    encoded = quote(value, "")
+    encoded = quote(value, "").replace(".", "%2E")
     return "%s.%s.%s" % (encoded, stamp, _mac(secret, name, encoded, stamp))
 
 
@@ -5323,7 +5335,7 @@ class Sessions(BaseComponent):
             raise ValueError("samesite is \"Lax\", \"Strict\" or \"None\", got %r" % (samesite,))
         if not is_token(name):
             raise ValueError("the name of a cookie is a token, got %r" % (name,))
-        self.name = name
+        self.cookie_name = name
         self.store = MemoryStore() if store is None else store() if isinstance(store, type) \
             else store
         self.secure = secure
@@ -5340,7 +5352,7 @@ class Sessions(BaseComponent):
     @_own_step
     @handler("request", priority=10)
     def _on_request(self, request, response, peer_cert=None):
-        sid = parse_cookies(request.headers.get("Cookie", "")).get(self.name)
+        sid = parse_cookies(request.headers.get("Cookie", "")).get(self.cookie_name)
         data = self._load(sid) if sid and len(sid) <= 100 else None
         if data is None:
             request.session = Session(_new_sid(), store=self.store, new=True)
@@ -5369,8 +5381,8 @@ class Sessions(BaseComponent):
 
     def _set_cookie(self, request, value, max_age):
         cookie = request.cookie
-        cookie[self.name] = value
-        morsel = cookie[self.name]
+        cookie[self.cookie_name] = value
+        morsel = cookie[self.cookie_name]
         morsel["path"] = "/"
         morsel["httponly"] = True
         morsel["samesite"] = self.samesite
@@ -5492,6 +5504,7 @@ class Compress(BaseComponent):
         self.mime_types = mime_types
         self.min_size = min_size
 
+    @_own_step
     @handler("response", priority=0.4)
     def _on_response(self, response):
         body = response._body

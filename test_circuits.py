@@ -2212,6 +2212,27 @@ class TestRunning(CircuitsTest):
             app.run()
         self.assertEqual(app.event.value.value, ["one", "three"])
 
+    def test_handlers_may_be_called_like_our_methods(self):
+        class App(Component):
+            def started(self, component):
+                self.fire(Event.create("wait"))
+
+            async def wait(self):
+                value = await self.fire(Event.create("call"))
+                await self.fire(Event.create("stop", value.value))
+
+            def call(self):
+                return self.fire(Event.create("join"))
+
+            def join(self):
+                return 5
+
+            def stop(self, code):
+                raise SystemExit(code)
+        with self.assertRaises(SystemExit) as caught:
+            App().run()
+        self.assertEqual(caught.exception.code, 5)
+
     def test_run_again(self):
         class App(Component):
             runs = 0
