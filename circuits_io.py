@@ -100,11 +100,11 @@ else:
 __all__ = (
     "Accessed", "AddPath", "Close", "Closed", "Command", "Config", "ConfigEvent", "Create",
     "Created", "Daemon", "Daemonize", "Daemonized", "DeletePID", "Deleted", "DropPrivileges",
-    "EOF", "Environment", "EnvironmentError", "EnvironmentEvent", "Error", "File", "Kill",
-    "Load", "Log", "Logger", "Modified", "Moved", "Notify", "Open", "Opened", "Overflow",
-    "Process", "Read", "Ready", "RemovePath", "Renamed", "Save", "Seek", "Serial", "Signal",
-    "Start", "Started", "Startup", "StartupError", "Stop", "Stopped", "Terminate", "Terminated",
-    "Unmounted", "Upgrade", "Verify", "Wait", "Write", "WritePID", "createFile", "main",
+    "EOF", "Environment", "EnvironmentEvent", "EnvironmentReady", "Error", "File", "Kill",
+    "Load", "LoadEnvironment", "Log", "Logger", "Modified", "Moved", "Notify", "Open", "Opened",
+    "Overflow", "Process", "Read", "Ready", "RemovePath", "Renamed", "Save", "Seek", "Serial",
+    "Signal", "Start", "Started", "Startup", "StartupError", "Stop", "Stopped", "Terminate",
+    "Terminated", "Unmounted", "Upgrade", "Verify", "Wait", "Write", "WritePID", "createFile",
     "running_pid", "sd_notify",
 )
 
@@ -1508,7 +1508,7 @@ class Process(Component):
         if self.kill_after is not None:
             self._after("kill", self.kill_after, self.kill)
 
-    @handler("wait")
+    @handler(False)
     def wait(self, event=None, *channels, timeout=None):
         """Wait for its end: ``status = yield process.wait()``.
 
@@ -1518,6 +1518,7 @@ class Process(Component):
             return super().wait(event, *channels, timeout=timeout)
         return self._wait_for_end()
 
+    @handler("wait")
     def _wait_for_end(self):
         yield _Until(self._has_ended, self._waiters)
         return self.status
@@ -2712,6 +2713,37 @@ LEVELS = {"debug": "DEBUG", "info": "INFO", "warning": "WARNING", "warn": "WARNI
           "error": "ERROR", "exception": "ERROR", "critical": "CRITICAL"}
 
 
+class _Appender:
+    """A file that each write() is appended to at once, whole; never half a record.
+
+    Nothing is held back, so a full disk shows when it is full.
+    """
+
+    def __init__(self, path):
+        self._path = os.path.abspath(path)
+        self._number = None
+        self._open()
+
+    def _open(self):
+        self._number = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_APPEND
+                               | getattr(os, "O_CLOEXEC", 0), 0o666)
+
+    def write(self, text):
+        if self._number is None:
+            self._open()
+        os.write(self._number, text.encode("utf-8", "backslashreplace"))
+
+    def flush(self):
+        """There is nothing to flush."""
+
+    def close(self):
+        number, self._number = self._number, None
+        if number is not None:
+            os.close(number)
+
+    __del__ = close
+
+
 class Logger(Component):
     """Write records into a file, the system's log, or stderr.
 
@@ -2742,7 +2774,8 @@ class Logger(Component):
         number = logging.DEBUG if debug else getattr(
             logging, level if level in ("INFO", "ERROR", "CRITICAL") else "WARNING")
         text = name.replace("%", "%%") + "[log] %(levelname)s: %(message)s"
-        self._failing = False
+        self._trouble = None        # why the last record was not written
+        self._failing = False       # that was told
         self._output = self._make_output(logging, str(type).lower(), filename, name)
         if type.lower() == "file":
             text = "%(asctime)s " + text
@@ -2754,7 +2787,7 @@ class Logger(Component):
     @staticmethod
     def _make_output(logging, kind, filename, name):
         if kind == "file":
-            return logging.FileHandler(filename, encoding="utf-8")
+            return logging.StreamHandler(_Appender(filename))
         if kind == "stderr":
             return logging.StreamHandler() if sys.stderr is not None else logging.NullHandler()
         if kind not in ("winlog", "eventlog", "nteventlog", "syslog", "unix"):
@@ -2768,10 +2801,8 @@ class Logger(Component):
         return more.SysLogHandler()
 
     def _on_trouble(self, record):
-        """logging could not write: say so, once."""
-        if not self._failing:
-            self._failing = True
-            self.fire(Error(sys.exc_info()[1]), self.channel)
+        """logging could not write."""
+        self._trouble = sys.exc_info()[1]
 
     @handler("log")
     def log(self, level, msg, *args, **kwargs):
@@ -2779,10 +2810,11 @@ class Logger(Component):
         if level not in LEVELS:
             raise ValueError("level is one of %s, got %r" % (", ".join(LEVELS), level))
         import logging
-        failing, self._failing = self._failing, False
+        self._trouble = None
         self.logger.log(getattr(logging, LEVELS[level]), msg, *args, **kwargs)
-        if failing and self._failing:       # told already: see _on_trouble
-            return
+        if self._trouble is not None and not self._failing:
+            self.fire(Error(self._trouble), self.channel)
+        self._failing = self._trouble is not None
 
     @handler(False)
     def debug(self, msg, *args, **kwargs):
@@ -2814,10 +2846,10 @@ class Logger(Component):
     @handler(False)
     def close(self):
         """Close the log; what is logged later opens it again."""
-        try:
-            self._output.close()
-        except OSError:             # a full disk, told when it was written
-            pass
+        self._output.close()
+        stream = getattr(self._output, "stream", None)
+        if isinstance(stream, _Appender):
+            stream.close()
 
     def _moved(self, old):
         if old.root._reactor is old:
