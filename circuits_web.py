@@ -88,6 +88,7 @@ if __package__:
     from .circuits import __version__ as _core_version
     from .circuits_net import Close
     from .circuits_net import Read
+    from .circuits_net import SendFile
     from .circuits_net import TCPServer
     from .circuits_net import UNIXServer
     from .circuits_net import Write
@@ -111,6 +112,7 @@ else:
     from circuits import __version__ as _core_version
     from circuits_net import Close
     from circuits_net import Read
+    from circuits_net import SendFile
     from circuits_net import TCPServer
     from circuits_net import UNIXServer
     from circuits_net import Write
@@ -2750,8 +2752,14 @@ MAX_PENDING = 65536
 #: read it before it learns that the connection is closed; nginx waits as well.
 MAX_LINGER = 1024 * 1024
 
-#: Bytes that may wait to be sent before more of a streamed body is fetched.
-MAX_OUTPUT = 262144
+#: Bytes of a body that are sent together with the head.
+MAX_JOINED = 262144
+
+#: Bytes of a streamed request body that wait for a handler to take them.
+MAX_BODY_AHEAD = 262144
+
+#: Seconds that requests in work get to finish when the process is told to end.
+GRACE = 10
 
 HTTP_ENCODING = "utf-8"
 
@@ -2858,13 +2866,135 @@ class _Drained(Waiting):
         self.conn = conn
 
     def install(self):
-        if getattr(self.conn.sock, "pending", 0) <= MAX_OUTPUT:
-            self.finish()
+        if getattr(self.conn.sock, "slow", False):
+            self.conn.drain = self          # until the transport tells drain(sock)
         else:
-            self.conn.drain = self
+            self.finish()
 
     def withdraw(self):
         self.conn.drain = None
+
+
+class BodyStream:
+    """The body of a request that is taken piece by piece, while it arrives.
+
+        @expose(stream=True)
+        async def upload(self):
+            async for piece in self.request.body: ...
+
+        piece = yield self.request.body.get()       in a generator; b"": the end
+
+    The peer is not read from while MAX_BODY_AHEAD bytes wait here.  BadInput
+    is raised when the body ends too early.
+    """
+
+    def __init__(self, http, conn):
+        self._http = http
+        self._conn = conn
+        self._pieces = []
+        self._waiting = None
+        self.size = 0               # bytes that arrived so far
+        self.ahead = 0              # bytes of them that wait here
+        self.ended = False
+        self.error = None
+
+    def get(self):
+        """To yield or await: the next bytes, b"" at the end."""
+        return _Piece(self)
+
+    def __aiter__(self):
+        return self
+
+    async def __anext__(self):
+        piece = await self.get()
+        if not piece:
+            raise StopAsyncIteration
+        return piece
+
+    def write(self, data):
+        """More arrived; HTTP calls it."""
+        self.size += len(data)
+        self.ahead += len(data)
+        self._pieces.append(data)
+        self._hand_over()
+
+    def end(self, error=None):
+        """That was all, or there was an *error*; HTTP calls it."""
+        self.ended = True
+        self.error = error
+        self._hand_over()
+
+    def close(self):
+        """Forget what waits here."""
+        self._pieces = []
+        self.ahead = 0
+        if not self.ended:
+            self.end(BadInput("the body was not read to its end"))
+
+    def _hand_over(self):
+        waiting = self._waiting
+        if waiting is not None and (self._pieces or self.ended):
+            self._waiting = None
+            if self._pieces:
+                waiting.finish(self._take())
+            else:
+                waiting.finish(b"", self.error)
+
+    def _take(self):
+        data = self._pieces[0] if len(self._pieces) == 1 else b"".join(self._pieces)
+        self._pieces = []
+        self.ahead = 0
+        # Later: we may be in the midst of reading from that connection.
+        if self._conn.spool is self:
+            self._http._reactor.call_later(0, self._http._go_on, self._conn, self)
+        return data
+
+
+class _Piece(Waiting):
+    """Wait for more of a body."""
+
+    __slots__ = ("stream",)
+
+    def __init__(self, stream):
+        super().__init__()
+        self.stream = stream
+
+    def install(self):
+        self.stream._waiting = self
+        self.stream._hand_over()
+
+    def withdraw(self):
+        if self.stream._waiting is self:
+            self.stream._waiting = None
+
+
+class _SentFile:
+    """A file that the transport sends: asking for more of it is progress, and
+    closing it is the end."""
+
+    def __init__(self, file, http, conn, response):
+        self.file = file
+        self.http = http
+        self.conn = conn
+        self.response = response
+        self.seek = file.seek
+
+    def fileno(self):
+        http = self.http
+        self.conn.deadline = http._now + http._write_timeout
+        return self.file.fileno()
+
+    def read(self, size):
+        self.fileno()
+        return self.file.read(size)
+
+    def close(self):
+        self.file.close()
+        http = self.http
+        if http is not None:
+            self.http = None
+            # Later: we are in the midst of the transport's work.
+            http._reactor.call_later(0, http._file_sent, self.conn, self.response)
 
 
 async def _next_of(body):
@@ -2887,6 +3017,8 @@ class HTTP(BaseComponent):
                         min_rate bytes of it
     idle_timeout        seconds that a connection may wait for the next request
     write_timeout       seconds that a peer may not read what it asked for
+    grace               seconds that requests in work get to finish when SIGINT
+                        or SIGTERM arrives; a second one ends at once
 
     Listens:  connect, read, disconnect; response, stream, httperror
     Fires:    request, httperror, response, stream; write, close
@@ -2899,7 +3031,7 @@ class HTTP(BaseComponent):
                  max_headers=MAX_HEADERS, max_body=MAX_BODY, max_fields=MAX_FIELDS,
                  max_field=MAX_FIELD, max_file=MAX_BODY, max_memory=MAX_MEMORY,
                  max_connections=10000, header_timeout=30, body_timeout=60, min_rate=1024,
-                 idle_timeout=60, write_timeout=60):
+                 idle_timeout=60, write_timeout=60, grace=GRACE):
         if isinstance(encoding, BaseComponent):     # HTTP(server, encoding, channel)
             server, encoding, channel = encoding, channel or HTTP_ENCODING, server
         super().__init__(channel=channel or self.channel)
@@ -2922,6 +3054,8 @@ class HTTP(BaseComponent):
         self._second = 0            # which Date the prefixes carry
         self._prefixes = {}         # (status, protocol) -> status line, Date, Server
         self._held = []             # connections with output that waits
+        self._grace = grace
+        self._leaving = False       # no further requests: the process is to end
         self._scheme = "http"
 
     @property
@@ -2970,16 +3104,45 @@ class HTTP(BaseComponent):
         if conn.task is not None:
             conn.task.cancel("")
         self._let_go(conn)
+        if self._leaving and not self._connections:
+            self.root.stop()
+
+    # -- the end ------------------------------------------------------------
+
+    @_own_step
+    @handler("signal", channel="*")
+    def _on_signal(self, event, number, stack=None):
+        """Let requests in work finish, then stop; without any, stop at once."""
+        if self._leaving or not self._connections or number not in _endings():
+            return
+        event.stop()
+        self._leaving = True
+        if self._server is not None and self._server.server is not None:
+            self._server.server.max_connections = 0
+        for conn in list(self._connections.values()):
+            conn.keep_alive = False
+            if conn.request is None and not conn.parser and not conn.closing:
+                self._hang_up(conn)
+        self._reactor.call_later(self._grace, self.root.stop)
+
+    # -- connections, continued ---------------------------------------------
 
     def _let_go(self, conn):
         """Close what the message in work holds."""
-        if conn.spool is not None:
-            conn.spool.file.close()
-            conn.spool = None
+        self._drop_input(conn, BadInput("the peer left within the body"))
         if conn.response is not None:
             conn.response.done = True
             if conn.response.stream:
                 conn.response.release()
+
+    @staticmethod
+    def _drop_input(conn, error):
+        """Nothing more will come of the body that is being received."""
+        spool, conn.spool = conn.spool, None
+        if isinstance(spool, BodyStream):
+            spool.end(error)
+        elif spool is not None:
+            spool.file.close()
 
     def _sweep(self):
         """Look for connections that are over their time; once a second."""
@@ -3010,11 +3173,12 @@ class HTTP(BaseComponent):
         poller = self._reactor.poller
         if source is None or poller is None:
             return
+        sock = conn.sock
         conn.paused = pause
         if pause:
-            poller.removeReader(conn.sock)
-        elif conn.sock.fileno() >= 0:
-            poller.addReader(source, conn.sock)
+            poller.removeReader(sock)
+        elif sock.fileno() >= 0 and not (sock.slow or sock.ended):
+            poller.addReader(source, sock)
 
     def _hang_up(self, conn):
         """Close, when what was written is out."""
@@ -3062,7 +3226,7 @@ class HTTP(BaseComponent):
         parser.feed(data)
         if conn.request is None or conn.spool is not None:
             self._advance(conn)
-        elif len(parser) > MAX_PENDING and not conn.paused:
+        elif len(parser) > MAX_PENDING:
             self._pause(conn, True)
 
     def _advance(self, conn):
@@ -3076,14 +3240,23 @@ class HTTP(BaseComponent):
                         self._pause(conn, False)
                     return
                 if item is END:
-                    return self._announce_request(conn)
+                    if not isinstance(conn.spool, BodyStream):
+                        return self._announce_request(conn)
+                    spool, conn.spool = conn.spool, None
+                    conn.deadline = None
+                    return spool.end()
                 if type(item) is bytes:
                     conn.spool.write(item)
                     conn.deadline += len(item) / self._min_rate
+                    if isinstance(conn.spool, BodyStream) and conn.spool.ahead > MAX_BODY_AHEAD:
+                        conn.deadline = None            # it is the handler that is slow
+                        return self._pause(conn, True)
                 else:
                     self._begin(conn, item)
-                    if not item.has_body:
-                        return self._announce_request(conn)
+                    if not item.has_body or isinstance(conn.spool, BodyStream):
+                        self._announce_request(conn)
+                        if not item.has_body:
+                            return
         except ProtocolError as error:
             self._refuse(conn, error)
 
@@ -3093,7 +3266,7 @@ class HTTP(BaseComponent):
                               head.headers)
         conn.request = request
         conn.response = HTTPResponse(request, self._encoding)
-        conn.keep_alive = head.keep_alive
+        conn.keep_alive = head.keep_alive and not self._leaving
         request.server = self._server
         request.limits = self._form_limits
         request._head = head
@@ -3101,20 +3274,39 @@ class HTTP(BaseComponent):
             request.print_debug = True
         request.set_target(head.target)
         if head.has_body:
-            conn.spool = Spool(self._form_limits["max_memory"])
+            if self._is_streamed(request):
+                conn.spool = request._body = BodyStream(self, conn)
+            else:
+                conn.spool = Spool(self._form_limits["max_memory"])
             conn.deadline = self._now + self._body_timeout
             if head.expects_continue and not conn.parser:
                 self._write(conn, b"HTTP/1.1 100 Continue\r\n\r\n")
 
+    def _is_streamed(self, request):
+        """Whether the one who will answer takes the body piece by piece."""
+        for step, _ in self._reactor.plan("request", (self.channel,)).handlers:
+            ask = getattr(step.__self__, "wants_stream", None)
+            if ask is not None and ask(request):
+                return True
+        return False
+
+    def _go_on(self, conn, stream):
+        """A handler took what waited of a streamed body: read on."""
+        if conn.spool is stream and not conn.closing:
+            if conn.deadline is None:
+                conn.deadline = self._now + self._body_timeout
+            self._advance(conn)
+
     def _announce_request(self, conn):
         request = conn.request
         response = conn.response
-        if conn.spool is not None:
+        if isinstance(conn.spool, Spool):
             conn.spool.file.seek(0)
             request._body = conn.spool.file
             request.trailers = request._head.trailers
             conn.spool = None
-        conn.deadline = None
+        if conn.spool is None:
+            conn.deadline = None
         event = Request(request, response)
         if self._scheme == "https":
             self._add_certificate(event, request)
@@ -3131,9 +3323,7 @@ class HTTP(BaseComponent):
 
     def _refuse(self, conn, error):
         """The peer broke the rules: one last answer, and nothing more is read."""
-        if conn.spool is not None:
-            conn.spool.file.close()
-            conn.spool = None
+        self._drop_input(conn, error)
         request = conn.request
         if request is None or conn.response.started:
             request = HTTPRequest(conn.sock, "-", self._scheme, "-")
@@ -3282,6 +3472,9 @@ class HTTP(BaseComponent):
             return
         if not conn.keep_alive:
             response.close = True
+        if conn.spool is not None:          # an early answer: the body is not all here
+            response.close = True
+            conn.linger = conn.linger or 1
         try:
             data = response.prepare()
             head = self._head(response)
@@ -3346,7 +3539,7 @@ class HTTP(BaseComponent):
             if data:
                 reactor.tell(self, Write, channel, conn.sock, data)
             return
-        if data and len(data) < MAX_OUTPUT:
+        if data and len(data) < MAX_JOINED:
             head += data
             data = None
         if more and not data and len(head) < MAX_PENDING:
@@ -3374,6 +3567,7 @@ class HTTP(BaseComponent):
         if request._body is not None:
             request.close()
         conn.task = None
+        self._drop_input(conn, BadInput("the request was answered before its end"))
         if response.close:
             if conn.linger or conn.parser:
                 self._hang_up_politely(conn)
@@ -3389,11 +3583,28 @@ class HTTP(BaseComponent):
     # -- bodies that are sent piece by piece --------------------------------
 
     def _start_stream(self, conn, response):
+        body = response._body
+        if type(body) is file_generator and body.left and not response.chunked \
+                and hasattr(body.input, "fileno") and not isinstance(body.input, BytesIO) \
+                and not self._reactor.heard("stream", (self.channel,)):
+            return self._send_file(conn, response, body)
         event = Event()
         event.waitingHandlers = 1
         task = Running(self._stream(conn, response), event, self._on_stream, self)
         conn.task = task
         task.resume()
+
+    def _send_file(self, conn, response, body):
+        """Have the transport send a file: no byte of it passes through here."""
+        conn.deadline = self._now + self._write_timeout
+        response.sent = body.left
+        file = _SentFile(body.input, self, conn, response)
+        self._reactor.tell(self, SendFile, self.channel, conn.sock, file, body.input.tell(),
+                           body.left)
+
+    def _file_sent(self, conn, response):
+        if self._connections.get(conn.sock) is conn and conn.response is response:
+            self._finished(conn, response)
 
     def _stream(self, conn, response):
         """A task: fetch the pieces of a body, as fast as the peer takes them."""
@@ -3457,13 +3668,23 @@ class HTTP(BaseComponent):
             self._write(conn, LAST_CHUNK)
         self._finished(conn, response)
 
-    @handler("_write", priority=-1)
-    def _on_writable(self, sock):
-        """The transport sent some of what waited."""
+    @_own_step
+    @handler("drain")
+    def _on_drain(self, sock):
+        """The peer took what waited for it; the transport reads from it again."""
         conn = self._connections.get(sock)
-        if conn is not None and conn.drain is not None \
-                and getattr(sock, "pending", 0) <= MAX_OUTPUT:
+        if conn is None:
+            return
+        if conn.paused:
+            self._pause(conn, True)
+        if conn.drain is not None:
             conn.drain.finish()
+
+
+def _endings():
+    """The numbers of the signals that end a process."""
+    import signal
+    return signal.SIGINT, signal.SIGTERM
 
 
 def _triple(error):
@@ -3474,6 +3695,10 @@ def _triple(error):
 # ---------------------------------------------------------------------------
 # 9. Servers
 # ---------------------------------------------------------------------------
+
+# To a peer that speaks HTTP to a port where TLS is spoken.
+_PLAIN_REPLY = (b"HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain\r\nContent-Length: 45\r\n"
+                b"Connection: close\r\n\r\nThis port speaks HTTPS: begin with https://.\n")
 
 _HTTP_OPTIONS = HTTP.__init__.__code__.co_varnames[4:HTTP.__init__.__code__.co_argcount]
 
@@ -3503,8 +3728,10 @@ class BaseServer(BaseComponent):
                  **options):
         super().__init__(channel=channel or self.channel)
         http = {name: options.pop(name) for name in _HTTP_OPTIONS if name in options}
-        if secure and certfile is not None:
+        if certfile is not None:
             options["certfile"] = certfile
+        if secure:
+            options.setdefault("plain_reply", _PLAIN_REPLY)
         if isinstance(bind, list):
             bind = tuple(bind)
         unix = isinstance(bind, str) and ":" not in bind
@@ -3693,6 +3920,7 @@ def _expose(function, names, config, as_json):
     if not isinstance(function, FunctionType):
         raise TypeError("expose() marks functions, got %r" % (function,))
     methods = config.pop("methods", None)
+    stream = bool(config.pop("stream", False))
     signature = _Signature(function)
 
     def exposed(self, event, /, *args, **kwargs):
@@ -3729,6 +3957,7 @@ def _expose(function, names, config, as_json):
     exposed.varkw = "kwargs" if signature.varkw else None
     exposed.defaults = function.__defaults__
     exposed.signature = signature
+    exposed.stream = stream
     # A generator or coroutine belongs to its controller, so it needs its event.
     exposed.is_task = bool(function.__code__.co_flags & 0x2a0)
     exposed.methods = None if methods is None else tuple(m.upper() for m in methods)
@@ -3760,6 +3989,9 @@ def expose(*names, **config):
 
     names    what it is called in addresses; default: its own name
     methods  what it may be asked with; others get 405; default: all
+    stream   it is called when the head of a request is there, and takes the
+             body from request.body, a BodyStream; default: it is called when
+             the body is there, too
     config   further arguments of handler()
     """
     if len(names) == 1 and isinstance(names[0], FunctionType):
@@ -3961,6 +4193,7 @@ class Dispatcher(BaseComponent):
     def __init__(self, channel=None):
         super().__init__(channel=channel or self.channel)
         self._paths = None
+        self._any_streams = False   # a method among them takes bodies piece by piece
         self._depth = 0             # parts of the longest channel
         self._classes = {}          # name -> class of the events that call it
 
@@ -3976,6 +4209,8 @@ class Dispatcher(BaseComponent):
                 if isinstance(channel, str) and channel.startswith("/"):
                     paths.setdefault(channel.rstrip("/") or "/", component)
             self._depth = max([path.count("/") for path in paths], default=0)
+            self._any_streams = any(method.stream for controller in paths.values()
+                                    for method in controller._exposed.values())
             self._paths = paths
         return self._paths
 
@@ -3997,23 +4232,38 @@ class Dispatcher(BaseComponent):
         for name, value in params.items():
             if type(value) is list:
                 params[name] = value[0]
-        if request._body is not None:
+        if request._body is not None and not isinstance(request._body, BodyStream):
             parse_body(request, response, params)
+        allowed = []
+        controller, name, rest = self._resolve(request, params, allowed)
+        if controller is not None:
+            return self._call(controller, name, request, response, rest, params)
+        if request.path == "*":
+            allowed = list(HTTP_METHODS)
+        if not allowed:
+            return None
+        return self._only(request, response, allowed)
+
+    def wants_stream(self, request):
+        """Whether the method that will answer takes the body piece by piece."""
+        if not (self.paths and self._any_streams):
+            return False
+        params = parse_qs(request.qs)
+        controller, name, _ = self._resolve(request, params, [])
+        return controller is not None and controller._exposed[name].stream
+
+    def _resolve(self, request, params, allowed):
+        """The controller, the name of its method and the arguments, or None thrice."""
         paths = self._paths or self.paths
         parts = [part for part in request.segments if part] if request.path != "/" else []
-        allowed = []
         for count in range(min(len(parts), self._depth), -1, -1):
             controller = paths.get("/" + "/".join(parts[:count]))
             if controller is None:
                 continue
             name, rest = self._find(controller, request, parts[count:], params, allowed)
             if name is not None:
-                return self._call(controller, name, request, response, rest, params)
-        if request.path == "*":
-            allowed = list(HTTP_METHODS)
-        if not allowed:
-            return None
-        return self._only(request, response, allowed)
+                return controller, name, rest
+        return None, None, None
 
     def _find(self, controller, request, parts, params, allowed):
         """The name of the method to call and its arguments; (None, ()) if there
@@ -4075,6 +4325,9 @@ class Dispatcher(BaseComponent):
         event.kwargs = params
         event._target = controller
         event._method = method = controller._exposed[name]
+        if method.stream and request._body is None:     # there was none: an ended one
+            request._body = BodyStream(None, None)
+            request._body.end()
         if method.is_task or self._reactor.heard(name, (controller.channel,)):
             return self.fire(event, controller.channel)
         return method(controller, event, request, response, *arguments, **params)
