@@ -1108,12 +1108,16 @@ class File(Component):
         """It is of no use any more: tell, drop what waits, close."""
         self._complain(error)
         self._broken = True
-        self._out.clear()
-        self._waiting = self._seeks = 0
+        self._drop()
         self._closing = True
         if self._d is not None:
             self._shut()
         _settle(self._waiters)
+
+    def _drop(self):
+        """Forget what waits to be done."""
+        self._out.clear()
+        self._waiting = self._seeks = 0
 
     @handler("close")
     def _on_close(self, event, *args):
@@ -1268,6 +1272,10 @@ class _Pipe(File):
         self.process = process
         self.end = name
         super().init(file, mode, **options)
+        # The process closes it in time; two hundred of them need not look at
+        # each component that leaves.
+        self.removeHandler(self._on_stopped)
+        self.removeHandler(self._on_prepare_unregister)
 
     def _deliver(self, data):
         self.process._collect(self.end, data)
@@ -1552,13 +1560,16 @@ class Process(Component):
             return
         self._unwatch()
         self._cancel("timeout")
-        file = self._files.get("stdin")
-        if file is not None:
-            file._out.clear()           # nobody will read that
-            file._waiting = 0
-            file.close()
+        self._drop_input()
         self._pipe_closed()
         self._linger()
+
+    def _drop_input(self):
+        """Nobody will read what waits to be written."""
+        file = self._files.get("stdin")
+        if file is not None:
+            file._drop()
+            file.close()
 
     def _unwatch(self):
         exit, self._exit = self._exit, None
@@ -1629,6 +1640,7 @@ class Process(Component):
         except TimeoutExpired:
             self.kill()
             self.p.wait()
+        self._drop_input()
         self._close_files()
         self._pipe_closed()
 
