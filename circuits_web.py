@@ -121,12 +121,14 @@ else:
 __version__ = "2.1.0"
 
 __all__ = (
-    "BaseController", "BaseServer", "Compress", "Controller", "Dispatcher", "Forbidden",
-    "HTTP", "HTTPError", "HTTPException", "HTTPRequest", "HTTPResponse",
-    "Headers", "JSONController", "JSONRPC", "Logger", "MemoryStore", "NotFound",
-    "Redirect", "Request", "Response", "ReverseProxy", "SQLiteStore", "Server", "Session",
-    "Sessions", "Static", "Store", "Stream", "Unauthorized", "VirtualHosts", "XMLRPC",
-    "basic_auth", "check_auth", "digest_auth", "expires", "export", "expose", "exposeJSON",
+    "BaseController", "BaseServer", "CORS", "Compress", "Controller",
+    "Dispatcher", "Forbidden", "HTTP", "HTTPError", "HTTPException",
+    "HTTPRequest", "HTTPResponse", "Headers", "Health", "JSONController",
+    "JSONRPC", "Logger", "MemoryStore", "NotFound", "Redirect", "Request",
+    "Response", "ReverseProxy", "SQLiteStore", "SecurityHeaders", "Server",
+    "Session", "Sessions", "Static", "Store", "Stream", "Unauthorized",
+    "VirtualHosts", "XMLRPC", "basic_auth", "check_auth", "check_csrf",
+    "csrf_token", "digest_auth", "expires", "export", "expose", "exposeJSON",
     "gzip", "serve_download", "serve_file", "sign", "unsign", "url",
 )
 
@@ -3716,6 +3718,7 @@ class BaseServer(BaseComponent):
     bind      a port, (host, port), "host:port", or the path of a UNIX socket
     encoding  of text in responses
     secure    speak TLS, with the certificate in *certfile*
+    display_banner  say on standard error where it listens, when it does
     options   those of HTTP (debug, limits, timeouts), and of the socket server
 
     Attributes: server (the socket server), http (the HTTP component), host,
@@ -3725,8 +3728,9 @@ class BaseServer(BaseComponent):
     channel = "web"
 
     def __init__(self, bind, encoding=HTTP_ENCODING, secure=False, certfile=None, channel=None,
-                 **options):
+                 display_banner=False, **options):
         super().__init__(channel=channel or self.channel)
+        self.display_banner = display_banner
         http = {name: options.pop(name) for name in _HTTP_OPTIONS if name in options}
         if certfile is not None:
             options["certfile"] = certfile
@@ -3739,6 +3743,12 @@ class BaseServer(BaseComponent):
             bind, secure=secure, channel=self.channel, **options).register(self)
         self.http = HTTP(encoding, self.channel, server=self, **http).register(self)
         self.http._scheme = self.scheme
+
+    @handler("ready")
+    def _on_ready(self, server, bind=None):
+        if self.display_banner and server is self.server and sys.stderr is not None:
+            sys.stderr.write("%s ready! Listening on: %s\n" % (SERVER_VERSION, self.base))
+            sys.stderr.flush()
 
     @property
     def version(self):
@@ -3884,6 +3894,69 @@ class _Signature:
                 if name in self.keywords and name not in taken}
 
 
+def _convert_int(text):
+    return int(text) if is_digits(text) and len(text) <= 18 else None
+
+
+def _convert_float(text):
+    whole, dot, rest = text.partition(".")
+    if not (is_digits(whole) and (not dot or is_digits(rest)) and len(text) <= 40):
+        return None
+    return float(text)
+
+
+_CONVERTERS = {"str": lambda text: text or None, "path": lambda text: text or None,
+               "int": _convert_int, "float": _convert_float}
+
+
+class _Pattern:
+    """An address with parts that vary: "user/{id:int}/posts".
+
+    Types: str (the default: one part of the path), int, float, and path: all
+    that is left, only at the end.
+    """
+
+    def __init__(self, text):
+        self.text = text
+        self.parts = []             # (literal, None, None) or (None, name, type)
+        pieces = [piece for piece in text.split("/") if piece]
+        for index, piece in enumerate(pieces):
+            if not piece.startswith("{") or not piece.endswith("}"):
+                if "{" in piece or "}" in piece:
+                    raise ValueError("a part of an address is {name} or {name:type} as a whole, "
+                                     "got %r in %r" % (piece, text))
+                self.parts.append((piece, None, None))
+                continue
+            name, _, kind = piece[1:-1].partition(":")
+            kind = kind or "str"
+            if not name.isidentifier() or kind not in _CONVERTERS:
+                raise ValueError("a part of an address is {name} or {name:type}, the type one of "
+                                 "%s; got %r in %r" % (", ".join(_CONVERTERS), piece, text))
+            if kind == "path" and index < len(pieces) - 1:
+                raise ValueError("{%s:path} takes all that is left: put it last in %r"
+                                 % (name, text))
+            self.parts.append((None, name, kind))
+        self.open = bool(self.parts) and self.parts[-1][2] == "path"
+
+    def match(self, parts):
+        """The values that the parts of a path give to the names, or None."""
+        count = len(self.parts)
+        if len(parts) < count or len(parts) > count and not self.open:
+            return None
+        values = {}
+        for index, (literal, name, kind) in enumerate(self.parts):
+            part = parts[index]
+            if literal is not None:
+                if part != literal:
+                    return None
+                continue
+            value = _CONVERTERS[kind]("/".join(parts[index:]) if kind == "path" else part)
+            if value is None:
+                return None
+            values[name] = value
+        return values
+
+
 def _steps(controller, call, generator):
     """Drive a generator or coroutine of a controller: at each step the
     controller's request and response are those of *call*."""
@@ -3957,6 +4030,7 @@ def _expose(function, names, config, as_json):
     exposed.varkw = "kwargs" if signature.varkw else None
     exposed.defaults = function.__defaults__
     exposed.signature = signature
+    exposed.patterns = [_Pattern(name) for name in names if "/" in name or "{" in name]
     exposed.stream = stream
     # A generator or coroutine belongs to its controller, so it needs its event.
     exposed.is_task = bool(function.__code__.co_flags & 0x2a0)
@@ -3987,7 +4061,10 @@ def expose(*names, **config):
         @expose("sitemap.xml", methods=("GET",))
         def sitemap(self): ...
 
-    names    what it is called in addresses; default: its own name
+    names    what it is called in addresses; default: its own name.  A name may
+             have parts that vary: "user/{id:int}", "files/{rest:path}"; their
+             values are passed as keyword arguments.  Types: str, int, float,
+             path
     methods  what it may be asked with; others get 405; default: all
     stream   it is called when the head of a request is there, and takes the
              body from request.body, a BodyStream; default: it is called when
@@ -4043,6 +4120,7 @@ class BaseController(BaseComponent):
     _call = None                # (request, response) of the step that runs
     _exposed = {}               # name in addresses -> exposed method
     _restful = ()               # those of them that are HTTP methods
+    _patterns = ()              # (pattern, its text), in order of definition
 
     def __init_subclass__(cls, **kwargs):
         super().__init_subclass__(**kwargs)
@@ -4055,6 +4133,9 @@ class BaseController(BaseComponent):
         cls._exposed = {name: member for member in members.values()
                         if getattr(member, "exposed", False) is True for name in member.names}
         cls._restful = tuple(name for name in HTTP_METHODS if name in cls._exposed)
+        cls._patterns = tuple(
+            (pattern, pattern.text) for member in dict.fromkeys(cls._exposed.values())
+            for pattern in member.patterns)
 
     @property
     def request(self):
@@ -4180,7 +4261,8 @@ class Dispatcher(BaseComponent):
     first, with the rest of the path as arguments:
       1. a method called like the HTTP method,
       2. the method called like the first part of the rest,
-      3. index,
+      3. one exposed under a pattern that fits,
+      4. index,
     if the number of arguments fits.  paths maps channels to controllers; the
     first registered of two counts.
 
@@ -4284,6 +4366,11 @@ class Dispatcher(BaseComponent):
             if exposed[name].signature.fits(len(rest), params) \
                     and self._allows(exposed[name], method, allowed):
                 return name, rest
+        for pattern, text in controller._patterns:
+            values = pattern.match(parts)
+            if values is not None and self._allows(exposed[text], method, allowed):
+                params.update(values)
+                return text, ()
         if "index" in exposed and exposed["index"].signature.fits(len(parts), params) \
                 and not allowed and self._allows(exposed["index"], method, allowed):
             return "index", parts
@@ -5374,6 +5461,31 @@ def unsign(name, text, secret, max_age):
     return unquote(encoded)
 
 
+def csrf_token(session):
+    """A token for the forms of the user of *session*, to send back as a hidden field.
+
+    It looks different each time (BREACH), and stays good while the session
+    lasts.
+    """
+    from secrets import token_bytes
+    secret = session.get("csrf")
+    if secret is None:
+        secret = session["csrf"] = token_bytes(16).hex()
+    mask = token_bytes(16)
+    masked = bytes(a ^ b for a, b in zip(mask, bytes.fromhex(secret)))
+    return mask.hex() + masked.hex()
+
+
+def check_csrf(session, token):
+    """Whether *token* came from csrf_token() of this session."""
+    secret = session.get("csrf")
+    if secret is None or not isinstance(token, str) or len(token) != 64 \
+            or not set(token) <= set("0123456789abcdef"):
+        return False
+    mask, masked = bytes.fromhex(token[:32]), bytes.fromhex(token[32:])
+    return _same(bytes(a ^ b for a, b in zip(mask, masked)).hex(), secret)
+
+
 def _mac(secret, *texts):
     import hmac
     if isinstance(secret, str):
@@ -5649,7 +5761,7 @@ class Sessions(BaseComponent):
 # ---------------------------------------------------------------------------
 # 16. Between server and client
 #
-# Compression, and proxies in front of the server.
+# Compression, proxies in front of the server, and what browsers are told.
 # ---------------------------------------------------------------------------
 
 #: Types that are worth compressing.
@@ -5842,6 +5954,127 @@ class ReverseProxy(BaseComponent):
         return found
 
 
+class CORS(BaseComponent):
+    """Lets scripts of pages from elsewhere use what this server has.
+
+        server + CORS(["https://app.example"])
+
+    origins      which pages may; "*" in the list means all
+    methods      what they may ask with, beside GET, HEAD and POST
+    headers      what they may send beside the usual headers
+    credentials  whether they may act for the user who is logged in; not with
+                 "*": that would open everything to everybody
+    max_age      seconds that browsers may remember the answer
+    """
+
+    channel = "web"
+
+    def __init__(self, origins, methods=("PUT", "PATCH", "DELETE"), headers=("Content-Type",),
+                 credentials=False, max_age=600, channel=None):
+        super().__init__(channel=channel or self.channel)
+        if isinstance(origins, str):
+            raise TypeError("origins is a list of them, got %r" % (origins,))
+        if credentials and "*" in origins:
+            raise ValueError("credentials=True needs the origins by name, not \"*\"")
+        self.origins = frozenset(origins)
+        self.methods = ", ".join(("GET", "HEAD", "POST") + tuple(methods))
+        self.headers = ", ".join(headers)
+        self.credentials = credentials
+        self.max_age = max_age
+
+    def _allowed(self, request):
+        origin = request.headers.get("Origin")
+        return origin is not None and ("*" in self.origins or origin in self.origins)
+
+    @_own_step
+    @handler("request", filter=True, priority=1.5)
+    def _on_request(self, request, response, peer_cert=None):
+        """Answer the question that browsers ask beforehand."""
+        if request.method != "OPTIONS" or not self._allowed(request) \
+                or "Access-Control-Request-Method" not in request.headers:
+            return None
+        response.code = 204
+        response.headers["Access-Control-Allow-Methods"] = self.methods
+        response.headers["Access-Control-Allow-Headers"] = self.headers
+        response.headers["Access-Control-Max-Age"] = self.max_age
+        return response
+
+    @_own_step
+    @handler("response", priority=0.3)
+    def _on_response(self, response):
+        headers = response.headers
+        headers.append("Vary", "Origin")
+        if self._allowed(response.request):
+            headers["Access-Control-Allow-Origin"] = response.request.headers["Origin"]
+            if self.credentials:
+                headers["Access-Control-Allow-Credentials"] = "true"
+
+
+class SecurityHeaders(BaseComponent):
+    """Tells browsers to be careful with our pages, unless the page says so itself.
+
+    content   the Content-Security-Policy; default: nothing from elsewhere
+    frame     X-Frame-Options
+    referrer  Referrer-Policy
+    hsts      seconds for which browsers shall insist on https; None: not said
+    """
+
+    channel = "web"
+
+    def __init__(self, content="default-src 'self'", frame="DENY", referrer="same-origin",
+                 hsts=None, channel=None):
+        super().__init__(channel=channel or self.channel)
+        self.headers = Headers([("X-Content-Type-Options", "nosniff")])
+        for name, value in (("Content-Security-Policy", content), ("X-Frame-Options", frame),
+                            ("Referrer-Policy", referrer),
+                            ("Strict-Transport-Security", hsts and "max-age=%d" % hsts)):
+            if value:
+                self.headers[name] = value
+
+    @_own_step
+    @handler("response", priority=0.3)
+    def _on_response(self, response):
+        for name, value in self.headers.items():
+            response.headers.setdefault(name, value)
+
+
+class Health(BaseComponent):
+    """Answers those who watch whether the service is well.
+
+        server + Health("/health", database=lambda: db.is_open())
+
+    The keyword arguments are checks, functions that return something true
+    while all is well.  200 and "ok", or 503 and the names that are not.
+    """
+
+    channel = "web"
+
+    def __init__(self, path="/health", channel=None, **checks):
+        super().__init__(channel=channel or self.channel)
+        self.path = path
+        self.checks = checks
+
+    @_own_step
+    @handler("request", filter=True, priority=-0.05)
+    def _on_request(self, event, request, response, peer_cert=None):
+        if request.path != self.path or answered(event):
+            return None
+        response.headers["Content-Type"] = "text/plain; charset=utf-8"
+        response.headers["Cache-Control"] = "no-store"
+        failing = [name for name, check in self.checks.items() if not self._is_well(check)]
+        if not failing:
+            return "ok\n"
+        response.code = 503
+        return "failing: %s\n" % ", ".join(failing)
+
+    def _is_well(self, check):
+        try:
+            return check()
+        except Exception as error:
+            self._reactor.failed(None, None, error)
+            return False
+
+
 # ---------------------------------------------------------------------------
 # 17. Logger
 # ---------------------------------------------------------------------------
@@ -5865,14 +6098,18 @@ class Logger(BaseComponent):
 
     file    a path to append to, or an open file; default: standard output
     logger  a logging.Logger, whose info() gets the line, in place of a file
+    json    write the fields as a JSON object instead
     """
 
     channel = "web"
     format = '%(h)s %(l)s %(u)s %(t)s "%(r)s" %(s)s %(b)s "%(f)s" "%(a)s"'
+    names = {"h": "host", "l": "ident", "u": "user", "t": "time", "r": "request", "s": "status",
+             "b": "bytes", "f": "referer", "a": "agent"}
 
-    def __init__(self, file=None, logger=None, channel=None):
+    def __init__(self, file=None, logger=None, channel=None, json=False):
         super().__init__(channel=channel or self.channel)
         self.logger = logger
+        self.json = json
         self._owned = isinstance(file, str)
         self.file = open(file, "a", encoding="utf-8") if self._owned else file
 
@@ -5896,7 +6133,11 @@ class Logger(BaseComponent):
             "f": asked.get("Referer", ""),
             "a": asked.get("User-Agent", ""),
         }
-        self._write(self.format % {key: _loggable(str(text)) for key, text in fields.items()})
+        if self.json:
+            import json
+            self._write(json.dumps({self.names[key]: text for key, text in fields.items()}))
+        else:
+            self._write(self.format % {key: _loggable(str(text)) for key, text in fields.items()})
 
     @staticmethod
     def _target(request):
