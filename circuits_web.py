@@ -2295,7 +2295,8 @@ class HTTPResponse:
     chunked = False
     sent = 0                    # bytes of the body that were written
     started = False             # the head is written
-    as_json = False             # a JSONController answers
+    as_json = False             # what the handler returns is to be written as JSON
+    json_errors = False         # a JSONController answers: errors are JSON as well
 
     _body = ()                  # nothing was set
     _released = False
@@ -2631,7 +2632,7 @@ class HTTPError(Event):
 
     def _kind(self):
         """Which form the client wants: html unless it says otherwise."""
-        if "json" in self.response.headers.get("Content-Type", ""):
+        if self.response.json_errors or "json" in self.response.headers.get("Content-Type", ""):
             return "json"
         accept = self.request.headers.get("Accept", "")
         if not accept or "html" in accept or accept == "*/*":
@@ -4003,6 +4004,8 @@ def _expose(function, names, config, as_json):
                 return None
         call = (args[0], args[1])
         vpath = args[2:]
+        if as_json:
+            args[1].json_errors = True
         if kwargs or signature.needed:
             kwargs = signature.choose(len(vpath), kwargs)
         outer, self._call = self._call, call
