@@ -23,8 +23,9 @@ Contents
 11. IRC
 12. Events on a wire
 13. Bridges to own processes
-14. Names of the current release
-15. Dotted names
+14. Nodes
+15. Names of the current release
+16. Dotted names
 
 Names used throughout: a *sock* is a Connection, the socket of one peer, and
 the key that all events about that peer carry; an *endpoint* is a component
@@ -69,6 +70,7 @@ if __package__:
     from .circuits import TimeoutError
     from .circuits import Waiting
     from .circuits import _own_step
+    from .circuits import flatten
     from .circuits import handler
     from .circuits import poller_of
 else:
@@ -82,19 +84,22 @@ else:
     from circuits import TimeoutError
     from circuits import Waiting
     from circuits import _own_step
+    from circuits import flatten
     from circuits import handler
     from circuits import poller_of
 
 __version__ = "2.1.0"
 
 __all__ = (
-    "Broadcast", "Client", "Close", "Closed", "Connect", "Connected",
-    "Connection", "Disconnect", "Disconnected", "Drain", "Frame", "IRC",
-    "LP", "LengthPrefix", "Line", "LineProtocol", "Pause", "Pipe", "Read",
-    "Ready", "Secured", "SendFile", "Server", "SocketError", "StartTLS",
-    "TCP6Client", "TCP6Server", "TCPClient", "TCPServer", "TooLong",
-    "UDP6Client", "UDP6Server", "UDPClient", "UDPServer", "UNIXClient",
-    "UNIXServer", "Unreachable", "Write", "WriteFrame", "inherited_sockets",
+    "Bridge", "BridgeLost", "Broadcast", "Client", "Close", "Closed",
+    "Connect", "Connected", "ConnectedTo", "Connection", "Disconnect",
+    "Disconnected", "DisconnectedFrom", "Drain", "Frame", "IRC", "LP",
+    "LengthPrefix", "Line", "LineProtocol", "LinkLost", "Node", "Pause",
+    "Pipe", "Read", "Ready", "Remote", "RemoteError", "Secured", "SendFile",
+    "Server", "SocketError", "StartTLS", "TCP6Client", "TCP6Server",
+    "TCPClient", "TCPServer", "TooLong", "UDP6Client", "UDP6Server",
+    "UDPClient", "UDPServer", "UNIXClient", "UNIXServer", "Unreachable",
+    "WireError", "Write", "WriteFrame", "inherited_sockets", "ipc",
 )
 
 if _core_version != __version__:
@@ -1648,7 +1653,19 @@ class UNIXServer(Server):
 # 7. Clients
 # ---------------------------------------------------------------------------
 
-class Connecting(Waiting):
+class Outcome(Waiting):
+    """A wait for something that is under way whether or not anybody waits."""
+
+    __slots__ = ()
+
+    def install(self):
+        if self.over:               # it ended before somebody asked
+            task, self.task = self.task, None
+            if task is not None:
+                task.resume(self.outcome, self.error)
+
+
+class Connecting(Outcome):
     """An attempt to connect; yield it to wait: True if it succeeded.
 
     Tries one address after the other.  Each may take its share of the time
@@ -1670,12 +1687,6 @@ class Connecting(Waiting):
         self.timer = None
         self.reason = None
         self.early = []             # what was written before there was a connection
-
-    def install(self):
-        """It runs anyway; somebody waits now, maybe too late."""
-        if self.over:
-            task, self.task = self.task, None
-            task.resume(self.outcome, self.error)
 
     def resolve(self, host, port, family):
         self.host = host
@@ -2063,6 +2074,11 @@ class Client(StreamEndpoint):
             self._send_file(self._sock, file, offset, count)
         else:
             file.close()
+
+    def disconnect(self):
+        """Like close(), but with reconnect=True it connects again."""
+        if self._sock is not None:
+            self._finish(self._sock)
 
     def _is_open(self):
         return (self._sock is not None or self._connecting is not None
@@ -3054,7 +3070,7 @@ MAX_CALLS = 10000
 _EVENT_NAME = re.compile("[A-Za-z_][A-Za-z0-9_]{0,99}")
 
 
-class RemoteCall(Waiting):
+class RemoteCall(Outcome):
     """A call to the other end; yield it to wait for the result."""
 
     __slots__ = ("exchange", "id", "data", "sent", "timer", "quiet")
@@ -3067,12 +3083,6 @@ class RemoteCall(Waiting):
         self.sent = False
         self.timer = None
         self.quiet = quiet
-
-    def install(self):
-        """It is under way anyway; somebody waits now, maybe too late."""
-        if self.over:
-            task, self.task = self.task, None
-            task.resume(self.outcome, self.error)
 
     def withdraw(self):
         self.exchange.calls.pop(self.id, None)
@@ -3092,12 +3102,16 @@ class Exchange:
     transmit  takes the bytes of a message; None: there is no connection
     receives  function (name, channel or None) -> whether that event may come
     channel   where events without a channel are fired
+    limit     bytes of a message
 
     Calls are numbered.  After a reconnection those without a reply are sent
     again; the other end knows what it has served by the number.
     """
 
-    def __init__(self, owner, transmit, receives, channel):
+    session = link = expiry = None  # for a NodeServer
+
+    def __init__(self, owner, transmit, receives, channel, limit):
+        self.limit = limit
         self.owner = owner
         self.transmit = transmit
         self.receives = receives
@@ -3119,11 +3133,15 @@ class Exchange:
             "kwargs": to_wire(dict(event.kwargs)), "channels": list(channels),
             "success": bool(event.success), "failure": bool(event.failure),
             "complete": bool(event.complete), "notify": bool(event.notify),
-            "over": min(self.calls, default=self.number + 1) - 1}
+            "over": next(iter(self.calls), self.number + 1) - 1}
         if not all(type(channel) is str for channel in channels):
             raise WireError("only channels that are text can be named at the other end, not %r"
                             % (channels,))
-        call = RemoteCall(self, self.number + 1, dump_message(message), quiet)
+        data = dump_message(message)
+        if len(data) > self.limit:
+            raise WireError("%s with its arguments takes %d bytes; the limit is %d"
+                            % (event.name, len(data), self.limit))
+        call = RemoteCall(self, self.number + 1, data, quiet)
         self.number += 1
         self.calls[self.number] = call
         if timeout is not None:
@@ -3156,8 +3174,8 @@ class Exchange:
     def _serve(self, message):
         number = _field(message, "call", int)
         over = _field(message, "over", int)
-        for old in [n for n in self.served if n <= over]:
-            del self.served[old]
+        while self.served and next(iter(self.served)) <= over:
+            del self.served[next(iter(self.served))]
         self.forgotten = max(self.forgotten, over)
         if number <= self.forgotten:
             return
@@ -3202,8 +3220,7 @@ class Exchange:
                                               % channels, []])
         complete = None
         if event.complete:
-            complete = Waiting.__new__(_Completed)
-            Waiting.__init__(complete)
+            complete = Outcome()
             event._on_complete = complete.finish
         try:
             value = yield self.owner.call(event, *channels)
@@ -3226,8 +3243,11 @@ class Exchange:
     def _reply(self, number, **content):
         try:
             data = dump_message(dict(content, reply=number))
+            if len(data) > self.limit:
+                raise WireError("the result takes %d bytes; the limit is %d"
+                                % (len(data), self.limit))
         except WireError as error:
-            data = dump_message({"reply": number, "error": ["WireError", str(error), []]})
+            data = dump_message({"reply": number, "error": ["WireError", str(error)[:200], []]})
         if number in self.served:
             self.served[number] = data
         if self.transmit is not None:
@@ -3258,17 +3278,6 @@ class Exchange:
                 "the other end went away before it replied"))
 
 
-class _Completed(Waiting):
-    """Ends when an event and all it caused are done."""
-
-    __slots__ = ()
-
-    def install(self):
-        if self.over:
-            task, self.task = self.task, None
-            task.resume(self.outcome)
-
-
 def _text(error):
     try:
         return str(error)
@@ -3281,6 +3290,10 @@ def _text(error):
 #
 # Two trees, in two processes of one program, see each other's events.
 # ---------------------------------------------------------------------------
+
+#: Bytes of one event or result between two processes of one program.
+MAX_BRIDGE_FRAME = 256 << 20
+
 
 class ipc(Event):
     """Have *event* handled at the other end of a Bridge, on *channel* there.
@@ -3338,7 +3351,7 @@ class Bridge(BaseComponent):
             super().__init__()
         else:
             super().__init__(channel=channel)
-        self._exchange = Exchange(self, self._transmit, self._receives, "*")
+        self._exchange = Exchange(self, self._transmit, self._receives, "*", MAX_BRIDGE_FRAME)
         for name, method in (("read", self._arrived), ("disconnected", self._ended)):
             self.addHandler(_relay(name, socket.channel, method))
 
@@ -3382,10 +3395,6 @@ class Bridge(BaseComponent):
             return None             # what cannot travel stays here
 
 
-#: Bytes of one event or result between two processes of one program.
-MAX_BRIDGE_FRAME = 256 << 20
-
-
 def _relay(name, channel, method):
     """A handler of *name* on *channel* that calls *method*."""
     def relay(self, *args):
@@ -3413,7 +3422,8 @@ def start_process(manager, link=None):
         ends = Pipe("bridge-%d-parent" % number, "bridge-%d-child" % number)
     told, tells = os.pipe()
     process = multiprocessing.get_context("fork").Process(
-        target=_run_in_process, args=(manager, ends, told, tells), name=manager.name, daemon=True)
+        target=_run_in_process, args=(manager, link, ends, told, tells), name=manager.name,
+        daemon=True)
     try:
         process.start()
     finally:
@@ -3432,20 +3442,36 @@ def start_process(manager, link=None):
     bridge = None
     if link is not None:
         bridge = Bridge(ends[0], process=process).register(link)
-        ends[0].register(bridge)
     return process, bridge
 
 
 _bridges = count(1)
 
 
-def _run_in_process(manager, ends, told, tells):
+def _let_go_of(root):
+    """Close our copies of the sockets of a tree that runs in another process.
+
+    Its peers would otherwise not see it close them.  Nothing is said to its
+    poller, which is shared with it.
+    """
+    for component in flatten(root):
+        for sock in getattr(component, "_clients", ()):
+            sock.close()
+        if isinstance(component, Endpoint) and component._sock is not None:
+            component._sock.close()
+    root._reactor.close()
+
+
+def _run_in_process(manager, link, ends, told, tells):
     """The life of the other process."""
+    import signal
+    signal.set_wakeup_fd(-1)        # that of the loop we were forked from
     os.close(told)
+    if link is not None:
+        _let_go_of(link.root)
     if ends:
         ends[0]._sock.close()
-        bridge = Bridge(ends[1]).register(manager)
-        ends[1].register(bridge)
+        Bridge(ends[1]).register(manager)
         # Whoever started us is gone, or wants us no more.
         manager.addHandler(_relay("bridge_lost", "*", lambda bridge: manager.stop()))
 
@@ -3456,7 +3482,491 @@ def _run_in_process(manager, ends, told, tells):
 
 
 # ---------------------------------------------------------------------------
-# 14. Names of the current release
+# 14. Nodes
+#
+# Events between programs on different machines.  A connection begins with
+#     server: {"node": version, "nonce": ...}
+#     client: {"node": version, "session": ..., "nonce": ..., "proof": ...}
+#     server: {"welcome": whether it knows the session, "proof": ...}
+# where a proof is an HMAC over all three by the secret, so that neither end
+# talks to a stranger.  Then calls, replies, pings and pongs go both ways.
+# The secret proves who connects; what passes in between can be read and
+# changed on the way unless it is TLS.
+# ---------------------------------------------------------------------------
+
+NODE_VERSION = 1
+
+#: Bytes of a frame before the peer has proved who it is.
+MAX_GREETING = 1024
+
+#: Seconds between two looks at whether the peer is alive; after three silent
+#: ones it is not.
+HEARTBEAT = 15.0
+
+#: Seconds that a server remembers who lost its connection.
+SESSION_TIMEOUT = 120.0
+
+#: Sessions that a server remembers.
+MAX_SESSIONS = 1000
+
+
+class Remote(Event):
+    """Have *event* handled at the node called *node*, on *channel* there.
+
+    ``x = yield self.call(Remote(Hello(), "name"))``; or fire it, and the Value
+    fills when the reply comes.  timeout= is in seconds, default the node's.
+    """
+
+    def __init__(self, event, node, channel=None, timeout=None):
+        super().__init__(event, node, channel=channel, timeout=timeout)
+
+
+class ConnectedTo(Event):
+    """A link is up: (name, host, port, channel, client)."""
+
+
+class DisconnectedFrom(Event):
+    """A link is down, and will be tried again: (name, host, port, channel, client)."""
+
+
+def allow(patterns):
+    """A function (event name, channel or None) -> bool from a list of patterns.
+
+    >>> allowed = allow(["hello", "add@calc", "*@open"])
+    >>> allowed("hello", None), allowed("hello", "calc"), allowed("any", "open")
+    (True, False, True)
+
+    "name" allows an event that names no channel, "name@channel" one that names
+    this; * stands for any name.
+    """
+    if isinstance(patterns, str):
+        raise TypeError("a list of event names is needed, got the text %r" % (patterns,))
+    patterns = frozenset(patterns)
+
+    def allowed(name, channel):
+        where = "" if channel is None else "@" + channel
+        return name + where in patterns or "*" + where in patterns
+    return allowed
+
+
+def _key(secret, secure):
+    """The secret as bytes; none is fine where TLS proves who is who."""
+    if isinstance(secret, str):
+        secret = secret.encode("utf-8")
+    if not secret and not secure:
+        raise ValueError("a node needs secret=, the same at both ends, or TLS where both ends "
+                         "show certificates")
+    return secret or b""
+
+
+def _proof(key, role, *parts):
+    import hmac
+    return hmac.new(key, "|".join((role,) + parts).encode("utf-8", "replace"), "sha256").hexdigest()
+
+
+def _proves(given, expected):
+    import hmac
+    return type(given) is str and hmac.compare_digest(given.encode("utf-8", "replace"),
+                                                      expected.encode("ascii"))
+
+
+class NodeLink:
+    """One connection between two nodes, at either end.
+
+    It greets, then hands messages to the Exchange; it is done with when the
+    connection is.
+    """
+
+    def __init__(self, end, where):
+        self.end = end              # the NodeServer or NodeClient
+        self.where = where          # (sock,) at a server, () at a client
+        self.buffer = FrameBuffer(MAX_GREETING)
+        self.nonce = os.urandom(16).hex()
+        self.exchange = None        # once the peer has proved who it is
+        self.heard = end.root.clock()
+        self.timer = end._reactor.call_later(HANDSHAKE_TIMEOUT, self._silent)
+
+    # -- out ----------------------------------------------------------------
+
+    def transmit(self, data):
+        end = self.end
+        frame = len(data).to_bytes(4, "big") + data
+        end._reactor.tell(end, Write, end.channel, *self.where, frame)
+
+    def say(self, **message):
+        self.transmit(dump_message(message))
+
+    def drop(self, reason=None):
+        """Give the connection up."""
+        if reason is not None:
+            self.end.fire(SocketError(*self.where, reason))
+        self.stop()
+        self.end.hang_up(self)
+
+    def stop(self):
+        """The connection is over."""
+        if self.timer is not None:
+            self.end._reactor.cancel(self.timer)
+            self.timer = None
+        self.buffer = None
+
+    # -- in -----------------------------------------------------------------
+
+    def feed(self, data):
+        self.heard = self.end.root.clock()
+        try:
+            buffer = self.buffer
+            if buffer is None:
+                return
+            for frame in buffer.feed(data):
+                self._take(load_message(frame))
+                if self.buffer is None:
+                    return
+        except (TooLong, WireError) as error:
+            self.drop(error)
+
+    def _take(self, message):
+        if self.exchange is None:
+            self.end._greeted(self, message)
+        elif "ping" in message:
+            self.say(pong=True)
+        elif "pong" not in message:
+            self.exchange.take(message)
+
+    def open(self, exchange, known):
+        """The peer has proved who it is."""
+        self.exchange = exchange
+        self.buffer.limit = self.end.max_frame
+        self.end._reactor.cancel(self.timer)
+        self._watch()
+        exchange.resume(self.transmit, known)
+
+    # -- alive? -------------------------------------------------------------
+
+    def _watch(self):
+        self.timer = self.end._reactor.call_later(self.end.heartbeat, self._beat)
+
+    def _beat(self):
+        silent = self.end.root.clock() - self.heard
+        if silent >= 3 * self.end.heartbeat:
+            return self._silent()
+        if silent >= self.end.heartbeat / 2:
+            self.say(ping=True)
+        self._watch()
+
+    def _silent(self):
+        self.timer = None
+        self.drop(OSError(errno.ETIMEDOUT, "the peer is silent"))
+
+
+class NodeEnd(BaseComponent):
+    """What the two ends of links between nodes share."""
+
+    def __init__(self, channel, key, receives, sends, events_channel, max_frame, heartbeat):
+        self.key = key
+        self.receives = receives
+        self.sends = sends
+        self.events_channel = events_channel
+        self.max_frame = max_frame
+        self.heartbeat = heartbeat
+        super().__init__(channel=channel)
+
+    def _new_exchange(self):
+        return Exchange(self, None, self.receives, self.events_channel, self.max_frame)
+
+    def _check(self, event, channel):
+        if not self.sends(event.name, channel):
+            raise WireError("%s%s may not be sent to other nodes: name it in sends="
+                            % (event.name, "" if channel is None else "@%s" % channel))
+
+
+class NodeServer(NodeEnd):
+    """Take links from other nodes; made by Node.
+
+    send(event, sock) and send_all(event) fire an event at the clients.
+    """
+
+    def __init__(self, bind, channel, key, receives, sends, events_channel,
+                 max_frame=MAX_FRAME, heartbeat=HEARTBEAT, **options):
+        self.links = {}             # sock -> NodeLink
+        self.sessions = {}          # their id -> Exchange, least recent first
+        self.transport = TCPServer(bind, channel=channel, **options)
+        super().__init__(channel, key, receives, sends, events_channel, max_frame, heartbeat)
+
+    @property
+    def host(self):
+        return self.transport.host
+
+    @property
+    def port(self):
+        return self.transport.port
+
+    def hang_up(self, link):
+        self.fire(Close(*link.where))
+
+    def get_socks(self):
+        """The sockets of the clients that are linked."""
+        return [sock for sock, link in self.links.items() if link.exchange is not None]
+
+    def send(self, event, sock, channel=None, timeout=None):
+        """Fire *event* at one client; returns what can be yielded for the result."""
+        self._check(event, channel)
+        link = self.links.get(sock)
+        if link is None or link.exchange is None:
+            raise LinkLost("%r is not linked" % (sock,))
+        return link.exchange.call(event, () if channel is None else (channel,), timeout)
+
+    def send_all(self, event, channel=None):
+        """Fire *event* at all clients; returns a list of what send() returns."""
+        return [self.send(event, sock, channel) for sock in self.get_socks()]
+
+    @_own_step
+    @handler("connect")
+    def _on_connect(self, sock, *address):
+        link = self.links[sock] = NodeLink(self, (sock,))
+        link.say(node=NODE_VERSION, nonce=link.nonce)
+
+    @_own_step
+    @handler("read")
+    def _on_read(self, sock, data):
+        link = self.links.get(sock)
+        if link is not None:
+            link.feed(data)
+
+    @_own_step
+    @handler("disconnect")
+    def _on_disconnect(self, sock):
+        link = self.links.pop(sock, None)
+        if link is None:
+            return
+        link.stop()
+        exchange = link.exchange
+        if exchange is not None and exchange.link is link:
+            exchange.transmit = exchange.link = None
+            exchange.expiry = self._reactor.call_later(SESSION_TIMEOUT, self._forget, exchange)
+
+    def _greeted(self, link, message):
+        session, nonce = _field(message, "session", str), _field(message, "nonce", str)
+        if message.get("node") != NODE_VERSION:
+            raise WireError("the peer speaks version %.20r, not %d"
+                            % (message.get("node"), NODE_VERSION))
+        parts = (link.nonce, nonce, session)
+        if not _proves(message.get("proof"), _proof(self.key, "client", *parts)):
+            raise WireError("the peer does not know the secret")
+        exchange = self.sessions.pop(session, None)
+        known = exchange is not None
+        if not known:
+            exchange = self._new_exchange()
+            exchange.session = session
+            self._make_room()
+        self.sessions[session] = exchange
+        if exchange.link is not None:       # it is back before we saw it go
+            old, exchange.link = exchange.link, None
+            old.drop()
+        if exchange.expiry is not None:
+            self._reactor.cancel(exchange.expiry)
+            exchange.expiry = None
+        exchange.link = link
+        link.say(welcome=known, proof=_proof(self.key, "server", *parts))
+        link.open(exchange, True)
+
+    def _make_room(self):
+        """Forget the session that has been without a connection for longest."""
+        if len(self.sessions) >= MAX_SESSIONS:
+            for exchange in self.sessions.values():
+                if exchange.link is None:
+                    return self._forget(exchange)
+
+    def _forget(self, exchange):
+        if exchange.expiry is not None:
+            self._reactor.cancel(exchange.expiry)
+            exchange.expiry = None
+        self.sessions.pop(exchange.session, None)
+        exchange.end()
+
+    @handler("stopped", "prepare_unregister", channel="*")
+    def _on_end(self, event, component):
+        if component is self.root if event.name == "stopped" else event.in_subtree(self):
+            for exchange in list(self.sessions.values()):
+                self._forget(exchange)
+
+
+class NodeClient(NodeEnd):
+    """A link to another node; made by Node.add().  It is kept up by itself."""
+
+    def __init__(self, name, host, port, channel, key, receives, sends, events_channel,
+                 max_frame=MAX_FRAME, heartbeat=HEARTBEAT, **options):
+        self.label = name
+        self.host, self.port = host, port
+        self.session = os.urandom(16).hex()
+        self.link = None
+        self.linked = False
+        self._options = options
+        self.transport = TCPClient(channel=channel, reconnect=True)
+        super().__init__(channel, key, receives, sends, events_channel, max_frame, heartbeat)
+        self.exchange = self._new_exchange()
+
+    def send(self, event, channel=None, timeout=None):
+        """Fire *event* there; returns what can be yielded for the result."""
+        self._check(event, channel)
+        return self.exchange.call(event, () if channel is None else (channel,), timeout)
+
+    @_own_step
+    @handler("ready")
+    def _on_ready(self, component):
+        self.transport.connect(self.host, self.port, **self._options)
+
+    @_own_step
+    @handler("connected")
+    def _on_connected(self, host, port):
+        self.link = NodeLink(self, ())
+
+    @_own_step
+    @handler("read")
+    def _on_read(self, data):
+        if self.link is not None:
+            self.link.feed(data)
+
+    @_own_step
+    @handler("disconnected")
+    def _on_disconnected(self):
+        link, self.link = self.link, None
+        self.exchange.transmit = None
+        if link is not None:
+            link.stop()
+        if self.linked:
+            self.linked = False
+            self._tell(DisconnectedFrom)
+
+    def _tell(self, event_class):
+        self.fire(event_class(self.label, self.host, self.port, self.channel, self),
+                  self.events_channel)
+
+    def _greeted(self, link, message):
+        if "welcome" not in message:
+            if message.get("node") != NODE_VERSION:
+                raise WireError("the peer speaks version %.20r, not %d"
+                                % (message.get("node"), NODE_VERSION))
+            link.theirs = _field(message, "nonce", str)
+            link.say(node=NODE_VERSION, session=self.session, nonce=link.nonce,
+                     proof=_proof(self.key, "client", link.theirs, link.nonce, self.session))
+            return
+        parts = (getattr(link, "theirs", ""), link.nonce, self.session)
+        if not _proves(message.get("proof"), _proof(self.key, "server", *parts)):
+            raise WireError("the peer does not know the secret")
+        self.linked = True
+        link.open(self.exchange, _field(message, "welcome", bool))
+        self._tell(ConnectedTo)
+
+    @handler("stopped", "prepare_unregister", channel="*")
+    def _on_end(self, event, component):
+        if component is self.root if event.name == "stopped" else event.in_subtree(self):
+            self.exchange.end()
+
+    def hang_up(self, link=None):
+        """End the connection; it will be made again, as if it had been lost."""
+        self.transport.disconnect()
+
+
+class Node(BaseComponent):
+    """Fire events in other programs, and let them fire some here.
+
+        app += Node(("0.0.0.0", 8001), secret="...", receives=["hello"])
+
+        node = Node(secret="...", sends=["hello"]).register(app)
+        node.add("them", "their.host", 8001)
+        x = yield self.call(Remote(Hello(), "them"))
+
+    bind       where to listen; None: only connect to others
+    secret     shared by all nodes that may talk to each other
+    receives   the events that others may fire here, see allow(); default none
+    sends      the events that may be sent to others; default none
+    timeout    seconds that a call may take, the time without connection
+               included; None: no limit
+    max_frame  bytes of one event or result
+    heartbeat  seconds between two looks at whether the peer is alive
+    certfile, keyfile, password, ca_certs, secure: TLS for the server, as for
+               TCPServer; add() takes what connect of TCPClient does
+
+    Listens:  remote(event, name, channel=None, timeout=None)
+    Fires:    connected_to and disconnected_from; what others send
+
+    An event of a peer that names no channel is fired on ours.  Results and
+    errors come back (RemoteError).  Events to one peer arrive in order; after
+    a lost connection what was not answered is sent again, and not handled
+    twice.  Where the peer was started anew meanwhile that is impossible: such
+    calls fail with LinkLost.
+    """
+
+    channel = "node"
+
+    def __init__(self, bind=None, channel=None, secret=None, receives=(), sends=(), timeout=60.0,
+                 max_frame=MAX_FRAME, heartbeat=HEARTBEAT, secure=False, **tls):
+        self.secret = secret
+        self.receives = allow(receives)
+        self.sends = allow(sends)
+        self.timeout = timeout
+        self._limits = {"max_frame": max_frame, "heartbeat": heartbeat}
+        self.nodes = {}             # name -> NodeClient
+        self.server = None
+        if bind is None and not secure:
+            _key(secret, True)
+        if channel is None:
+            super().__init__()
+        else:
+            super().__init__(channel=channel)
+        if bind is not None:
+            key = _key(secret, secure and tls.get("ca_certs") is not None)
+            if isinstance(bind, int):
+                bind = ("0.0.0.0", bind)
+            self.server = NodeServer(
+                bind, "%s_server_%d" % (self.channel, next(_bridges)), key, self.receives,
+                self.sends, self.channel, secure=secure, **dict(tls, **self._limits))
+            self.server.register(self)
+
+    @property
+    def host(self):
+        return None if self.server is None else self.server.host
+
+    @property
+    def port(self):
+        return None if self.server is None else self.server.port
+
+    def add(self, name, host, port, channel=None, secure=False, **options):
+        """Link to another node, and keep the link up; returns its channel."""
+        if name in self.nodes:
+            raise ValueError("there is a node called %r already; remove(name) it first" % (name,))
+        key = _key(self.secret, secure and "certfile" in options)
+        if channel is None:
+            channel = "%s_client_%s" % (self.channel, name)
+        client = self.nodes[name] = NodeClient(
+            name, host, port, channel, key, self.receives, self.sends, self.channel,
+            secure=secure, **dict(options, **self._limits))
+        client.register(self)
+        return channel
+
+    def remove(self, name):
+        """Give the link to a node up."""
+        self.nodes.pop(name).unregister()
+
+    def get_connection_names(self):
+        """The names given to add()."""
+        return list(self.nodes)
+
+    def get_peer(self, name):
+        """The NodeClient of that name, or None."""
+        return self.nodes.get(name)
+
+    @handler("remote")
+    def _on_remote(self, event, inner, name, channel=None, timeout=None):
+        client = self.nodes.get(name)
+        if client is None:
+            raise ValueError("there is no node called %r: add(name, host, port) it first" % (name,))
+        return client.send(inner, channel, self.timeout if timeout is None else timeout)
+
+
+# ---------------------------------------------------------------------------
+# 15. Names of the current release
 #
 # Programs written for it call the same things by lower-case names.
 # ---------------------------------------------------------------------------
@@ -3476,10 +3986,11 @@ write = Write
 line = Line
 parseprefix = sourceSplit
 joinprefix = sourceJoin
+remote = Remote
 
 
 # ---------------------------------------------------------------------------
-# 15. Dotted names
+# 16. Dotted names
 #
 # Names that mean something else in the documented layout; see circuits.py.
 # ---------------------------------------------------------------------------
@@ -3487,6 +3998,12 @@ joinprefix = sourceJoin
 _DOTTED = {
     "net.events": {"error": "SocketError"},
     "net.sockets": {"error": "SocketError"},
+    "node": {"remote": "Remote"},
+    "node.client": {"Client": "NodeClient"},
+    "node.events": {"remote": "Remote", "connected_to": "ConnectedTo",
+                    "disconnected_from": "DisconnectedFrom"},
+    "node.node": {"Client": "NodeClient", "Server": "NodeServer"},
+    "node.server": {"Server": "NodeServer"},
     "protocols": {"Line": "LineProtocol"},
     "protocols.line": {"Line": "LineProtocol"},
 }
