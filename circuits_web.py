@@ -19,21 +19,23 @@ Contents
  3. Headers
  4. HTTP codec
  5. Forms
- 6. Messages
- 7. Events
- 8. HTTP component
- 9. Servers
-10. Controllers
-11. Dispatcher
-12. Files
-13. Virtual hosts and remote calls
-14. Who is there
-15. Sessions
-16. Between server and client
-17. Logger
-18. Names of the current release
-19. Dotted names
-20. Command
+ 6. Requests
+ 7. Responses
+ 8. Events
+ 9. Connections
+10. HTTP component
+11. Servers
+12. Controllers
+13. Dispatcher
+14. Files
+15. Virtual hosts and remote calls
+16. Who is there
+17. Sessions
+18. Between server and client
+19. Logger
+20. Names of the current release
+21. Dotted names
+22. Command
 
 Names used throughout: a *head* is a start line with its headers; *sock* is
 the key by which the transport knows a connection; a *step* is a handler of
@@ -59,6 +61,7 @@ from io import IOBase
 from types import CoroutineType
 from types import FunctionType
 from types import GeneratorType
+from types import MethodType
 
 # A clear word where a file is missing; a broken one must keep its own error.
 for _name in ("circuits", "circuits_net"):
@@ -121,15 +124,16 @@ else:
 __version__ = "2.1.0"
 
 __all__ = (
-    "BaseController", "BaseServer", "CORS", "Compress", "Controller",
-    "Dispatcher", "Forbidden", "HTTP", "HTTPError", "HTTPException",
-    "HTTPRequest", "HTTPResponse", "Headers", "Health", "JSONController",
-    "JSONRPC", "Logger", "MemoryStore", "NotFound", "Redirect", "Request",
-    "Response", "ReverseProxy", "SQLiteStore", "SecurityHeaders", "Server",
-    "Session", "Sessions", "Static", "Store", "Stream", "Unauthorized",
-    "VirtualHosts", "XMLRPC", "basic_auth", "check_auth", "check_csrf",
-    "csrf_token", "digest_auth", "expires", "export", "expose", "exposeJSON",
-    "gzip", "serve_download", "serve_file", "sign", "unsign", "url",
+    "AllowedHosts", "BaseController", "BaseServer", "BodyStream", "CORS",
+    "Compress", "Controller", "Dispatcher", "Forbidden", "HTTP", "HTTPError",
+    "HTTPException", "HTTPRequest", "HTTPResponse", "Headers", "Health",
+    "JSONController", "JSONRPC", "Logger", "MemoryStore", "NotFound",
+    "Redirect", "Request", "Response", "ReverseProxy", "SQLiteStore",
+    "SecurityHeaders", "Server", "Session", "Sessions", "Static", "Store",
+    "Stream", "Unauthorized", "VirtualHosts", "XMLRPC", "basic_auth",
+    "check_auth", "check_csrf", "csrf_token", "digest_auth", "expires",
+    "export", "expose", "exposeJSON", "gzip", "serve_download", "serve_file",
+    "sign", "unsign", "url",
 )
 
 for _name, _version in (("circuits", _core_version), ("circuits_net", _net_version)):
@@ -417,7 +421,7 @@ def split_path(raw):
 #
 # What a handler raises to answer with a status, and what the codec raises
 # when a peer breaks the rules.  The events of the same documented names are
-# in section 7.
+# in section 8.
 # ---------------------------------------------------------------------------
 
 HTTP_STATUS_CODES = {
@@ -1922,19 +1926,16 @@ def dictform(form):
 
 
 # ---------------------------------------------------------------------------
-# 6. Messages
+# 6. Requests
 #
-# The request and the response that handlers get.  Most of what a request
-# knows is worked out when it is asked for.  The documented layout calls both
-# web.wrappers.Request and .Response; in this file those are the events.
+# What handlers get.  Most of what a request knows is worked out when it is
+# asked for.  The documented layout calls the classes of this section and the
+# next web.wrappers.Request and .Response; in this file those are the events.
 # ---------------------------------------------------------------------------
 
 SERVER_PROTOCOL = (1, 1)
 SERVER_VERSION = "circuits/%s" % __version__
 SERVER_URL = "https://bitbucket.org/prologic/circuits/"
-
-#: Bytes read at once from a file that is sent.
-CHUNK_SIZE = 65536
 
 
 def split_target(method, target):
@@ -2271,6 +2272,17 @@ def url(request, path="", qs="", script_name=None, base=None, relative=None):
     return target + ("?" + query if query else "")
 
 
+# ---------------------------------------------------------------------------
+# 7. Responses
+#
+# What goes back.  Invariant: prepare() settles how a response is framed; what
+# it returns and the headers then agree.
+# ---------------------------------------------------------------------------
+
+#: Bytes read at once from a file that is sent.
+CHUNK_SIZE = 65536
+
+
 class HTTPResponse:
     """What goes back to the client.
 
@@ -2524,7 +2536,7 @@ class file_generator:
 
 
 # ---------------------------------------------------------------------------
-# 7. Events
+# 8. Events
 #
 # In the order of a request's life; then the error events, which carry their
 # own page.
@@ -2740,12 +2752,10 @@ class Redirect(HTTPError):
 
 
 # ---------------------------------------------------------------------------
-# 8. HTTP component
+# 9. Connections
 #
-# Between the transport and the handlers.  Per connection one request is in
-# work at a time; what was sent behind it waits, here up to max_pending bytes,
-# beyond that in the socket.  Invariant: a request that was announced gets
-# exactly one response, or its connection is closed.
+# What HTTP keeps of a connection, and the things it waits for: the handlers
+# of a request, more of a body, a peer that reads.
 # ---------------------------------------------------------------------------
 
 #: Bytes of further requests that are taken in while one is in work.
@@ -3004,6 +3014,15 @@ async def _next_of(body):
     """The next piece of an asynchronous iterator."""
     return await body.__anext__()
 
+
+# ---------------------------------------------------------------------------
+# 10. HTTP component
+#
+# Between the transport and the handlers.  Per connection one request is in
+# work at a time; what was sent behind it waits, here up to MAX_PENDING bytes,
+# beyond that in the socket.  Invariant: a request that was announced gets
+# exactly one response, or its connection is closed.
+# ---------------------------------------------------------------------------
 
 class HTTP(BaseComponent):
     """Turns what arrives into requests, and responses into what is sent.
@@ -3696,7 +3715,7 @@ def _triple(error):
 
 
 # ---------------------------------------------------------------------------
-# 9. Servers
+# 11. Servers
 # ---------------------------------------------------------------------------
 
 # To a peer that speaks HTTP to a port where TLS is spoken.
@@ -3837,7 +3856,7 @@ class StdinServer(BaseComponent):
 
 
 # ---------------------------------------------------------------------------
-# 10. Controllers
+# 12. Controllers
 #
 # Components whose exposed methods answer requests.  An exposed method is a
 # handler, but only for the request events that a Dispatcher addressed to it:
@@ -4240,7 +4259,7 @@ class JSONController(BaseController, metaclass=JSONExposeMetaClass):
 
 
 # ---------------------------------------------------------------------------
-# 11. Dispatcher
+# 13. Dispatcher
 #
 # Finds the method of a controller that a path means.  Invariant: nothing but
 # exposed methods can be reached.
@@ -4420,11 +4439,17 @@ class Dispatcher(BaseComponent):
             request._body.end()
         if method.is_task or self._reactor.heard(name, (controller.channel,)):
             return self.fire(event, controller.channel)
-        return method(controller, event, request, response, *arguments, **params)
+        try:
+            return method(controller, event, request, response, *arguments, **params)
+        except (HTTPException, ProtocolError):
+            raise
+        except Exception as error:      # in the name of the method, not in ours
+            self._reactor.failed(None, MethodType(method, controller), error)
+            return HTTPError(request, response, 500, error=_triple(error))
 
 
 # ---------------------------------------------------------------------------
-# 12. Files
+# 14. Files
 #
 # Serves files and folders.  Invariant: what is opened is, after all links
 # are followed, inside the document root.
@@ -4751,6 +4776,7 @@ class Static(BaseComponent):
     defaults    names that stand for their folder
     dirlisting  show the content of folders without such a file
     hidden      serve names that begin with a dot, too (.well-known always is)
+    precompressed  send x.br or x.gz in place of x to who takes that
 
     What is not there is left to others.  Links that lead out of the folder
     are not followed.
@@ -4759,9 +4785,10 @@ class Static(BaseComponent):
     channel = "web"
 
     def __init__(self, path=None, docroot=None, defaults=("index.html", "index.xhtml"),
-                 dirlisting=False, hidden=False, channel=None):
+                 dirlisting=False, hidden=False, precompressed=False, channel=None):
         super().__init__(channel=channel or self.channel)
         self.path = path
+        self.precompressed = precompressed
         self.docroot = os.path.realpath(os.getcwd() if docroot is None else docroot)
         self.defaults = defaults
         self.dirlisting = dirlisting
@@ -4816,6 +4843,13 @@ class Static(BaseComponent):
                 response.code = 204
                 return response
             return HTTPError(request, response, 405)
+        if self.precompressed:
+            response.headers.append("Vary", "Accept-Encoding")
+            for coding, ending in (("br", ".br"), ("gzip", ".gz")):
+                other = os.path.realpath(location + ending)
+                if _accepts(request, coding) and self._contains(other) and os.path.isfile(other):
+                    response.headers["Content-Encoding"] = coding
+                    return serve_file(request, response, other, _content_type(location))
         return serve_file(request, response, location)
 
     def _serve_folder(self, request, response, location, parts):
@@ -4857,7 +4891,7 @@ class Static(BaseComponent):
 
 
 # ---------------------------------------------------------------------------
-# 13. Virtual hosts and remote calls
+# 15. Virtual hosts and remote calls
 #
 # Other meanings of a request: of its Host, and of a body that names a method.
 # Invariant: a peer can only call what is exported, see Exports.
@@ -5162,7 +5196,7 @@ class JSONRPC(Exports):
 
 
 # ---------------------------------------------------------------------------
-# 14. Who is there
+# 16. Who is there
 #
 # Names and passwords (RFC 7617, RFC 7616), and values that come back from the
 # client unchanged.  Invariants: what cannot be checked is refused; secrets
@@ -5501,7 +5535,7 @@ def _mac(secret, *texts):
 
 
 # ---------------------------------------------------------------------------
-# 15. Sessions
+# 17. Sessions
 #
 # What the server remembers of a client between requests.  Invariants: only
 # ids that the server gave out are used; a store never sees an id itself, but
@@ -5762,7 +5796,7 @@ class Sessions(BaseComponent):
 
 
 # ---------------------------------------------------------------------------
-# 16. Between server and client
+# 18. Between server and client
 #
 # Compression, proxies in front of the server, and what browsers are told.
 # ---------------------------------------------------------------------------
@@ -5957,6 +5991,39 @@ class ReverseProxy(BaseComponent):
         return found
 
 
+class AllowedHosts(BaseComponent):
+    """Answers only requests for these names; others get 421.
+
+        server + AllowedHosts(["example.com", "*.example.com"])
+
+    Against DNS rebinding, and against addresses built from a Host of the
+    client's choice.  Ports do not matter.
+    """
+
+    channel = "web"
+
+    def __init__(self, hosts, channel=None):
+        super().__init__(channel=channel or self.channel)
+        if isinstance(hosts, str):
+            raise TypeError("hosts is a list of names, got %r" % (hosts,))
+        self.hosts = frozenset(host.lower() for host in hosts)
+
+    def _allows(self, netloc):
+        name, _, port = netloc.lower().rpartition(":")
+        if not name or not is_digits(port):
+            name = netloc.lower()
+        above = name.partition(".")[2]
+        return name in self.hosts or bool(above) and "*." + above in self.hosts
+
+    @_own_step
+    @handler("request", filter=True, priority=3)
+    def _on_request(self, request, response, peer_cert=None):
+        if not self._allows(request.netloc):
+            return HTTPError(request, response, 421,
+                             description="This server does not answer for that name.")
+        return None
+
+
 class CORS(BaseComponent):
     """Lets scripts of pages from elsewhere use what this server has.
 
@@ -6079,7 +6146,7 @@ class Health(BaseComponent):
 
 
 # ---------------------------------------------------------------------------
-# 17. Logger
+# 19. Logger
 # ---------------------------------------------------------------------------
 
 def formattime(seconds=None):
@@ -6165,7 +6232,7 @@ class Logger(BaseComponent):
 
 
 # ---------------------------------------------------------------------------
-# 18. Names of the current release
+# 20. Names of the current release
 #
 # Programs written for it call the same things by lower-case names.
 # ---------------------------------------------------------------------------
@@ -6181,7 +6248,7 @@ redirect = Redirect
 
 
 # ---------------------------------------------------------------------------
-# 19. Dotted names
+# 21. Dotted names
 #
 # Names that mean something else in the documented layout; see circuits.py.
 # ---------------------------------------------------------------------------
@@ -6195,7 +6262,7 @@ _DOTTED = {
 
 
 # ---------------------------------------------------------------------------
-# 20. Command
+# 22. Command
 #
 # python3 -m circuits_web [DIR] serves a folder.
 # ---------------------------------------------------------------------------
