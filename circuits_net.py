@@ -42,6 +42,7 @@ notice.  It needs Python 3.8 or newer and nothing else.
 import errno
 import os
 import re
+import struct
 import sys
 from binascii import a2b_base64
 from binascii import b2a_base64
@@ -93,24 +94,25 @@ __version__ = "2.1.0"
 __all__ = (
     "Bridge", "BridgeLost", "Broadcast", "Client", "Close", "Closed",
     "Connect", "Connected", "ConnectedTo", "Connection", "Disconnect",
-    "Disconnected", "DisconnectedFrom", "Drain", "Frame", "IRC", "LP",
-    "LengthPrefix", "Line", "LineProtocol", "LinkLost", "Node", "Pause",
-    "Pipe", "Read", "Ready", "Remote", "RemoteError", "Secured", "SendFile",
-    "Server", "SocketError", "StartTLS", "TCP6Client", "TCP6Server",
-    "TCPClient", "TCPServer", "TooLong", "UDP6Client", "UDP6Server",
-    "UDPClient", "UDPServer", "UNIXClient", "UNIXServer", "Unreachable",
-    "WireError", "Write", "WriteFrame", "inherited_sockets", "ipc",
+    "Disconnected", "DisconnectedFrom", "Drain", "Ended", "Frame", "IRC",
+    "LP", "LengthPrefix", "Line", "LineProtocol", "LinkLost", "Node",
+    "Pause", "Pipe", "Read", "Ready", "Remote", "RemoteError", "Secured",
+    "SendFile", "Server", "Shutdown", "SocketError", "StartTLS",
+    "TCP6Client", "TCP6Server", "TCPClient", "TCPServer", "TooLong",
+    "UDP6Client", "UDP6Server", "UDPClient", "UDPServer", "UNIXClient",
+    "UNIXServer", "Unreachable", "WireError", "Write", "WriteFrame",
+    "inherited_sockets", "ipc",
 )
 
 if _core_version != __version__:
     raise ImportError("%s is version %s, the circuits.py it found is %s: use files of one version"
                       % (__name__, __version__, _core_version))
 
-#: Bytes asked of a socket at first; see Connection.appetite.
+#: Bytes asked of a socket at first.
 BUFSIZE = 4096
 
-#: A peer that fills its reads is read in pieces up to this many times BUFSIZE.
-#: 64 KiB: larger buffers cost malloc an mmap each.
+#: A peer that has filled a read is read in pieces this many times as large from
+#: then on: 64 KiB, since larger buffers can cost malloc an mmap each.
 GROWTH = 16
 
 #: Connections that may wait to be accepted; the system has a limit of its own.
@@ -161,6 +163,9 @@ CONNECT_TIMEOUT = 5.0
 
 #: Seconds that pending output may take to go out after close.
 CLOSE_TIMEOUT = 30.0
+
+#: Seconds that a peer may go on sending after we closed, see Endpoint._part().
+LINGER_TIMEOUT = 2.0
 
 _Socket = object if socket is None else socket.socket
 
@@ -281,6 +286,19 @@ class SocketError(Event):
 class Close(Event):
     """Close when what was written is out: a client, a whole server, or (sock)
     one connection of it.
+    """
+
+
+class Shutdown(Event):
+    """Send no more, but go on reading: () by a client, (sock) by a server.
+
+    Takes effect when what was written is out; the peer sees the end.
+    """
+
+
+class Ended(Event):
+    """The peer sends no more, and may still read: () at a client, (sock) at a
+    server.  Fired where half_open=True keeps such a connection.
     """
 
 
@@ -408,6 +426,16 @@ def _call_soon(component, callback, *args):
 # ---------------------------------------------------------------------------
 
 ssl = None              # imported where it is first needed
+
+
+def __getattr__(name):
+    if name == "HAS_SSL":           # asking must not import it for everybody
+        try:
+            import ssl
+        except ImportError:
+            return False
+        return bool(ssl)
+    raise AttributeError("module %r has no attribute %r" % (__name__, name))
 
 
 def _need_ssl():
@@ -611,7 +639,7 @@ class Connection(_Socket):
     """
 
     __slots__ = ("out", "pending", "appetite", "closing", "corked", "slow", "ended",
-                 "announced", "tls")
+                 "shut", "announced", "tls")
 
     def __init__(self, family, kind, proto=0, fileno=None):
         super().__init__(family, kind, proto, fileno)
@@ -623,6 +651,7 @@ class Connection(_Socket):
         self.corked = False         # a flush of out is in the queue
         self.slow = False           # pause was fired, and drain not yet
         self.ended = False          # the peer sends no more
+        self.shut = False           # we send no more, once out is empty
         self.announced = False      # the application has been told of it
         self.tls = None
 
@@ -895,7 +924,7 @@ class StreamEndpoint(Endpoint):
     _holds_slow_peers = False
 
     def __init__(self, bufsize=BUFSIZE, channel=None, high_water=HIGH_WATER, low_water=None,
-                 max_output=None):
+                 max_output=None, half_open=False):
         if low_water is None:
             low_water = min(LOW_WATER, high_water // 4)
         if not 0 <= low_water <= high_water:
@@ -905,6 +934,7 @@ class StreamEndpoint(Endpoint):
         self.high_water = high_water
         self.low_water = low_water
         self.max_output = max_output
+        self.half_open = half_open
         super().__init__(channel)
 
     def _received(self, conn, data):
@@ -927,12 +957,12 @@ class StreamEndpoint(Endpoint):
             return
         except OSError as error:
             return self._break(conn, error)
-        if len(data) == appetite:
-            conn.appetite = min(appetite * 4, self._bufsize * GROWTH)
-        elif not data:
+        if not data:
             return self._peer_ended(conn)
-        elif conn.appetite and len(data) < self._bufsize:
-            conn.appetite = 0
+        if conn.closing is not None:
+            return                  # nobody wants it any more, see _part()
+        if len(data) == appetite:
+            conn.appetite = self._bufsize * GROWTH
         if conn.tls is not None:
             self._decipher(conn, data)
         else:
@@ -943,9 +973,13 @@ class StreamEndpoint(Endpoint):
 
         What it sent last may still be on its way through the handlers.
         """
+        if conn.closing is not None and conn.out is None:
+            return self._drop(conn)
         if turns == TURNS_AFTER_END:
             conn.ended = True
             poller_of(self).removeReader(conn)
+            if self.half_open and not conn.shut and conn.announced:
+                return self._tell_of(Ended, conn)
         if not self._owns(conn):
             return
         if turns and self._reactor.queue:
@@ -1030,7 +1064,7 @@ class StreamEndpoint(Endpoint):
         """Send, or keep for later what the socket does not take now."""
         if type(data) is not bytes:
             data = _as_bytes(data)
-        if conn.closing is not None or not data:
+        if conn.closing is not None or conn.shut or not data:
             return
         if conn.out is not None:
             self._enqueue(conn, data)
@@ -1077,7 +1111,7 @@ class StreamEndpoint(Endpoint):
 
     def _send_file(self, conn, file, offset, count):
         """Send from a file, after what waits."""
-        if conn.closing is not None:
+        if conn.closing is not None or conn.shut:
             return file.close()
         part = FilePart(file, offset, count)
         if not part.count:
@@ -1111,13 +1145,15 @@ class StreamEndpoint(Endpoint):
             return self._break(conn, error)
         if not done:
             poller_of(self).addWriter(self, conn)
-        elif conn.closing is None:
+        elif conn.closing is None and not conn.shut:
             poller_of(self).removeWriter(conn)
         elif conn.tls is not None and conn.tls.shaken and not conn.tls.parted:
             conn.tls.part()
             return self._flush(conn)
+        elif conn.closing is None:
+            return self._end_output(conn)
         else:
-            return self._drop(conn)
+            return self._part(conn)
         if conn.slow and conn.pending <= self.low_water:
             self._on_time_again(conn)
 
@@ -1128,7 +1164,7 @@ class StreamEndpoint(Endpoint):
         if conn.closing is not None:
             return
         if conn.out is None and conn.tls is None:
-            return self._drop(conn)
+            return self._part(conn)
         conn.closing = self._reactor.call_later(CLOSE_TIMEOUT, self._drop, conn)
         poller_of(self).removeReader(conn)
         if conn.corked or conn.tls is not None or self._hurry:
@@ -1136,9 +1172,47 @@ class StreamEndpoint(Endpoint):
         if self._hurry:
             self._drop(conn)
 
+    def _part(self, conn):
+        """Everything is out: close, unless the peer is in the middle of sending.
+
+        To close with unread data makes the system send RST, which destroys
+        what is still on its way to the peer: the answer that says why.
+        """
+        try:
+            unread = not conn.ended and not self._hurry and conn.recv(PIECE)
+        except OSError:
+            unread = False
+        if not unread:
+            return self._drop(conn)
+        if conn.closing is not None:
+            self._reactor.cancel(conn.closing)
+        conn.closing = self._reactor.call_later(LINGER_TIMEOUT, self._drop, conn)
+        poller = poller_of(self)
+        poller.removeWriter(conn)
+        poller.addReader(self, conn)
+        self._end_output(conn)
+
+    def _shut(self, conn):
+        """Send no more when what waits is out."""
+        if conn.closing is None and not conn.shut:
+            conn.shut = True
+            if conn.out is None or conn.corked or conn.tls is not None:
+                self._flush(conn)
+
+    def _end_output(self, conn):
+        """Let the peer see the end."""
+        poller_of(self).removeWriter(conn)
+        try:
+            conn.shutdown(socket.SHUT_WR)
+        except OSError:
+            return self._drop(conn)
+        if conn.ended and conn.closing is None:
+            self._drop(conn)        # both have ended
+
     def _break(self, conn, error):
         """An operation on a connection failed: that is its end."""
-        if error.errno not in _GONE:
+        lingers = conn.closing is not None and conn.out is None
+        if error.errno not in _GONE and not lingers:
             self._failed(conn, error)
         self._drop(conn)
 
@@ -1208,11 +1282,14 @@ class Server(StreamEndpoint):
                        a quarter, it goes on
     max_output         bytes that may wait before the connection is dropped,
                        with socket_error(sock, ENOBUFS); None: no limit
-    reuse_port         let other processes listen on the same port (fork first)
+    half_open          keep a connection whose peer sends no more: ended(sock)
+                       is fired, and close(sock) is up to you.  By default it
+                       is closed when the events it caused had their turn
+    reuse_port         let other processes listen on the same port
 
     Listens:  write(sock, data), send_file(sock, file, offset=0, count=None),
-              close() and close(sock), starttls(sock)
-    Fires:    ready, connect, secured, read, pause, drain, disconnect,
+              close() and close(sock), shutdown(sock), starttls(sock)
+    Fires:    ready, connect, secured, read, pause, drain, ended, disconnect,
               socket_error, closed
     Raises:   OSError if it cannot listen there, from the constructor
 
@@ -1225,7 +1302,7 @@ class Server(StreamEndpoint):
     socket_family = None
     socket_options = ()
 
-    _facts = Endpoint._facts + ("connect", "disconnect", "drain", "pause", "secured")
+    _facts = Endpoint._facts + ("connect", "disconnect", "drain", "ended", "pause", "secured")
     _holds_slow_peers = True
 
     def __init__(self, bind, secure=False, backlog=BACKLOG, bufsize=BUFSIZE, channel=None, *,
@@ -1233,7 +1310,7 @@ class Server(StreamEndpoint):
                  alpn=None, ssl_version=None, handshake_timeout=HANDSHAKE_TIMEOUT,
                  plain_reply=b"", max_connections=None, idle_timeout=None,
                  high_water=HIGH_WATER, low_water=None, max_output=MAX_OUTPUT,
-                 reuse_port=False):
+                 half_open=False, reuse_port=False):
         self._bind = None if _is_socket(bind) else self.parse_bind_parameter(bind)
         self._backlog = backlog
         self._clients = {}          # open connection -> when it was last active
@@ -1254,7 +1331,7 @@ class Server(StreamEndpoint):
             self._context = server_context(certfile, keyfile, password, ca_certs, cert_reqs, alpn)
         elif secure:
             raise RuntimeError("certfile must be specified for server-side operations")
-        super().__init__(bufsize, channel, high_water, low_water, max_output)
+        super().__init__(bufsize, channel, high_water, low_water, max_output, half_open)
         self._sock = self._take(bind) if _is_socket(bind) else self._create_socket()
 
     def parse_bind_parameter(self, bind):
@@ -1479,6 +1556,13 @@ class Server(StreamEndpoint):
             self._send_file(sock, file, offset, count)
         elif _is_socket(sock) and sock.fileno() == -1:
             file.close()            # it is gone
+
+    @_own_step
+    @handler("shutdown")
+    def shutdown(self, sock):
+        """Send no more to *sock*, once what was written is out."""
+        if sock in self._clients:
+            self._shut(sock)
 
     @_own_step
     @handler("starttls")
@@ -1808,11 +1892,12 @@ class Client(StreamEndpoint):
                      unreachable, until close(); the pauses begin at half a
                      second, double each time, and end at a minute, each cut by
                      a random part so that not all clients come back at once
-    high_water, low_water, max_output  as for a server, but no limit by default
+    high_water, low_water, max_output, half_open
+                     as for a server, but max_output has no limit by default
 
-    Listens:  connect(host, port), write(data), close(), starttls(),
+    Listens:  connect(host, port), write(data), close(), shutdown(), starttls(),
               send_file(file, offset=0, count=None)
-    Fires:    ready, connected, unreachable, secured, read, pause, drain,
+    Fires:    ready, connected, unreachable, secured, read, pause, drain, ended,
               disconnected, socket_error
 
     Attributes: connected; host and port, as given to connect; sock, to ask
@@ -1825,7 +1910,7 @@ class Client(StreamEndpoint):
     may be an SSLContext of your own instead.
     """
 
-    _facts = Endpoint._facts + ("drain", "pause", "secured")
+    _facts = Endpoint._facts + ("drain", "ended", "pause", "secured")
 
     channel = "client"
     socket_family = 0
@@ -1840,7 +1925,8 @@ class Client(StreamEndpoint):
     _server_hostname = None
 
     def __init__(self, bind=None, bufsize=BUFSIZE, channel=None, connect_timeout=CONNECT_TIMEOUT,
-                 *, reconnect=False, high_water=HIGH_WATER, low_water=None, max_output=None):
+                 *, reconnect=False, high_water=HIGH_WATER, low_water=None, max_output=None,
+                 half_open=False):
         self._bind = bind if bind is None or _is_socket(bind) else self.parse_bind_parameter(bind)
         self.connect_timeout = connect_timeout
         self.reconnect = reconnect
@@ -1849,7 +1935,7 @@ class Client(StreamEndpoint):
         self._failures = 0          # since the last success
         self.server = {}
         self.issuer = {}
-        super().__init__(bufsize, channel, high_water, low_water, max_output)
+        super().__init__(bufsize, channel, high_water, low_water, max_output, half_open)
         if _is_socket(bind):
             self._sock = _adopt(bind)
             self._bind = None
@@ -2075,6 +2161,13 @@ class Client(StreamEndpoint):
         else:
             file.close()
 
+    @_own_step
+    @handler("shutdown")
+    def shutdown(self):
+        """Send no more, once what was written is out."""
+        if self._sock is not None:
+            self._shut(self._sock)
+
     def disconnect(self):
         """Like close(), but with reconnect=True it connects again."""
         if self._sock is not None:
@@ -2165,6 +2258,7 @@ class UDPServer(Endpoint):
 
     bind  the address to receive at; None: any port
 
+    To use:   join(group) and leave(group), for multicast
     Listens:  write(address, data), broadcast(data, port), close()
     Fires:    ready, read(address, data), socket_error(sock, exception), and
               closed and disconnect(sock) at the end
@@ -2282,6 +2376,27 @@ class UDPServer(Endpoint):
                 self._post(data, address)
             else:
                 resolve(self, address[0], address[1], self.socket_family, socket.SOCK_DGRAM, send)
+
+    def join(self, group, interface=None):
+        """Receive what is sent to the multicast address *group*.
+
+        interface  the local address (IPv4) or number (IPv6) of the network;
+                   default: the system chooses
+        """
+        self._membership("ADD", "JOIN", group, interface)
+
+    def leave(self, group, interface=None):
+        """Undo join()."""
+        self._membership("DROP", "LEAVE", group, interface)
+
+    def _membership(self, verb4, verb6, group, interface):
+        if self.socket_family == socket.AF_INET:
+            level, option = socket.IPPROTO_IP, "IP_%s_MEMBERSHIP" % verb4
+            what = socket.inet_aton(group) + socket.inet_aton(interface or "0.0.0.0")
+        else:
+            level, option = socket.IPPROTO_IPV6, "IPV6_%s_GROUP" % verb6
+            what = socket.inet_pton(socket.AF_INET6, group) + struct.pack("@I", interface or 0)
+        self._sock.setsockopt(level, getattr(socket, option), what)
 
     @_own_step
     @handler("broadcast")
