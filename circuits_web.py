@@ -84,6 +84,7 @@ if __package__:
     from .circuits import Waiting
     from .circuits import DONE
     from .circuits import SPECIAL
+    from .circuits import WANTS_EVENT
     from .circuits import _own_step
     from .circuits import flatten
     from .circuits import format_tb
@@ -108,6 +109,7 @@ else:
     from circuits import Waiting
     from circuits import DONE
     from circuits import SPECIAL
+    from circuits import WANTS_EVENT
     from circuits import _own_step
     from circuits import flatten
     from circuits import format_tb
@@ -2560,6 +2562,9 @@ class Request(WebEvent):
     _target = None              # the controller this one is for
     _method = None              # and its exposed method
 
+    request = property(lambda self: self._args[0])
+    response = property(lambda self: self._args[1])
+
     @classmethod
     def create(cls, name, *args, **kwargs):
         """Make a request event whose name is *name*, letter by letter."""
@@ -2765,6 +2770,10 @@ MAX_PENDING = 65536
 #: read it before it learns that the connection is closed; nginx waits as well.
 MAX_LINGER = 1024 * 1024
 
+#: Pipelined requests of one connection that are answered before the others
+#: have their turn.
+REQUESTS_PER_TURN = 32
+
 #: Bytes of a body that are sent together with the head.
 MAX_JOINED = 262144
 
@@ -2781,7 +2790,7 @@ class _Connection:
     """What HTTP knows of a connection."""
 
     __slots__ = ("sock", "parser", "request", "response", "spool", "keep_alive", "closing",
-                 "linger", "paused", "deadline", "drain", "task", "out")
+                 "linger", "paused", "deadline", "drain", "task", "out", "advancing")
 
     def __init__(self, sock, parser):
         self.sock = sock
@@ -2797,6 +2806,7 @@ class _Connection:
         self.drain = None           # the _Drained of a task that has more to send
         self.task = None            # sends a streamed body
         self.out = None             # responses that wait for the next ones, joined
+        self.advancing = False      # requests are being taken from the parser
 
 
 class _Answer:
@@ -3252,35 +3262,61 @@ class HTTP(BaseComponent):
             self._pause(conn, True)
 
     def _advance(self, conn):
-        """Take what is there of the next request; announce it when it is whole."""
-        parser = conn.parser
+        """Take what is there of the next requests, until one is in work."""
+        if conn.advancing:
+            return                      # it was answered at once: the loop below goes on
+        conn.advancing = True
         try:
-            while True:
-                item = parser.next_event()
-                if item is None:
-                    if conn.paused:
-                        self._pause(conn, False)
+            for _ in range(REQUESTS_PER_TURN):
+                if not self._take(conn):
                     return
-                if item is END:
-                    if not isinstance(conn.spool, BodyStream):
-                        return self._announce_request(conn)
-                    spool, conn.spool = conn.spool, None
-                    conn.deadline = None
-                    return spool.end()
-                if type(item) is bytes:
-                    conn.spool.write(item)
-                    conn.deadline += len(item) / self._min_rate
-                    if isinstance(conn.spool, BodyStream) and conn.spool.ahead > MAX_BODY_AHEAD:
-                        conn.deadline = None            # it is the handler that is slow
-                        return self._pause(conn, True)
-                else:
-                    self._begin(conn, item)
-                    if not item.has_body or isinstance(conn.spool, BodyStream):
-                        self._announce_request(conn)
-                        if not item.has_body:
-                            return
+            self._reactor.call_later(0, self._resume, conn)
         except ProtocolError as error:
             self._refuse(conn, error)
+        finally:
+            conn.advancing = False
+
+    def _resume(self, conn):
+        if self._connections.get(conn.sock) is conn and conn.request is None \
+                and not conn.closing:
+            self._advance(conn)
+
+    def _take(self, conn):
+        """Take what is there of one request, and announce it when it is whole.
+
+        True if it is answered already, so that the next one may be taken.
+        """
+        parser = conn.parser
+        while True:
+            item = parser.next_event()
+            if item is None:
+                if conn.paused:
+                    self._pause(conn, False)
+                return False
+            if item is END:
+                if not isinstance(conn.spool, BodyStream):
+                    self._announce_request(conn)
+                    return conn.request is None and not conn.closing
+                spool, conn.spool = conn.spool, None
+                conn.deadline = None
+                spool.end()
+                return False
+            if type(item) is bytes:
+                conn.spool.write(item)
+                conn.deadline += len(item) / self._min_rate
+                if isinstance(conn.spool, BodyStream) and conn.spool.ahead > MAX_BODY_AHEAD:
+                    conn.deadline = None            # it is the handler that is slow
+                    self._pause(conn, True)
+                    return False
+                continue
+            self._begin(conn, item)
+            if not item.has_body:
+                self._announce_request(conn)
+                return conn.request is None and not conn.closing
+            if isinstance(conn.spool, BodyStream):
+                self._announce_request(conn)
+                if conn.closing:
+                    return False                    # it was answered early
 
     def _begin(self, conn, head):
         """A head arrived: make the request and the response."""
@@ -3332,9 +3368,45 @@ class HTTP(BaseComponent):
         event = Request(request, response)
         if self._scheme == "https":
             self._add_certificate(event, request)
-        event._waiters = [_Answer(self, event, request, response)]
+        channels = (self.channel,)
+        if self._reactor.heard("request", channels):
+            event._waiters = [_Answer(self, event, request, response)]
+            event._state = SPECIAL
+            self.fire(event, self.channel)
+        else:
+            self._ask(conn, event, channels)
+
+    def _ask(self, conn, event, channels):
+        """Call the framework's own handlers of a request that nobody else hears."""
+        reactor = self._reactor
+        request, response = event.request, event.response
+        args = event._args
+        result = step = None
+        try:
+            for step, odd in reactor.plan("request", channels).handlers:
+                result = step(event, *args) if odd & WANTS_EVENT else step(*args)
+                if result is not None:
+                    break
+            if not isinstance(result, (Value, Waiting, GeneratorType, CoroutineType)):
+                return self._respond(conn, request, response, result)
+            self._ask_later(event, channels, result)
+        except Exception as error:
+            if not isinstance(error, (HTTPException, ProtocolError)):
+                reactor.failed(None, step, error)
+            self._failed(request, response, error)
+
+    def _ask_later(self, event, channels, result):
+        """The answer to a request is still being made: by a task, or another event."""
+        event.channels = channels
+        event._waiters = [_Answer(self, event, event.request, event.response)]
         event._state = SPECIAL
-        self.fire(event, self.channel)
+        event._value = Value(event, self)
+        if isinstance(result, Value):
+            event._value.setValue(result)
+            self._reactor.settle(event)
+        else:
+            self.registerTask((event, _outcome_of(result) if isinstance(result, Waiting)
+                               else result))
 
     def _add_certificate(self, event, request):
         ask = getattr(request.sock, "getpeercert", None)
@@ -3707,6 +3779,11 @@ def _endings():
     """The numbers of the signals that end a process."""
     import signal
     return signal.SIGINT, signal.SIGTERM
+
+
+def _outcome_of(waiting):
+    """A task that evaluates to what it waits for."""
+    return (yield waiting)
 
 
 def _triple(error):
@@ -4570,8 +4647,8 @@ def _precondition(request, response):
 
 def _verdict(request, response, code):
     if code == 304:
-        response.headers["X-Unused"] = ""
-        del response.headers["X-Unused"]
+        for name in ("Content-Type", "Content-Length"):
+            del response.headers[name]
         response.code = 304
         response.body = None
         return response
