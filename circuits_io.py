@@ -22,14 +22,15 @@ Contents
  2. Descriptors and threads
  3. Files and standard streams
  4. Processes
- 5. Watching folders: the back ends
- 6. Watching folders: Notify
- 7. Serial ports
- 8. Configuration and logs
- 9. Environments
-10. Daemons
-11. Commands to start and stop
-12. Names of the layout
+ 5. Watching folders: inotify
+ 6. Watching folders: scans
+ 7. Watching folders: Notify
+ 8. Serial ports
+ 9. Configuration and logs
+10. Environments
+11. Daemons
+12. Commands to start and stop
+13. Names of the layout
 
 Names used throughout: a *descriptor* is an open file with what may be done
 with it; *polled* means that the tree's poller tells when it is ready, other
@@ -453,7 +454,7 @@ def _adopt(file, mode, encoding):
         raise OSError(errno.EBADF, "%r is closed" % file) from None
     d = _Descriptor(number, file, _flags_of(mode) & 3)
     d.sync()
-    if stat.S_ISREG(os.fstat(number).st_mode) and not mode.startswith("a"):
+    if stat.S_ISREG(os.fstat(number).st_mode) and _flags_of(mode) & 3 != os.O_WRONLY:
         try:                        # where its user is, not how far it read ahead
             d.seek(min(file.tell(), os.fstat(number).st_size), os.SEEK_SET)
         except (AttributeError, OSError):
@@ -619,7 +620,7 @@ class File(Component):
                 pauses: what they caused, say a write, waits for something
     linger      seconds that stopping the system waits for pending writes
 
-    To call or fire:  open, write, seek, close; to call only: pause, resume, tell
+    To call or fire:  open, write, seek, close; to call: pause, resume, tell, fileno
     Fires:    ready(self), open(), opened(filename, mode), read(data), eof(),
               closed(), error(exception)
     Lines:    register a line protocol on the channel of the file
@@ -732,7 +733,7 @@ class File(Component):
         self._opening = True
         try:
             if self._d is not None:
-                yield _Until(self._is_through, self._waiters)
+                yield _Until(self._is_idle, self._waiters)
             if self._d is not None:
                 self._shut()
             self._broken = False
@@ -803,9 +804,16 @@ class File(Component):
             raise ValueError("%r is not open" % self)
         return self._d.seek(0, os.SEEK_CUR)
 
+    @handler(False)
+    def fileno(self):
+        """The number of the open file, to look at; it is not yours to close."""
+        if self._d is None:
+            raise ValueError("%r is not open" % self)
+        return self._d.number
+
     def _wants_read(self):
-        return (self._reading and not self._paused and not self._closing
-                and self._ahead <= self.max_ahead)
+        return (self._reading and self._ahead <= self.max_ahead
+                and not (self._paused or self._closing or self._opening))
 
     def _read_on(self):
         d = self._d
@@ -930,8 +938,9 @@ class File(Component):
     def _has_room(self):
         return self._waiting <= self.max_buffer
 
-    def _is_through(self):
-        return not self._out
+    def _is_idle(self):
+        """Whether all is written, and no thread reads (it might for ever: see endless)."""
+        return not self._out and (not self._working or self._d.endless)
 
     def _is_shut(self):
         return self._d is None and not self._opening
@@ -1036,6 +1045,7 @@ class File(Component):
         finally:
             self._working = False
             self._job = None
+        _settle(self._waiters)
         self._maybe_shut()
 
     def _work_out(self, d):
@@ -1048,7 +1058,7 @@ class File(Component):
                 self.resume()
             return
         d.sync()
-        count = yield self._in_thread(d.write, self._pieces()[0])
+        count = yield self._in_thread(d.write, self._pieces()[0], alone=d.endless)
         if self._d is d:
             self._wrote(count)
 
@@ -1578,6 +1588,12 @@ class Process(Component):
                 self._reactor.poller.discard(exit)
             os.close(exit)
 
+    def _moved(self, old):
+        if isinstance(self._exit, int) and old.root._reactor is old:
+            if old.poller is not None:
+                old.poller.discard(self._exit)
+            poller_of(self).addReader(self, self._exit)
+
     def _linger(self):
         if not self._ended:
             self._after("linger", self.linger, self._close_files)
@@ -1668,12 +1684,11 @@ def _tell_exit(process, p, token):
 
 
 # ---------------------------------------------------------------------------
-# 5. Watching folders: the back ends
+# 5. Watching folders: inotify
 #
-# Two ways to learn what happens below a path: inotify tells each step, scans
-# compare what was with what is (when kqueue says that something changed, else
-# now and then).  Both tell (event class, name, folder, isdir).  Invariant: what
-# is in a new folder is told once, whether it was made before or after we looked.
+# Linux tells each step.  Folders are watched one by one, so new ones have to be
+# found in time.  Invariant: what is in a new folder is told once, whether it
+# was made before or after we looked.
 # ---------------------------------------------------------------------------
 
 class Created(Event):
@@ -1722,7 +1737,7 @@ class Overflow(Event):
 _ACCESS_BIT, _MODIFY, _ATTRIB, _CLOSE_WRITE, _CLOSE_NOWRITE, _OPEN_BIT, _MOVED_FROM, _MOVED_TO, \
     _CREATE, _DELETE, _DELETE_SELF, _MOVE_SELF = (1 << bit for bit in range(12))
 _UNMOUNT, _Q_OVERFLOW, _IGNORED = 0x2000, 0x4000, 0x8000
-_ISDIR = 0x40000000
+_ONLYDIR, _DONT_FOLLOW, _ISDIR = 0x01000000, 0x02000000, 0x40000000
 _STRUCTURE = _MOVED_FROM | _MOVED_TO | _CREATE | _DELETE | _DELETE_SELF | _MOVE_SELF
 
 #: Which event tells of which bit of inotify, in the order in which they are looked at.
@@ -1735,31 +1750,10 @@ EVENT_MAP = {
 #: All that can be told, which is what add_path() asks for by default.
 MASK = sum(EVENT_MAP) & 0xfff
 
-# Where other machines, or the kernel itself, change files without notice.
-_MUTE = frozenset("nfs nfs4 cifs smb3 smbfs 9p afs ceph vboxsf vmhgfs virtiofs proc sysfs "
-                  "cgroup cgroup2 devpts".split())
-
 # Seconds between the two halves of a move; they are queued one after the other.
 _PAIRING = 0.1
 
 _INOTIFY_READS = 64         # of 64 KiB, before what was read is told
-
-
-def _is_mute(path):
-    """Whether *path* is on a file system that does not tell of changes."""
-    try:
-        with open("/proc/self/mountinfo", "rb") as file:
-            mounts = [line.split() for line in file]
-    except OSError:
-        return False
-    path = os.fsencode(os.path.realpath(path))
-    best = (b"", b"")
-    for fields in mounts:
-        point = fields[4].rstrip(b"/")
-        if (path == point or path.startswith(point + b"/")) and len(point) >= len(best[0]):
-            best = (point, fields[fields.index(b"-") + 1])
-    kind = best[1].decode("ascii", "replace")
-    return kind in _MUTE or kind.startswith("fuse.")
 
 
 def _entries(path):
@@ -1871,7 +1865,10 @@ class _InotifyWatcher:
             self._look(watch, _entries(path), news=False)
 
     def _watch(self, path, mask, recursive, isdir, top=False):
-        number = self.system.add(path, mask | (_STRUCTURE if isdir else 0))
+        flags = _STRUCTURE if isdir else 0
+        if not top:
+            flags |= _ONLYDIR | _DONT_FOLLOW
+        number = self.system.add(path, mask | flags)
         old = self.watches.get(number)
         if old is not None:
             self.numbers.pop(old.path, None)
@@ -1889,11 +1886,9 @@ class _InotifyWatcher:
         while folders:
             folder = folders.pop()
             try:
-                number = self.numbers.get(folder)
-                if number is None:
+                watch = self.watches.get(self.numbers.get(folder))
+                if watch is None or not watch.top:      # again: it may be another by now
                     watch = self._watch(folder, mask, auto_add, True)
-                else:
-                    watch = self.watches[number]
                 found = _entries(folder)
             except OSError as error:
                 if error.errno not in (errno.ENOENT, errno.ENOTDIR):    # it went meanwhile
@@ -2047,6 +2042,35 @@ class _InotifyWatcher:
         self.system.close()
 
 
+# ---------------------------------------------------------------------------
+# 6. Watching folders: scans
+#
+# Compare what was with what is: when kqueue says that something changed, or
+# now and then, where the system does not tell of changes.
+# ---------------------------------------------------------------------------
+
+# Where other machines, or the kernel itself, change files without notice.
+_MUTE = frozenset("nfs nfs4 cifs smb3 smbfs 9p afs ceph vboxsf vmhgfs virtiofs proc sysfs "
+                  "cgroup cgroup2 devpts".split())
+
+
+def _is_mute(path):
+    """Whether *path* is on a file system that does not tell of changes."""
+    try:
+        with open("/proc/self/mountinfo", "rb") as file:
+            mounts = [line.split() for line in file]
+    except OSError:
+        return False
+    path = os.fsencode(os.path.realpath(path))
+    best = (b"", b"")
+    for fields in mounts:
+        point = fields[4].replace(b"\\040", b" ").rstrip(b"/")
+        if (path == point or path.startswith(point + b"/")) and len(point) >= len(best[0]):
+            best = (point, fields[fields.index(b"-") + 1])
+    kind = best[1].decode("ascii", "replace")
+    return kind in _MUTE or kind.startswith("fuse.")
+
+
 class _ScanWatcher:
     """Watches trees by comparing what was with what is.
 
@@ -2068,17 +2092,21 @@ class _ScanWatcher:
     def add(self, path, mask, recursive, auto_add):
         self.trees[path] = (mask, recursive and auto_add)
         self.before[path] = _survey(path, recursive)
-        self._watch_all(self.before[path])
+        if self._watch_all(self.before[path]):
+            self.ready()                # what happened meanwhile was not told
         self._schedule()
 
     def remove(self, path, recursive):
         del self.trees[path], self.before[path]
 
     def _watch_all(self, found):
-        if self.kqueue:
-            error = self.kqueue.watch(found)
-            if error is not None:
-                self.notify._fail(error)
+        """Have the kqueue watch these; True if some were not yet."""
+        if not self.kqueue:
+            return False
+        added, error = self.kqueue.watch(found)
+        if error is not None:
+            self.notify._fail(error)
+        return added
 
     def _schedule(self):
         if self.timer is None and not self.kqueue and self.trees:
@@ -2099,13 +2127,16 @@ class _ScanWatcher:
     def scan(self):
         try:
             for path, (mask, recursive) in list(self.trees.items()):
-                after = yield _InThread(_survey, path, recursive)
-                if path in self.trees:
+                news = True
+                while news and path in self.trees:
+                    after = yield _InThread(_survey, path, recursive)
+                    if path not in self.trees:
+                        break
                     self._compare(path, mask, self.before[path], after)
                     self.before[path] = after
-                    self._watch_all(after)
-                if path not in after:
-                    self._lost(path)
+                    news = self._watch_all(after)
+                    if path not in after:
+                        self._lost(path)
         finally:
             self.scanning = False
             self._schedule()
@@ -2184,7 +2215,7 @@ class _KQueue:
         self._files = {}            # pathname -> open file number
 
     def watch(self, found):
-        """Watch exactly these; returns an error if some cannot be."""
+        """Watch exactly these; returns (whether some are new, an error if any)."""
         for pathname in set(self._files) - set(found):
             os.close(self._files.pop(pathname))
         s = self._select
@@ -2192,6 +2223,7 @@ class _KQueue:
                    | s.KQ_NOTE_RENAME)
         flags = getattr(os, "O_EVTONLY", 0x8000 if sys.platform == "darwin" else os.O_RDONLY)
         trouble = None
+        added = False
         for pathname in set(found) - set(self._files):
             try:
                 number = os.open(pathname, flags | os.O_NONBLOCK | os.O_CLOEXEC)
@@ -2200,9 +2232,10 @@ class _KQueue:
                     trouble = error
                 continue            # it went meanwhile, or is not for us to see
             self._files[pathname] = number
+            added = True
             self._queue.control([s.kevent(number, s.KQ_FILTER_VNODE, s.KQ_EV_ADD | s.KQ_EV_CLEAR,
                                           changes)], 0)
-        return trouble
+        return added, trouble
 
     def read(self):
         while self._queue.control([], 256, 0):
@@ -2216,7 +2249,7 @@ class _KQueue:
 
 
 # ---------------------------------------------------------------------------
-# 6. Watching folders: Notify
+# 7. Watching folders: Notify
 #
 # The component: chooses a back end per path, and turns what that tells into
 # events.
@@ -2350,6 +2383,10 @@ class Notify(Component):
     def _fail(self, error):
         self.fire(Error(error), self.channel)
 
+    def _moved(self, old):
+        if self._native is not None and old.root._reactor is old and old.poller is not None:
+            old.poller.discard(self._native.fd)
+
     def _close(self):
         for watcher in (self._native, self._scanner):
             if watcher is None:
@@ -2382,7 +2419,7 @@ def _mask_of(mask):
 
 
 # ---------------------------------------------------------------------------
-# 7. Serial ports
+# 8. Serial ports
 #
 # A File whose opening sets up a terminal line, with termios alone.
 # ---------------------------------------------------------------------------
@@ -2558,7 +2595,7 @@ class Serial(File):
 
 
 # ---------------------------------------------------------------------------
-# 8. Configuration and logs
+# 9. Configuration and logs
 #
 # What programs keep beside their code: settings in an INI file, records in a
 # log.  configparser and logging do the work; nothing global is changed.
@@ -2874,7 +2911,7 @@ class Logger(Component):
 
 
 # ---------------------------------------------------------------------------
-# 9. Environments
+# 10. Environments
 #
 # A folder with all that one instance of a program needs: version, settings,
 # logs, the pid of the daemon.
@@ -3024,7 +3061,7 @@ class Environment(Component):
 
 
 # ---------------------------------------------------------------------------
-# 10. Daemons
+# 11. Daemons
 #
 # Leaving the terminal, saying who we are (a locked pid file), talking to
 # systemd, and giving up the rights of root.
@@ -3331,7 +3368,7 @@ def _can_be_root():
 
 
 # ---------------------------------------------------------------------------
-# 11. Commands to start and stop
+# 12. Commands to start and stop
 #
 # The verbs of an init script, for a program that lives in an Environment.
 # ---------------------------------------------------------------------------
@@ -3516,7 +3553,7 @@ def main(args=None):
 
 
 # ---------------------------------------------------------------------------
-# 12. Names of the layout
+# 13. Names of the layout
 #
 # Which name here is meant where a submodule of the documented layout, or the
 # current release, has another one.
