@@ -1130,6 +1130,12 @@ class MessageParser:
         """
         self.ended = True
 
+    def rest(self):
+        """Take out what was fed and not read: it is of another protocol."""
+        rest = bytes(self._buffer)
+        self._buffer = bytearray()
+        return rest
+
     def reset(self):
         """Forget the message that was read; the next one begins."""
         self._state = self._read_head
@@ -2392,8 +2398,14 @@ class HTTPResponse:
             body = self._body
             data = body.encode(self.encoding) if type(body) is str else self._bytes()
             if "content-type" not in first and (data or code == 200):
-                _put(headers, "Content-Type", "text/html; charset=%s" % self.encoding)
-            _put(headers, "Content-Length", "%d" % len(data))
+                kind = "text/html; charset=" + self.encoding
+                headers._list.append(("Content-Type", kind))
+                first["content-type"] = kind
+            if "content-length" in first:
+                del headers["Content-Length"]
+            length = str(len(data))
+            headers._list.append(("Content-Length", length))
+            first["content-length"] = length
         elif "content-type" not in first:
             _put(headers, "Content-Type", "text/html; charset=%s" % self.encoding)
         if "transfer-encoding" in first:
@@ -3086,6 +3098,7 @@ class HTTP(BaseComponent):
         self._second = 0            # which Date the prefixes carry
         self._prefixes = {}         # (status, protocol) -> status line, Date, Server
         self._held = []             # connections with output that waits
+        self._gone = set()          # connections that speak another protocol now
         self._grace = grace
         self._leaving = False       # no further requests: the process is to end
         self._scheme = "http"
@@ -3132,6 +3145,7 @@ class HTTP(BaseComponent):
     def _on_disconnect(self, sock):
         conn = self._connections.pop(sock, None)
         if conn is None:
+            self._gone.discard(sock)
             return
         if conn.task is not None:
             conn.task.cancel("")
@@ -3246,6 +3260,8 @@ class HTTP(BaseComponent):
     def _on_read(self, sock, data):
         conn = self._connections.get(sock)
         if conn is None:
+            if sock in self._gone:
+                return
             conn = self._open(sock)
         if conn.closing:
             conn.linger += len(data)
@@ -3576,8 +3592,8 @@ class HTTP(BaseComponent):
             self._reactor.failed(None, None, error)
             return self._give_up(conn, response)
         response.started = True
-        self._write(conn, head, data, bool(data is not None and conn.parser
-                                           and not response.close))
+        more = data is not None and not response.close and response.code != 101
+        self._write(conn, head, data, more and bool(conn.parser))
         if data is None:
             if response._body != ():
                 self._start_stream(conn, response)
@@ -3662,6 +3678,8 @@ class HTTP(BaseComponent):
             request.close()
         conn.task = None
         self._drop_input(conn, BadInput("the request was answered before its end"))
+        if response.code == 101 and not conn.closing:
+            return self._upgrade(conn)
         if response.close:
             if conn.linger or conn.parser:
                 self._hang_up_politely(conn)
@@ -3673,6 +3691,22 @@ class HTTP(BaseComponent):
         if conn.parser or conn.paused:
             conn.deadline = self._now + self._header_timeout
             self._advance(conn)
+
+    def _upgrade(self, conn):
+        """A 101 went out: the connection is somebody else's now.
+
+        Who sent it listens to read(sock, data) from here on; what arrived
+        with the request comes first.
+        """
+        sock = conn.sock
+        del self._connections[sock]
+        self._gone.add(sock)
+        if conn.paused:
+            self._pause(conn, False)
+        rest = conn.parser.rest()
+        if rest:                        # fired by the transport, whom answers go to
+            source = getattr(self._server, "server", None)
+            (self if source is None else source).fire(Read(sock, rest), self.channel)
 
     # -- bodies that are sent piece by piece --------------------------------
 
