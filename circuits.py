@@ -58,6 +58,8 @@ from _thread import RLock
 from _thread import allocate_lock
 from _thread import get_ident
 from collections import deque
+from contextvars import Context
+from contextvars import copy_context
 from heapq import heapify
 from heapq import heappop
 from heapq import heappush
@@ -218,9 +220,11 @@ class Event:
     _cause = None
     _on_complete = None
     _priority = 0
+    _context = None             # the context variables at fire(), if any are set
 
     # FRESH: not fired.  QUEUED: fired, nothing special.  SPECIAL: somebody
-    # waits, or it is tracked, cancelled, or has tasks.  DONE: all ran.
+    # waits, or it is tracked, cancelled, in a context, or has tasks.  DONE:
+    # all ran.
     # An Event subclass whose __init__ does not call ours stays at None.
     _state = None
 
@@ -344,7 +348,8 @@ class Event:
 
 
 _FIRING = frozenset(("handler", "_value", "_waiters", "_effects", "_cause", "_on_complete",
-                     "waitingHandlers", "alert_done", "stopped", "cancelled", "_priority"))
+                     "_context", "waitingHandlers", "alert_done", "stopped", "cancelled",
+                     "_priority"))
 
 
 def _safe_repr(thing):
@@ -883,7 +888,7 @@ class Running:
     """One running generator or coroutine of one firing."""
 
     __slots__ = ("stack", "event", "handler", "owner", "waiting", "spins", "closed",
-                 "_args", "_state", "_value", "_send", "_throw")
+                 "context", "_args", "_state", "_value", "_send", "_throw")
 
     # What the dispatcher reads of an event; it writes _state and _value.
     name = None
@@ -898,6 +903,7 @@ class Running:
         self.waiting = None
         self.spins = 0
         self.closed = False
+        self.context = copy_context() or None   # its context variables, if any
         self._args = (self,)
         self._state = QUEUED
         self._value = None
@@ -925,7 +931,11 @@ class Running:
             reactor.cause = event
             reactor.alert = True
         try:
-            self._advance(reactor)
+            if self.context is None:
+                self._advance(reactor)
+                self.context = copy_context() or None
+            else:
+                self.context.run(self._advance, reactor)
         finally:
             if event._effects or outer is not None:
                 reactor.cause = outer
@@ -1384,7 +1394,7 @@ class Reactor:
     __slots__ = ("root", "queue", "alert", "plans", "index", "awaited", "timers", "cancelled",
                  "poller", "running", "ident", "cause", "halted", "batch", "sort", "sleeping",
                  "successor", "batches", "code", "idle_lock", "pid", "draining", "told",
-                 "wakeup",
+                 "wakeup", "context",
                  "__weakref__")
 
     def __init__(self, root):
@@ -1411,6 +1421,7 @@ class Reactor:
         self.idle_lock = None       # held; released to end a sleep without one
         self.pid = None
         self.draining = 0           # batches since stop()
+        self.context = None         # Event._context of the event being dispatched
         self.told = {}              # (name, channel) -> last event that tell() fired
 
     # -- firing -------------------------------------------------------------
@@ -1428,7 +1439,7 @@ class Reactor:
             return event            # not fired yet: cancelled, awaited or an effect
         if state == DONE:
             event.stopped = event.cancelled = event.alert_done = False
-            event._waiters = event._cause = None
+            event._waiters = event._cause = event._context = None
             event._effects = 0
             event._state = QUEUED
             return event
@@ -1443,6 +1454,10 @@ class Reactor:
         if event._state == FRESH:
             event._state = QUEUED
         event.channels = tuple(channels)
+        context = copy_context()
+        if context:                 # see Manager.fire()
+            event._context = context
+            event._state = SPECIAL
         self.queue.append(event)
         if self.alert:
             self.fired(event)
@@ -1664,18 +1679,18 @@ class Reactor:
         Called by a handler, it goes on with the current batch.
         """
         if self.batch is not None:
-            cause = self.cause
+            cause, context = self.cause, self.context
             try:
-                return self.dispatch(self.batch)
+                return self._dispatch_apart(self.batch)
             finally:
-                self.cause = cause
+                self.cause, self.context = cause, context
                 self.alert = cause is not None or self.successor is not None
         self.ident = get_ident()
         if self.sort:
             self._sort()
         self.batch = repeat(None, len(self.queue))
         try:
-            self.dispatch(self.batch)
+            self._dispatch_apart(self.batch)
         finally:
             self.batch = None
             self.halted = False
@@ -1691,8 +1706,21 @@ class Reactor:
         batch.sort(key=lambda event: getattr(event, "_priority", 0))
         queue.extendleft(reversed(batch))
 
-    def dispatch(self, batch):
-        """The engine: hand each event of *batch* to its handlers, in order."""
+    def _dispatch_apart(self, batch):
+        """Dispatch in a context of its own, a new one whenever it was written to.
+
+        What a handler stores in a context variable is seen by the later
+        handlers of its event and by what they fire, not by other events.
+        """
+        context = Context()
+        while context.run(self.dispatch, batch, context):
+            context = Context()
+
+    def dispatch(self, batch, context=None):
+        """The engine: hand each event of *batch* to its handlers, in order.
+
+        True if it ended early because something was written to *context*.
+        """
         popleft = self.queue.popleft
         for _ in batch:
             try:
@@ -1739,6 +1767,8 @@ class Reactor:
                     # makes one when asked.  Letting go of it breaks the cycle
                     # of the two: 0.35 us less per event, no work for gc.
                     event._value = None
+            if context:
+                return True
 
     def _call_odd(self, event, handler, odd):
         event.handler = handler
@@ -1767,6 +1797,10 @@ class Reactor:
 
     def _before(self, event):
         """The rare part before the handlers; False: skip them."""
+        context = event._context
+        if context is not None and self.context is not context:
+            self._dispatch_in(context, event)
+            return False
         if event.cancelled:
             event._state = SPECIAL
             self.settle(event)
@@ -1784,6 +1818,15 @@ class Reactor:
             self.cause = event
             self.alert = True
         return True
+
+    def _dispatch_in(self, context, event):
+        """Dispatch this one with the context variables it was fired with."""
+        outer, self.context = self.context, context
+        self.queue.appendleft(event)
+        try:
+            context.run(self.dispatch, repeat(None, 1))
+        finally:
+            self.context = outer
 
     def _complete_is_heard(self, event):
         return bool(self._listeners(event.name + "_complete") or self._listeners("*")
@@ -2058,7 +2101,7 @@ class Reactor:
             # As an event of its own batch: what it fires comes later.
             outer, self.batch = self.batch, repeat(None, 1)
             try:
-                self.dispatch(self.batch)
+                copy_context().run(self.dispatch, self.batch)
             finally:
                 self.batch = outer
         elif self.poller is not None:
@@ -2325,6 +2368,10 @@ class Manager:
         value = event._value = _new(Value)
         value.event = event
         value.manager = self
+        context = copy_context()
+        if context:                 # empty in most programs
+            event._context = context
+            event._state = SPECIAL
         reactor = self._reactor
         reactor.queue.append(event)
         if reactor.alert or priority:

@@ -18,6 +18,7 @@ where that is missing; .ci/run installs them all.
 # Copyright (c) 2026 the circuits-in-four-files authors
 
 import ast
+import contextvars
 import doctest
 import faulthandler
 import gc
@@ -3015,6 +3016,105 @@ class TestTools(CircuitsTest):
         self.assertEqual(circuits.getargspec(add), (["a", "b"], None, None, None))
         with self.assertWarns(DeprecationWarning):
             self.assertEqual(circuits.deprecated(add)(1, 2), 3)
+
+
+# ---------------------------------------------------------------------------
+# circuits.py: context variables
+# ---------------------------------------------------------------------------
+
+who = contextvars.ContextVar("who", default="nobody")
+
+
+class TestContextVariables(CircuitsTest):
+    """Copied at fire(), seen by every handler and task of that event."""
+
+    class App(Component):
+        def init(self):
+            self.seen = []
+
+        @handler("ask", priority=1)
+        def _plain(self, tag):
+            self.seen.append((tag, "plain", who.get()))
+
+        @handler("ask")
+        def _generator(self, tag):
+            yield sleep(0)
+            self.seen.append((tag, "generator", who.get()))
+            self.fire(Foo(tag))
+
+        @handler("ask", priority=-1)
+        async def _coroutine(self, tag):
+            await self.call(Hello())
+            self.seen.append((tag, "coroutine", who.get()))
+
+        def foo(self, tag):
+            self.seen.append((tag, "caused", who.get()))
+
+    def test_of_the_firing(self):
+        app = self.App()
+        for tag in ("bob", "ann"):
+            contextvars.copy_context().run(lambda: (who.set(tag), app.fire(Event.create("ask", tag))))
+        app.fire(Event.create("ask", "nobody"))
+        pump(app)
+        pump(app, lambda: len(app.seen) == 12)
+        for tag in ("bob", "ann", "nobody"):
+            self.assertEqual(sorted(s for s in app.seen if s[0] == tag), [
+                (tag, kind, tag) for kind in ("caused", "coroutine", "generator", "plain")])
+
+    def test_what_a_handler_sets_stays_with_its_event(self):
+        seen = []
+
+        class App(Component):
+            @handler("ask", priority=1)
+            def _guard(self, tag):
+                if tag:
+                    who.set(tag)
+
+            def ask(self, tag):
+                seen.append((tag, who.get()))
+                self.fire(Foo(tag))
+
+            def foo(self, tag):
+                seen.append((tag, who.get()))
+
+            def late(self, tag):
+                who.set(tag)
+                yield
+                seen.append((tag, who.get()))
+        app = App()
+        for tag in ("bob", None, "ann", None):
+            app.fire(Event.create("ask", tag))
+            app.fire(Event.create("late", "late"))
+        pump(app)
+        for tag, value in seen:
+            self.assertEqual(value, tag or "nobody")
+        self.assertEqual((len(seen), who.get()), (12, "nobody"))
+
+    def test_a_nested_flush_and_feedback(self):
+        seen = []
+
+        class App(Component):
+            def ask(self):
+                who.set("bob")
+                self.fire(Foo())
+                self.flush()
+                self.fire(Hello())
+
+            def foo(self):
+                seen.append(who.get())
+
+            def hello(self):
+                seen.append(who.get())
+
+            def ask_success(self, evt, value):
+                seen.append(who.get())
+        app = App()
+        event = Event.create("ask")
+        event.success = True
+        app.fire(event)
+        app.fire(Foo())
+        pump(app)
+        self.assertEqual(seen, ["nobody", "bob", "bob", "bob"])
 
 
 # ---------------------------------------------------------------------------
