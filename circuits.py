@@ -28,11 +28,12 @@ Contents
  9. Pollers
 10. Timers
 11. Workers
-12. Debugger and fallbacks
-13. Loader
-14. Tools
-15. Names of the current release
-16. Dotted names
+12. Inside asyncio
+13. Debugger and fallbacks
+14. Loader
+15. Tools
+16. Names of the current release
+17. Dotted names
 
 Names used throughout: a *manager* is a node of a component tree; the *root*
 is its top; the *reactor* is what exists once per tree (queue, plans, timers,
@@ -56,6 +57,7 @@ import sys
 import time
 from _thread import RLock
 from _thread import allocate_lock
+from _collections_abc import Coroutine
 from _thread import get_ident
 from collections import deque
 from contextvars import Context
@@ -65,11 +67,13 @@ from heapq import heappop
 from heapq import heappush
 from itertools import count
 from itertools import repeat
+from types import AsyncGeneratorType
 from types import CoroutineType
 from types import FunctionType
 from types import GeneratorType
 from types import MethodType
 from types import ModuleType
+from types import coroutine
 
 try:                    # absent on some embedded builds; pollers then say so
     import select
@@ -978,14 +982,29 @@ class Running:
                     continue
                 return
             if isinstance(item, (GeneratorType, CoroutineType)):
-                stack.append(item)
-                continue
+                if reactor.host is None or isinstance(item, GeneratorType):
+                    stack.append(item)
+                    continue
+                return reactor.host.run(item, self)
+            if hasattr(type(item), "_asyncio_future_blocking"):
+                if reactor.host is None:
+                    self._throw = RuntimeError(
+                        "%r belongs to asyncio, but this tree runs on a loop of its own: run it "
+                        "with `await app.serve()`" % (item,))
+                    continue
+                return FutureWaiting(item).begin(self)
             try:
                 self._record(item)
             except Exception as error:
                 self._throw = error
                 continue
             return self._give_way()
+
+    def call_later(self, seconds, callback):
+        """Call back later, for sleep(); returns what forgets it."""
+        reactor = self.owner._reactor
+        entry = reactor.call_later(seconds, callback)
+        return lambda: reactor.cancel(entry)
 
     def _record(self, result):
         """Store a result of the event."""
@@ -1028,12 +1047,12 @@ class Running:
         reactor = self.owner._reactor
         self.closed = True
         if self.waiting is not None:
-            self.waiting.withdraw()
+            self.waiting.give_up()
             self.waiting = None
         stack = self.stack
         while stack:
             try:
-                stack.pop().close()
+                _close(stack.pop())
             except Exception as error:
                 reactor.failed(self.event, self.handler, error)
         value = self.event._value
@@ -1047,6 +1066,37 @@ class Running:
         return "<task %s of %r>" % (name, self.event)
 
 
+class _Closing(BaseException):
+    """Thrown into a task that ends before its time, where close() will not do."""
+
+
+def _close(generator):
+    """Close a generator or coroutine: its finally blocks run, and must not wait."""
+    if getattr(generator, "cr_code", None) is not _collected.__code__:
+        return generator.close()
+    try:                    # close() does not reach into an asynchronous generator
+        generator.throw(_Closing())
+    except (_Closing, StopIteration):
+        return
+    raise RuntimeError("%r waits in a finally block after it was cancelled" % generator)
+
+
+@coroutine
+def _give_way():
+    """Let everybody else have a turn, whatever drives the coroutine."""
+    yield
+
+
+async def _collected(items, event):
+    """The coroutine for a handler that is an asynchronous generator."""
+    try:
+        async for item in items:
+            event.value.value = item
+            await _give_way()
+    finally:
+        await items.aclose()
+
+
 class Waiting:
     """What a handler can be suspended on: yield it or await it.
 
@@ -1055,9 +1105,16 @@ class Waiting:
 
     By hand: ``for _ in manager.wait("foo"): manager.tick()``.  The first step
     begins to wait; the iteration ends when the wait is over.
+
+    Whoever drives the coroutine gets the Waiting itself: a Running calls
+    begin(); an asyncio task takes it for a future, of which it has as much as
+    those look at.  So nobody need know where a coroutine will run.
     """
 
-    __slots__ = ("task", "begun", "over", "outcome", "error", "_hand")
+    __slots__ = ("task", "begun", "over", "outcome", "error", "_hand",
+                 "_asyncio_future_blocking")
+
+    takes_errors = False
 
     def __init__(self):
         self.task = None
@@ -1066,6 +1123,7 @@ class Waiting:
         self.outcome = None
         self.error = None
         self._hand = None
+        self._asyncio_future_blocking = None
 
     def install(self):
         """To override: arrange for finish() to be called."""
@@ -1073,6 +1131,10 @@ class Waiting:
 
     def withdraw(self):
         """To override: undo install()."""
+
+    def at_home(self, function):
+        """To override: call *function* in the thread where that may be done."""
+        function()
 
     def begin(self, task=None):
         """Start to wait, unless begun; *task* is resumed when it is over."""
@@ -1082,7 +1144,7 @@ class Waiting:
             task.spins = 0
         if not self.begun:
             self.begun = True
-            self.install()
+            self.at_home(self.install)
         elif self.over and task is not None:
             task.resume(self.outcome, self.error)
 
@@ -1090,17 +1152,31 @@ class Waiting:
         """It is over, one way or the other.  A second call does nothing."""
         if self.over:
             return
-        self.over = True
         self.outcome = outcome
         self.error = error
+        self.over = True
         self.withdraw()
         task, self.task = self.task, None
         if task is not None:
             task.resume(outcome, error)
 
+    def give_up(self):
+        """Nobody waits any more: who did was cancelled."""
+        if not self.over:
+            self.over = True
+            self.task = None
+            self.at_home(self.withdraw)
+
     def __iter__(self):
         self.begin()
-        yield self                      # a task comes back when it is over
+        self._asyncio_future_blocking = True
+        try:
+            yield self                  # a task comes back when it is over
+        except BaseException:
+            self.give_up()
+            raise
+        finally:
+            self._asyncio_future_blocking = None
         while not self.over:
             yield                       # by hand
         if self.error is not None:
@@ -1113,6 +1189,45 @@ class Waiting:
         if self._hand is None:
             self._hand = iter(self)
         return next(self._hand)
+
+    # -- what an asyncio task looks at --------------------------------------
+
+    def get_loop(self):
+        return sys.modules["asyncio"].get_running_loop()
+
+    def add_done_callback(self, callback, *, context=None):
+        task = _LoopTask(self.get_loop())
+        task.future.add_done_callback(callback, context=context)
+        self.begin(task)
+
+    def cancel(self, msg=None):
+        task = self.task
+        return task is not None and task.future.cancel(*(() if msg is None else (msg,)))
+
+
+class _LoopTask:
+    """Stands for an asyncio task where a Waiting has a Running."""
+
+    def __init__(self, loop):
+        self.loop = loop
+        self.future = loop.create_future()
+        self.ident = get_ident()
+
+    def resume(self, outcome=None, error=None):
+        """Let it go on, and see for itself; safe from any thread."""
+        if get_ident() == self.ident:
+            return self._wake()
+        try:
+            self.loop.call_soon_threadsafe(self._wake)
+        except RuntimeError:                    # the loop was closed meanwhile
+            pass
+
+    def _wake(self):
+        if not self.future.done():
+            self.future.set_result(None)
+
+    def call_later(self, seconds, callback):
+        return self.loop.call_later(seconds, callback).cancel
 
 
 class EventWaiting(Waiting):
@@ -1177,7 +1292,14 @@ class EventWaiting(Waiting):
     @property
     def takes_errors(self):
         """Whether an error of the event is ours to handle: we fired or hold it."""
-        return not self.named and self.task is not None
+        return not self.named and not self.over
+
+    def at_home(self, function):
+        reactor = self.manager._reactor
+        if reactor.ident is None or reactor.ident == get_ident():
+            function()
+        else:                       # an asyncio loop in another thread waits, too
+            reactor.call_soon(function)
 
     def event_done(self, event):
         value = event.value
@@ -1216,17 +1338,24 @@ class Sleep(Waiting):
 
     def install(self):
         self._deadline = time.monotonic() + self.seconds
-        self._timer = self.task.owner._reactor.call_later(self.seconds, self.finish)
+        self._timer = self.task.call_later(self.seconds, self.finish)
 
     def withdraw(self):
         if self._timer is not None:
-            self.task.owner._reactor.cancel(self._timer)
+            self._timer()               # forget it
             self._timer = None
 
     def __iter__(self):
         if self._deadline is None:
             self._deadline = time.monotonic() + self.seconds
-        yield self
+        self._asyncio_future_blocking = True
+        try:
+            yield self
+        except BaseException:
+            self.give_up()
+            raise
+        finally:
+            self._asyncio_future_blocking = None
         while not self.over and time.monotonic() < self._deadline:
             yield                       # by hand
 
@@ -1241,7 +1370,7 @@ sleep = Sleep
 
 
 class FutureWaiting(Waiting):
-    """Wait for a concurrent.futures.Future, which some other thread fills."""
+    """Wait for a future: of a worker's thread, or of the asyncio loop around us."""
 
     __slots__ = ("future",)
 
@@ -1257,14 +1386,29 @@ class FutureWaiting(Waiting):
 
     def _filled(self, future):
         if future.cancelled():
-            return self.finish(error=Cancelled("the worker pool was closed before it was done"))
+            return self.finish(error=Cancelled("%r was cancelled" % (future,)))
         error = future.exception()
         self.finish(None if error else future.result(), error)
 
 
-def _result_of(waiting):
-    """The task for a handler that returns self.call(...) instead of yielding it."""
-    return (yield waiting)
+def _result_of(thing):
+    """The task for a handler that returns what it could have yielded."""
+    return (yield thing)
+
+
+class Soon:
+    """A function in the queue, called when its turn comes; see Reactor.call_soon."""
+
+    __slots__ = ("_args", "_state", "_value")
+
+    name = None
+    channels = ("soon",)
+    _kwargs = None
+
+    def __init__(self, function):
+        self._args = (function,)
+        self._state = QUEUED
+        self._value = None
 
 
 # ---------------------------------------------------------------------------
@@ -1322,7 +1466,12 @@ class Plan:
         return self._success(event, value)
 
 
-_TASK_PLANS = {(): Plan(((Running.step, 0),), 0, False)}
+def _call(function):
+    function()
+
+
+_TASK_PLANS = {(): Plan(((Running.step, 0),), 0, False),
+               Soon.channels: Plan(((_call, 0),), 0, False)}
 
 
 class Wakeup:
@@ -1394,7 +1543,7 @@ class Reactor:
     __slots__ = ("root", "queue", "alert", "plans", "index", "awaited", "timers", "cancelled",
                  "poller", "running", "ident", "cause", "halted", "batch", "sort", "sleeping",
                  "successor", "batches", "code", "idle_lock", "pid", "draining", "told",
-                 "wakeup", "context",
+                 "wakeup", "context", "host",
                  "__weakref__")
 
     def __init__(self, root):
@@ -1418,6 +1567,7 @@ class Reactor:
         self.batches = 0            # since the last poll
         self.code = None            # what stop() was told
         self.wakeup = None          # a Wakeup, while the loop runs or is polled
+        self.host = None            # what runs the tree inside another loop
         self.idle_lock = None       # held; released to end a sleep without one
         self.pid = None
         self.draining = 0           # batches since stop()
@@ -1490,13 +1640,21 @@ class Reactor:
     def wake(self):
         """End the pause of the loop; safe from any thread and from signals."""
         wakeup = self.wakeup
-        if wakeup is not None:
+        if self.host is not None:
+            self.host.wake()
+        elif wakeup is not None:
             wakeup.wake()
         elif self.idle_lock is not None:
             try:
                 self.idle_lock.release()
             except RuntimeError:    # it is awake already
                 pass
+
+    def call_soon(self, function):
+        """Have *function* called by the thread that runs the tree; from any thread."""
+        self.queue.append(Soon(function))
+        if self.alert:
+            self.fired(None)
 
     # -- plans --------------------------------------------------------------
 
@@ -1857,7 +2015,10 @@ class Reactor:
 
     def _collect(self, event, handler, result):
         """Store what a handler returned; a generator or coroutine becomes a task."""
-        if isinstance(result, Waiting):
+        if isinstance(result, AsyncGeneratorType):
+            result = _collected(result, event)
+        if isinstance(result, Waiting) or self.host is not None and isinstance(
+                result, CoroutineType):
             result = _result_of(result)
         if isinstance(result, (GeneratorType, CoroutineType)):
             owner = getattr(handler, "__self__", None)
@@ -2024,7 +2185,7 @@ class Reactor:
         """Call back after *seconds*; returns the entry for cancel()."""
         entry = [self.root.clock() + seconds, next(_joined), callback, args]
         heappush(self.timers, entry)
-        if self.sleeping and get_ident() != self.ident:
+        if self.sleeping:           # in another thread, or in the loop around us
             self.fired(None)
         return entry
 
@@ -2113,6 +2274,9 @@ class Reactor:
 
     def idle(self, wait):
         """Sleep until something is fired, *wait* seconds at most (< 0: for ever)."""
+        if self.host is not None:
+            self.host.left = wait
+            return
         if wait == 0 or self.queue:
             return
         lock = self.idle_lock
@@ -2156,6 +2320,15 @@ class Reactor:
         self.running = False
         self.root.fire(Stopped(self.root), self.root.channel or "*")
         self.wake()
+
+    def abandon(self):
+        """The tree runs no more: tell those elsewhere who still wait."""
+        self.ident = None
+        waits = [w for event in list(self.queue) for w in getattr(event, "_waiters", None) or ()]
+        waits.extend(w for named in list((self.awaited or {}).values()) for w in named)
+        for waiting in waits:
+            if isinstance(waiting, Waiting) and waiting.task is not None:
+                waiting.finish(error=Cancelled("%r stopped" % self.root))
 
     def stopping(self):
         """Whether run() has nothing left to do after stop()."""
@@ -2391,6 +2564,11 @@ class Manager:
         return EventWaiting(self, event, channels, None if timeout == -1 else timeout, fires=True)
 
     callEvent = call
+
+    async def fire_async(self, event, *channels, timeout=None):
+        """The same for code outside of the tree, in any asyncio loop:
+        ``x = await app.fire_async(Foo())``."""
+        return await self.call(event, *channels, timeout=timeout)
 
     def wait(self, event, *channels, timeout=None):
         """Wait until an event is done: ``x = yield self.wait("foo")``.
@@ -2633,6 +2811,31 @@ class Manager:
         self._run()
 
     def _run(self, started=None):
+        asyncio = sys.modules.get("asyncio")
+        if asyncio is not None and asyncio._get_running_loop() is not None:
+            raise RuntimeError("this thread runs an asyncio loop, which run() would block: say "
+                               "`await app.serve()` instead, or start() it in a thread")
+        reactor = self._begin_run()
+        restore = self._take_signals()
+        try:
+            self.fire(Started(self), self.channel or "*")
+            if started is not None:
+                started()
+            while not reactor.stopping():
+                try:
+                    reactor.tick()
+                except KeyboardInterrupt:   # a second ^C, or a host's own handler
+                    reactor.stop()
+        finally:
+            reactor.running = False
+            self._cancel_tasks()
+            restore()
+            self._end_run()
+        if reactor.code is not None:
+            raise SystemExit(reactor.code)
+
+    def _begin_run(self):
+        """What all ways of running begin with; returns the reactor."""
         reactor = self._reactor
         if reactor.running:
             raise RuntimeError("%r is running already; a tree has one loop: register new "
@@ -2648,31 +2851,22 @@ class Manager:
         reactor.code = None
         reactor.draining = 0
         reactor.running = True
-        restore = self._take_signals()
-        try:
-            self.fire(Started(self), self.channel or "*")
-            if started is not None:
-                started()
-            while not reactor.stopping():
-                try:
-                    reactor.tick()
-                except KeyboardInterrupt:   # a second ^C, or a host's own handler
-                    reactor.stop()
-        finally:
-            reactor.running = False
-            self._cancel_tasks()
-            for _ in range(3):              # what the finally blocks fired
-                if reactor.queue:
-                    reactor.flush()
-            restore()
-            reactor.close()
-        if reactor.code is not None:
-            raise SystemExit(reactor.code)
+        return reactor
+
+    def _end_run(self):
+        """What all ways of running end with."""
+        reactor = self._reactor
+        for _ in range(3):                  # what the finally blocks fired
+            if reactor.queue:
+                reactor.flush()
+        reactor.close()
+        reactor.abandon()
 
     def _cancel_tasks(self):
-        for manager in list(flatten(self._reactor.root)):
+        root = self._reactor.root
+        for manager in list(flatten(root)):
             for task in list(manager._tasks or ()):
-                task.cancel("")
+                task.cancel("%r stopped while it handled %r" % (root, task.event))
 
     def _take_signals(self):
         """Handle SIGINT and SIGTERM, in the main thread; returns what undoes it."""
@@ -2713,6 +2907,20 @@ class Manager:
         except ValueError:                  # not the main thread: never touch them
             pass
         return restore
+
+    async def serve(self):
+        """Run the tree inside the running asyncio loop, until it stops.
+
+        Handlers may then await whatever asyncio has.  Signals are left to the
+        loop.  Cancelling this stops the tree; the code given to stop() or
+        SystemExit leaves this as SystemExit.
+        """
+        async with self.serving() as app:
+            await app._reactor.host.wait_ended()
+
+    def serving(self):
+        """serve() for the time of a block: ``async with app.serving() as app:``."""
+        return AsyncioHost(self)
 
     def start(self, process=False, link=None):
         """Run the tree in a thread of its own; returns (thread, None) once it runs.
@@ -3005,6 +3213,7 @@ class BasePoller(BaseComponent):
     """
 
     channel = "poller"
+    host = None                     # the AsyncioHost that watches us
 
     def __init__(self, timeout=0.01, channel=None):
         self._sources = {}          # fd -> source
@@ -3087,6 +3296,9 @@ class BasePoller(BaseComponent):
         reactor = self._reactor
         if not self._opened:
             self.open()
+        if reactor.host is not None:    # it waits
+            reactor.host.left = timeout
+            timeout = 0
         if timeout:
             reactor.sleeping = reactor.alert = True
             if reactor.queue:           # looked at again: see Reactor.fired
@@ -3146,8 +3358,16 @@ class BasePoller(BaseComponent):
     def close(self):
         """Close it again; the next poll opens anew.  What is watched stays."""
         if self._opened:
+            if self.host is not None:
+                self.host.unwatch()
             self._opened = False
             self._shut()
+
+    def fileno(self):
+        """A number that can be read from when poll() has something to tell.
+
+        None where the system call has no such thing.
+        """
 
     def __del__(self):
         try:
@@ -3284,6 +3504,11 @@ class EPoll(_Polling):
     def _shut(self):
         self._poll.close()
 
+    def fileno(self):
+        if not self._opened:
+            self.open()
+        return self._poll.fileno()
+
 
 class KQueue(BasePoller):
     """kqueue(): BSD and macOS, cost grows with the ready descriptors only."""
@@ -3297,6 +3522,11 @@ class KQueue(BasePoller):
 
     def _shut(self):
         self._queue_object.close()
+
+    def fileno(self):
+        if not self._opened:
+            self.open()
+        return self._queue_object.fileno()
 
     def _watch(self, number, interest, before):
         changes = []
@@ -3496,7 +3726,287 @@ class Worker(BaseComponent):
 
 
 # ---------------------------------------------------------------------------
-# 12. Debugger and fallbacks
+# 12. Inside asyncio
+#
+# The tree as a guest of a running asyncio loop.  Between two turns it counts
+# as asleep; fire(), its poller and its next timer call the next turn.
+# Coroutine handlers are asyncio tasks there, which asyncio's own tools expect.
+# ---------------------------------------------------------------------------
+
+class AsyncioHost:
+    """Runs a tree in the asyncio loop of this thread: ``async with`` it."""
+
+    def __init__(self, manager):
+        self.manager = manager
+        self.reactor = None
+        self.left = -1              # seconds that generate_events would pause
+        self.tasks = set()          # asyncio itself keeps weak references only
+        self.error = None           # what ended the loop
+        self._soon = False          # a turn is called already
+        self._timer = None
+        self._due = None            # when that comes, by the clock of the root
+        self._watched = None        # (poller, file number)
+        self._thread = None         # a _PollThread, where one is needed
+
+    # -- its life -----------------------------------------------------------
+
+    async def __aenter__(self):
+        import asyncio
+        self.loop = asyncio.get_running_loop()
+        self.ident = get_ident()
+        self.context = copy_context()           # turns are not those who called them
+        self.ended = self.loop.create_future()
+        self.reactor = reactor = self.manager._begin_run()
+        reactor.host = self
+        self.manager.fire(Started(self.manager), self.manager.channel or "*")
+        self.context.run(self.turn)
+        return self.manager
+
+    async def __aexit__(self, *exc):
+        self.reactor.root.stop()
+        try:
+            await self.wait_ended()
+            self.manager._cancel_tasks()
+            while self.tasks:                   # their finally blocks may wait
+                await self._wait(self.tasks)
+        finally:
+            self._leave()
+        if exc[0] is None and self.error is not None:
+            raise self.error
+        if exc[0] is None and self.reactor.code is not None:
+            raise SystemExit(self.reactor.code)
+
+    async def wait_ended(self):
+        """Wait until the tree has stopped and all was delivered."""
+        await self._wait({self.ended})
+
+    @staticmethod
+    def _wait(futures):
+        """Wait, without cancelling them if we are."""
+        return sys.modules["asyncio"].wait(set(futures))
+
+    def _leave(self):
+        reactor = self.reactor
+        reactor.running = False
+        self.manager._cancel_tasks()
+        reactor.awake()
+        if self._timer is not None:
+            self._timer.cancel()
+        if self._thread is not None:
+            self._thread.close()
+        self.context.run(self.manager._end_run)
+        reactor.host = None
+
+    # -- turns --------------------------------------------------------------
+
+    def turn(self):
+        """Timers, the poller, some batches; then let the others have the loop."""
+        reactor = self.reactor
+        self._soon = False
+        if reactor.host is not self or self._thread is not None and self._thread.waits:
+            return                              # the call came late
+        reactor.awake()
+        try:
+            reactor.generate(-1)
+            batches = 0
+            while reactor.queue and batches < BATCHES_PER_POLL:
+                reactor.flush()
+                batches += 1
+        except BaseException as error:          # SystemExit after stop()
+            self.error = self.error or error
+        if not self.ended.done() and (self.error or reactor.stopping()):
+            self.ended.set_result(None)
+        if reactor.queue or batches and self._wants_idle():
+            self.wake()
+        else:
+            self._pause()
+
+    def _wants_idle(self):
+        """Whether somebody listens to generate_events, which tells of each pause."""
+        return self.reactor.running and self.reactor.plan("generate_events", ("*",)).public
+
+    def wake(self):
+        """Call the next turn; safe from any thread."""
+        if self._thread is not None and self._thread.waits:
+            self.reactor.wakeup.wake()          # it calls the turn
+        elif get_ident() != self.ident:
+            self.call_from_thread()
+        elif not self._soon:
+            self._soon = True
+            self.loop.call_soon(self.turn, context=self.context)
+
+    def call_from_thread(self):
+        try:
+            self.loop.call_soon_threadsafe(self.turn, context=self.context)
+        except RuntimeError:                    # the loop was closed
+            pass
+
+    def _pause(self):
+        reactor = self.reactor
+        deadline = reactor.next_deadline()
+        if self._wants_idle() and self.left >= 0:
+            until = reactor.root.clock() + self.left
+            deadline = until if deadline is None else min(deadline, until)
+        poller = reactor.poller
+        reactor.sleeping = reactor.alert = True
+        if reactor.queue:                       # looked at again: see Reactor.fired
+            reactor.fired(None)
+        elif poller is None or self._watch(poller):
+            self._set_timer(deadline)
+        else:
+            left = -1 if deadline is None else max(0, deadline - reactor.root.clock())
+            self._thread = self._thread or _PollThread(self)
+            self._thread.wait(poller, left)
+
+    def _set_timer(self, deadline):
+        """Have a turn by then; an earlier one that is set already will do."""
+        if self._timer is not None and self._due > self.reactor.root.clock() and (
+                deadline is not None and self._due <= deadline):
+            return
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        if deadline is not None:
+            self._due = deadline
+            self._timer = self.loop.call_later(
+                max(0, deadline - self.reactor.root.clock()), self.turn, context=self.context)
+
+    # -- the poller ---------------------------------------------------------
+
+    def _watch(self, poller):
+        """Be called when the poller has something; False where that cannot be."""
+        if self._watched is not None and self._watched[0] is poller:
+            return True
+        number = poller.fileno()
+        if number is None:
+            return False
+        try:
+            self.loop.add_reader(number, self.turn)
+        except NotImplementedError:             # Proactor
+            return False
+        self._watched = poller, number
+        poller.host = self
+        return True
+
+    def unwatch(self):
+        """The poller closes."""
+        if self._watched is not None:
+            poller, number = self._watched
+            self._watched = poller.host = None
+            self.loop.remove_reader(number)
+
+    # -- coroutines ---------------------------------------------------------
+
+    def run(self, coroutine, running):
+        """Make a task of *coroutine*, for which *running* then waits."""
+        task = self.loop.create_task(_Hosted(coroutine, running))
+        self.tasks.add(task)
+        task.add_done_callback(self.tasks.discard)
+        _TaskWaiting(task).begin(running)
+
+
+class _TaskWaiting(FutureWaiting):
+    """Wait for the asyncio task of a handler: who cancels that, cancels it."""
+
+    __slots__ = ()
+
+    def _filled(self, future):
+        running = self.task
+        if future.cancelled() and running is not None:
+            self.give_up()
+            running.cancel("the asyncio task of %r was cancelled" % (running.event,))
+        else:
+            super()._filled(future)
+
+
+class _Hosted:
+    """A coroutine as asyncio sees it: each step is a step of its event."""
+
+    def __init__(self, coroutine, running):
+        self.coroutine = coroutine
+        self.running = running
+
+    def __getattr__(self, name):            # the names that asyncio shows
+        return getattr(self.coroutine, name)
+
+    def send(self, value):
+        return self._step(self.coroutine.send, value)
+
+    def throw(self, *error):
+        return self._step(self.coroutine.throw, *error)
+
+    def close(self):
+        self.coroutine.close()
+
+    def __await__(self):
+        return self
+
+    def _step(self, function, *args):
+        reactor = self.running.owner._reactor
+        event = self.running.event
+        outer = reactor.cause
+        if event._effects:
+            reactor.cause = event
+            reactor.alert = True
+        try:
+            return function(*args)
+        except (SystemExit, KeyboardInterrupt) as error:
+            reactor.failed(event, self.running.handler, error)
+            raise StopIteration from None       # it would stop the whole loop
+        finally:
+            if event._effects:
+                reactor.cause = outer
+                reactor.alert = (outer is not None or reactor.sleeping
+                                 or reactor.successor is not None)
+
+
+Coroutine.register(_Hosted)
+
+
+class _PollThread:
+    """Waits for a poller that asyncio cannot watch: select(), poll(), Proactor.
+
+    It takes turns with the loop: it waits only while the tree pauses.
+    """
+
+    def __init__(self, host):
+        import threading
+        self.host = host
+        self.waits = False
+        self.poller = self.seconds = None
+        self.go = allocate_lock()
+        self.go.acquire()
+        self.thread = threading.Thread(target=self.run, name="circuits-poller", daemon=True)
+        self.thread.start()
+
+    def wait(self, poller, seconds):
+        if not poller._opened:
+            poller.open()
+        self.poller, self.seconds, self.waits = poller, seconds, True
+        self.go.release()
+
+    def run(self):
+        while True:
+            self.go.acquire()
+            if self.poller is None:
+                return
+            try:
+                self.poller._wait(self.seconds)
+            except Exception:                   # the turn will meet it, too
+                pass
+            self.waits = False
+            self.host.call_from_thread()
+
+    def close(self):
+        """End it, also while it waits."""
+        self.poller = None
+        self.host.reactor.wakeup.wake()
+        self.go.release()
+        self.thread.join()
+
+
+# ---------------------------------------------------------------------------
+# 13. Debugger and fallbacks
 # ---------------------------------------------------------------------------
 
 class Debugger(BaseComponent):
@@ -3597,7 +4107,7 @@ class FallBackErrorHandler(BaseComponent):
 
 
 # ---------------------------------------------------------------------------
-# 13. Loader
+# 14. Loader
 # ---------------------------------------------------------------------------
 
 def safeimport(name):
@@ -3666,7 +4176,7 @@ class Loader(BaseComponent):
 
 
 # ---------------------------------------------------------------------------
-# 14. Tools
+# 15. Tools
 #
 # Look at a component tree, and take it apart.
 # ---------------------------------------------------------------------------
@@ -3821,7 +4331,7 @@ def deprecated(f):
 
 
 # ---------------------------------------------------------------------------
-# 15. Names of the current release
+# 16. Names of the current release
 #
 # Programs written for it call the same things by lower-case names.
 # ---------------------------------------------------------------------------
@@ -3874,7 +4384,7 @@ def u(text):
 
 
 # ---------------------------------------------------------------------------
-# 16. Dotted names
+# 17. Dotted names
 #
 # Programs for the documented layout import from circuits.net.sockets and the
 # like.  Each dotted name is a module object that takes its attributes from
