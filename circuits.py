@@ -3860,8 +3860,7 @@ class AsyncioHost:
 
     def _set_timer(self, deadline):
         """Have a turn by then; an earlier one that is set already will do."""
-        if self._timer is not None and self._due > self.reactor.root.clock() and (
-                deadline is not None and self._due <= deadline):
+        if self._timer is not None and deadline is not None and self._due <= deadline:
             return
         if self._timer is not None:
             self._timer.cancel()
@@ -3869,7 +3868,11 @@ class AsyncioHost:
         if deadline is not None:
             self._due = deadline
             self._timer = self.loop.call_later(
-                max(0, deadline - self.reactor.root.clock()), self.turn, context=self.context)
+                max(0, deadline - self.reactor.root.clock()), self._timed, context=self.context)
+
+    def _timed(self):
+        self._timer = None
+        self.turn()
 
     # -- the poller ---------------------------------------------------------
 
