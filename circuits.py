@@ -86,8 +86,8 @@ __date__ = "2026-11-24"
 
 __all__ = (
     "BaseComponent", "BaseEvent", "Cancelled", "CircuitsError", "Component", "Debugger",
-    "DerivedEvent", "Event", "LiteralEvent", "Loader", "Manager", "Task",
-    "TimeoutError", "Timer", "Value", "Worker", "handler", "reprhandler",
+    "DerivedEvent", "Event", "LiteralEvent", "Loader", "Manager", "Task", "TimeoutError",
+    "Timer", "Value", "Worker", "gather", "group", "handler", "race", "reprhandler",
     "sleep", "task",
 )
 
@@ -924,6 +924,14 @@ class Running:
         if reactor.alert:
             reactor.fired(None)
 
+    def interrupt(self, error):
+        """Raise *error* where the task is suspended."""
+        if self.waiting is not None:
+            self.waiting.give_up()
+            self.resume(error=error)
+        elif not self.closed:
+            self._throw = error         # it is in the queue
+
     def step(self):
         """Advance to the next suspension; called by the dispatcher."""
         if self.closed:
@@ -1115,6 +1123,7 @@ class Waiting:
                  "_asyncio_future_blocking")
 
     takes_errors = False
+    needs_task = False          # install() has to know who waits
 
     def __init__(self):
         self.task = None
@@ -1168,7 +1177,8 @@ class Waiting:
             self.at_home(self.withdraw)
 
     def __iter__(self):
-        self.begin()
+        if not self.needs_task:
+            self.begin()
         self._asyncio_future_blocking = True
         try:
             yield self                  # a task comes back when it is over
@@ -1177,6 +1187,7 @@ class Waiting:
             raise
         finally:
             self._asyncio_future_blocking = None
+        self.begin()
         while not self.over:
             yield                       # by hand
         if self.error is not None:
@@ -1228,6 +1239,28 @@ class _LoopTask:
 
     def call_later(self, seconds, callback):
         return self.loop.call_later(seconds, callback).cancel
+
+
+class _ThreadTask:
+    """Stands for a thread that waits, where a Waiting has a Running."""
+
+    def __init__(self):
+        self.lock = allocate_lock()
+        self.lock.acquire()
+
+    def resume(self, outcome=None, error=None):
+        self.lock.release()
+
+    def wait(self, waiting):
+        try:
+            waiting.begin(self)
+            self.lock.acquire()
+        except BaseException:               # ^C
+            waiting.give_up()
+            raise
+        if waiting.error is not None:
+            raise waiting.error
+        return waiting.outcome
 
 
 class EventWaiting(Waiting):
@@ -1298,8 +1331,10 @@ class EventWaiting(Waiting):
         reactor = self.manager._reactor
         if reactor.ident is None or reactor.ident == get_ident():
             function()
-        else:                       # an asyncio loop in another thread waits, too
+        else:                       # another thread waits
             reactor.call_soon(function)
+            if reactor.ident is None:
+                reactor.abandon()   # the tree has ended meanwhile
 
     def event_done(self, event):
         value = event.value
@@ -1327,6 +1362,8 @@ class Sleep(Waiting):
     """Suspend a handler for some seconds: ``yield sleep(0.5)``."""
 
     __slots__ = ("seconds", "_deadline", "_timer")
+
+    needs_task = True
 
     def __init__(self, seconds):
         super().__init__()
@@ -1367,6 +1404,198 @@ class Sleep(Waiting):
 
 
 sleep = Sleep
+
+
+class Together(Waiting):
+    """Wait for several: what gather() and race() return."""
+
+    __slots__ = ("waitings", "first", "left", "needs_task")
+
+    def __init__(self, things, first):
+        super().__init__()
+        self.waitings = [_waiting_for(thing) for thing in things]
+        self.first = first
+        self.left = len(self.waitings)
+        self.needs_task = any(waiting.needs_task for waiting in self.waitings)
+
+    def install(self):
+        for waiting in self.waitings:
+            if not self.over:
+                waiting.begin(_Part(self))
+        if not self.waitings:
+            self.finish([])
+
+    def withdraw(self):
+        for waiting in self.waitings:
+            waiting.give_up()
+
+    def part_over(self, outcome, error):
+        self.left -= 1
+        if error is not None:
+            self.finish(error=error)
+        elif self.first:
+            self.finish(outcome)
+        elif not self.left:
+            self.finish([waiting.outcome for waiting in self.waitings])
+
+
+class _Part:
+    """Stands for the task where one of several is waited for."""
+
+    def __init__(self, together):
+        self.together = together
+
+    def resume(self, outcome=None, error=None):
+        if not self.together.over:
+            self.together.part_over(outcome, error)
+
+    def call_later(self, seconds, callback):
+        if self.together.task is None:
+            raise RuntimeError("sleep() among others needs a handler, or asyncio, to wait in")
+        return self.together.task.call_later(seconds, callback)
+
+
+def _waiting_for(thing):
+    if isinstance(thing, Waiting):
+        return thing
+    if isinstance(thing, Value) and thing.manager is not None:
+        return thing.manager.wait(thing.event)
+    raise TypeError("gather() and race() take what call(), wait(), sleep() and fire() return, "
+                    "got %r; for coroutines there is group()" % (thing,))
+
+
+def gather(*things):
+    """Wait for all of them: ``a, b = yield gather(self.call(x), self.call(y))``.
+
+    Evaluates to the list of what each evaluates to.  The first error is
+    raised here, and the others are not waited for any more.
+    """
+    return Together(things, False)
+
+
+def race(*things):
+    """Wait for the first of them: ``x = await race(self.call(x), sleep(3))``.
+
+    Evaluates to what that one evaluates to, or raises its error.
+    """
+    if not things:
+        raise ValueError("race() takes at least one thing to wait for")
+    return Together(things, True)
+
+
+class _Gate(Waiting):
+    """Wait until somebody calls finish()."""
+
+    __slots__ = ()
+
+    def install(self):
+        pass
+
+
+class _Whose(Waiting):
+    """Evaluates to what drives the coroutine that awaits this."""
+
+    __slots__ = ()
+
+    needs_task = True
+
+    def install(self):
+        self.finish(self.task)
+
+
+class group:
+    """Tasks that end together.
+
+        async with group(self) as tasks:
+            tasks.start(self.fetch(1))
+            tasks.start(self.fetch(2))
+        # here both are over
+
+    If one fails, the others and the body are cancelled, and its error is
+    raised at the end of the block.  They belong to the component *manager*
+    and end with it.
+    """
+
+    takes_errors = True
+
+    def __init__(self, manager):
+        self.manager = manager
+        self.parent = None          # what drives the body
+        self.running = {}           # event -> its Running
+        self.cancelled = False
+        self.error = None           # the first of a task
+        self.gate = None            # the end of the block waits there
+        self._interrupted = False
+
+    def start(self, coroutine):
+        """Run a coroutine or generator as one of the tasks; returns its Value."""
+        if not isinstance(coroutine, (CoroutineType, GeneratorType)):
+            raise TypeError("start() takes a coroutine, got %r: call the function" % (coroutine,))
+        reactor = self.manager._reactor
+        event = Event.create("group_task", coroutine)
+        event.channels = self.manager._own
+        event._waiters = [self]
+        event._state = SPECIAL
+        value = event._value = Value(event, self.manager)
+        reactor.caused(event)
+        self.running[event] = reactor._collect(
+            event, MethodType(group.start, self.manager), coroutine)
+        reactor.fired(None)
+        return value
+
+    def cancel(self):
+        """Cancel all that are still running."""
+        self.cancelled = True
+        for running in list(self.running.values()):
+            running.cancel("its group was cancelled")
+
+    def event_done(self, event):
+        """One is over; called by the reactor."""
+        del self.running[event]
+        error = event.value._error
+        if error is not None and not self.cancelled:
+            self.error = error
+            self.cancel()
+            if self.gate is None:
+                self._interrupt()
+        if not self.running and self.gate is not None:
+            self.gate.finish()
+
+    def _interrupt(self):
+        self._interrupted = True
+        if isinstance(self.parent, Running):
+            self.parent.interrupt(Cancelled("another task of the group failed"))
+        else:
+            self.parent.cancel()
+
+    async def __aenter__(self):
+        self.parent = await _Whose()
+        if not isinstance(self.parent, Running):
+            self.parent = sys.modules["asyncio"].current_task()
+        return self
+
+    async def __aexit__(self, etype, error, traceback):
+        if etype is not None:
+            self.cancel()
+        if etype in (GeneratorExit, _Closing):
+            return                          # we may not wait
+        late = None
+        while self.running:
+            self.gate = _Gate()
+            try:
+                await self.gate
+            except GeneratorExit:
+                self.cancel()
+                raise
+            except BaseException as cancelled:
+                self.cancel()
+                late = cancelled
+        if self.error is not None:
+            if self._interrupted and hasattr(self.parent, "uncancel"):
+                self.parent.uncancel()
+            raise self.error
+        if late is not None:
+            raise late
 
 
 class FutureWaiting(Waiting):
@@ -1543,7 +1772,7 @@ class Reactor:
     __slots__ = ("root", "queue", "alert", "plans", "index", "awaited", "timers", "cancelled",
                  "poller", "running", "ident", "cause", "halted", "batch", "sort", "sleeping",
                  "successor", "batches", "code", "idle_lock", "pid", "draining", "told",
-                 "wakeup", "context", "host",
+                 "wakeup", "context", "host", "guest",
                  "__weakref__")
 
     def __init__(self, root):
@@ -1567,6 +1796,7 @@ class Reactor:
         self.batches = 0            # since the last poll
         self.code = None            # what stop() was told
         self.wakeup = None          # a Wakeup, while the loop runs or is polled
+        self.guest = False          # a host watches fileno() between ticks
         self.host = None            # what runs the tree inside another loop
         self.idle_lock = None       # held; released to end a sleep without one
         self.pid = None
@@ -1622,12 +1852,16 @@ class Reactor:
             if priority:
                 event._priority = priority
                 self.sort = True
-            cause = self.cause
-            if cause is not None and event._cause is None and get_ident() == self.ident:
-                self._cause(event, cause)
+            self.caused(event)
         if self.sleeping:
             self.sleeping = False
             self.wake()
+
+    def caused(self, event):
+        """*event* is an effect of the tracked event whose handlers run now."""
+        cause = self.cause
+        if cause is not None and event._cause is None and get_ident() == self.ident:
+            self._cause(event, cause)
 
     @staticmethod
     def _cause(event, cause):
@@ -1855,6 +2089,8 @@ class Reactor:
             if self.cause is not None:
                 self.cause = None
                 self.alert = self.successor is not None
+            if self.guest:
+                self.rest()
 
     def _sort(self):
         """Put this batch in order of priority, lowest number first."""
@@ -2014,7 +2250,10 @@ class Reactor:
             self.settle(event)
 
     def _collect(self, event, handler, result):
-        """Store what a handler returned; a generator or coroutine becomes a task."""
+        """Store what a handler returned; a generator or coroutine becomes a task.
+
+        Returns the task.
+        """
         if isinstance(result, AsyncGeneratorType):
             result = _collected(result, event)
         if isinstance(result, Waiting) or self.host is not None and isinstance(
@@ -2034,7 +2273,7 @@ class Reactor:
                 event._value = Value(event, self.root)  # see post()
             event._value.promise = True
             self.queue.append(task)
-            return
+            return task
         if event._value is None:
             event._value = Value(event, self.root)      # see post()
         try:
@@ -2227,6 +2466,8 @@ class Reactor:
     def tick(self, timeout=-1):
         """One turn: look at sources of events if it is time, then flush."""
         self.ident = get_ident()
+        if self.guest:
+            self.awake()
         queue = self.queue
         if queue and self.running and self.batches < BATCHES_PER_POLL:
             self.batches += 1
@@ -2238,6 +2479,14 @@ class Reactor:
             self.generate(timeout)
         if queue:
             self.flush()
+        elif self.guest:
+            self.rest()
+
+    def rest(self):
+        """The host has the thread now: what is fired makes fileno() readable."""
+        self.sleeping = self.alert = True
+        if self.queue:
+            self.fired(None)
 
     def generate(self, timeout):
         """Let timers, the poller and generate_events handlers have their turn."""
@@ -2324,6 +2573,13 @@ class Reactor:
     def abandon(self):
         """The tree runs no more: tell those elsewhere who still wait."""
         self.ident = None
+        for item in list(self.queue):
+            if type(item) is Soon:          # it may wait for something
+                try:
+                    self.queue.remove(item)
+                except ValueError:          # another thread is here, too
+                    continue
+                item._args[0]()
         waits = [w for event in list(self.queue) for w in getattr(event, "_waiters", None) or ()]
         waits.extend(w for named in list((self.awaited or {}).values()) for w in named)
         for waiting in waits:
@@ -2796,6 +3052,51 @@ class Manager:
         """
         self._reactor.tick(timeout)
 
+    def fileno(self):
+        """A file number that a host can watch, to call tick(0) when it is readable.
+
+        It is so when a descriptor is ready or something was fired, from any
+        thread, since the last tick().  Timers need next_deadline() as well.
+        """
+        number = poller_of(self).file_number()
+        if number is None:
+            raise RuntimeError("%r has no file number: call tick() from a timer of the host"
+                               % self._reactor.poller)
+        self._reactor.guest = True
+        self._reactor.rest()
+        return number
+
+    def next_deadline(self):
+        """When tick() has to be called at the latest, by self.root.clock().
+
+        None: not before fileno() is readable.
+        """
+        reactor = self._reactor
+        return reactor.root.clock() if reactor.queue else reactor.next_deadline()
+
+    def call_from_thread(self, event, *channels, timeout=None):
+        """call() for other threads: fire *event*, wait until it is done.
+
+        Returns its Value; raises what a handler raised, or Cancelled when the
+        tree stops.
+        """
+        ident = self._reactor.ident
+        if ident == get_ident():
+            raise RuntimeError("this is the thread that runs the tree, and would wait for itself: "
+                               "yield or await self.call(%s)" % event)
+        if ident is None:
+            raise RuntimeError("%r does not run: start() it before" % self.root)
+        return _ThreadTask().wait(self.call(event, *channels, timeout=timeout))
+
+    def __enter__(self):
+        """``with app:`` runs the tree in a thread for the time of a block."""
+        self.start()
+        return self
+
+    def __exit__(self, *exc):
+        self.stop()
+        self.join()
+
     def run(self, socket=None):
         """Run the tree until stop(), or until a handler raises SystemExit.
 
@@ -2850,6 +3151,7 @@ class Manager:
         reactor.ident = get_ident()
         reactor.code = None
         reactor.draining = 0
+        reactor.guest = False
         reactor.running = True
         return reactor
 
@@ -3363,7 +3665,7 @@ class BasePoller(BaseComponent):
             self._opened = False
             self._shut()
 
-    def fileno(self):
+    def file_number(self):
         """A number that can be read from when poll() has something to tell.
 
         None where the system call has no such thing.
@@ -3504,7 +3806,7 @@ class EPoll(_Polling):
     def _shut(self):
         self._poll.close()
 
-    def fileno(self):
+    def file_number(self):
         if not self._opened:
             self.open()
         return self._poll.fileno()
@@ -3523,7 +3825,7 @@ class KQueue(BasePoller):
     def _shut(self):
         self._queue_object.close()
 
-    def fileno(self):
+    def file_number(self):
         if not self._opened:
             self.open()
         return self._queue_object.fileno()
@@ -3880,7 +4182,7 @@ class AsyncioHost:
         """Be called when the poller has something; False where that cannot be."""
         if self._watched is not None and self._watched[0] is poller:
             return True
-        number = poller.fileno()
+        number = poller.file_number()
         if number is None:
             return False
         try:
