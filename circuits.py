@@ -2195,15 +2195,15 @@ class Reactor:
         if context is not None and self.context is not context:
             self._dispatch_in(context, event)
             return False
-        if event.cancelled:
-            event._state = SPECIAL
-            self.settle(event)
-            return False
         awaited = self.awaited
         if awaited and event.name in awaited:
             for waiting in [w for w in awaited[event.name] if w.matches(event)]:
                 self.forget_name(event.name, waiting)
                 waiting.claim(event)
+        if event.cancelled:
+            event._state = SPECIAL
+            self.settle(event)
+            return False
         if event.complete and not event._effects and (
                 event._on_complete is not None or self._complete_is_heard(event)):
             event._effects = 1

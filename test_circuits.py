@@ -18,6 +18,7 @@ where that is missing; .ci/run installs them all.
 # Copyright (c) 2026 the circuits-in-four-files authors
 
 import ast
+import asyncio
 import contextvars
 import doctest
 import faulthandler
@@ -3115,6 +3116,197 @@ class TestContextVariables(CircuitsTest):
         app.fire(Foo())
         pump(app)
         self.assertEqual(seen, ["nobody", "bob", "bob", "bob"])
+
+
+# ---------------------------------------------------------------------------
+# circuits.py: every kind of handler, every way of awaiting and of running
+# ---------------------------------------------------------------------------
+
+class Work(Event):
+    """What the table's caller waits for."""
+
+
+class TableWorker(Component):
+    """Handles work(outcome) in one of four ways."""
+
+    channel = "work"
+
+    def init(self, kind, numbers, halt):
+        self.numbers = numbers
+        self.halt = halt
+        self.addHandler(handler("work")(getattr(type(self), "_" + kind)))
+
+    def _begin(self, outcome):
+        """Do what the outcome asks for; True if the handler shall not end."""
+        if outcome == "error":
+            raise ValueError("planned")
+        if outcome == "unregistered":
+            self.unregister()
+        if outcome == "stopped":
+            self.halt()
+        return outcome in ("timeout", "unregistered", "stopped")
+
+    def _plain(self, outcome):
+        return self.wait("nothing") if self._begin(outcome) else self.numbers[0]
+
+    def _generator(self, outcome):
+        yield
+        if self._begin(outcome):
+            yield self.wait("nothing")
+        for number in self.numbers:
+            yield number
+
+    async def _coroutine(self, outcome):
+        await sleep(0)
+        if self._begin(outcome):
+            await self.wait("nothing")
+        return self.numbers[0]
+
+    async def _stream(self, outcome):
+        await sleep(0)
+        if self._begin(outcome):
+            await self.wait("nothing")
+        for number in self.numbers:
+            yield number
+
+
+class TableCaller(Component):
+    """Waits for work in one of six ways, and notes what came of it."""
+
+    def init(self, way, event, timeout, halt):
+        self.way, self.event, self.timeout, self.halt = way, event, timeout, halt
+        self.outcome = ("closed",)
+        self.over = False
+
+    def error(self, *args):
+        """Nothing on stderr."""
+
+    def go(self):
+        return getattr(self, "_" + self.way)()
+
+    class _noting:
+        """Notes the outcome of a block, and ends the run."""
+
+        def __init__(self, caller):
+            self.caller = caller
+
+        def __enter__(self):
+            return self
+
+        def got(self, value):
+            self.caller.outcome = ("value", value.value)
+
+        def __exit__(self, etype, error, traceback):
+            caller = self.caller
+            if etype is not None and issubclass(etype, Exception):
+                caller.outcome = ("error", etype.__name__)
+            caller.over = True
+            caller.halt()
+            return isinstance(error, Exception)
+
+    def _yield_call(self):
+        with self._noting(self) as note:
+            note.got((yield self.call(self.event, "work", timeout=self.timeout)))
+
+    async def _await_call(self):
+        with self._noting(self) as note:
+            note.got(await self.call(self.event, "work", timeout=self.timeout))
+
+    def _wait_name(self):
+        with self._noting(self) as note:
+            self.fire(self.event, "work")
+            note.got((yield self.wait("work", "work", timeout=self.timeout)))
+
+    async def _wait_instance(self):
+        with self._noting(self) as note:
+            self.fire(self.event, "work")
+            note.got(await self.wait(self.event, timeout=self.timeout))
+
+    async def _await_fire(self):
+        with self._noting(self) as note:
+            value = self.fire(self.event, "work")
+            if self.timeout is None:
+                return note.got(await value)
+            await circuits.race(value, self.wait(self.event, timeout=self.timeout))
+
+    async def _gather(self):
+        with self._noting(self) as note:
+            note.got((await circuits.gather(
+                self.call(self.event, "work", timeout=self.timeout)))[0])
+
+
+class TestTable(CircuitsTest):
+    """Every cell of the table has the outcome that its row says."""
+
+    kinds = ("plain", "generator", "coroutine", "stream")
+    ways = ("yield_call", "await_call", "wait_name", "wait_instance", "await_fire", "gather")
+    outcomes = {"value": ("value", 1), "several": ("value", [1, 2]),
+                "error": ("error", "ValueError"), "timeout": ("error", "TimeoutError"),
+                "cancelled": ("value", None), "unregistered": ("error", "Cancelled"),
+                "stopped": ("closed",)}
+
+    def make(self, kind, way, outcome, halt):
+        """The caller, and the tree it is in."""
+        event = Work(outcome)
+        if outcome == "cancelled":
+            event.cancel()
+        app = Component()
+        caller = TableCaller(way, event, 0.001 if outcome == "timeout" else None,
+                             lambda: halt(app, caller)).register(app)
+        parts = [[1]]
+        if outcome == "several":
+            parts = [[1, 2]] if kind in ("generator", "stream") else [[1], [2]]
+        for numbers in parts:
+            TableWorker(kind, numbers, caller.halt).register(app)
+        pump(app)
+        app.fire(Event.create("go"))
+        app._reactor.call_later(PATIENCE, app.stop)
+        return app, caller
+
+    def check_all(self, run, halt=lambda app, caller: app.stop()):
+        for kind in self.kinds:
+            for way in self.ways:
+                for outcome, expected in self.outcomes.items():
+                    app, caller = self.make(kind, way, outcome, halt)
+                    run(app, caller)
+                    self.assertEqual(caller.outcome, expected, (kind, way, outcome))
+                    self.assertTrue(caller.over, (kind, way, outcome))
+                    self.assertFalse([m for m in circuits.flatten(app) if m._tasks])
+                    self.assertFalse(app._reactor.awaited, (kind, way, outcome))
+
+    def test_on_its_own_loop(self):
+        self.check_all(lambda app, caller: app.run())
+
+    def test_by_hand(self):
+        def halt(app, caller):
+            if not caller.over:
+                circuits.kill(app)
+
+        def run(app, caller):
+            pump(app, lambda: caller.over)
+            circuits.kill(app)          # what else is running ends as well
+            pump(app)
+        self.check_all(run, halt)
+
+    def test_in_a_thread(self):
+        def run(app, caller):
+            app.start()
+            app.join(PATIENCE)
+        self.check_all(run)
+
+    def check_in_loop(self, loop):
+        self.addCleanup(loop.close)
+        self.check_all(lambda app, caller: loop.run_until_complete(app.serve()))
+
+    def test_inside_asyncio(self):
+        self.check_in_loop(asyncio.new_event_loop())
+
+    def test_inside_uvloop(self):
+        try:
+            import uvloop
+        except ImportError:
+            self.skipTest("uvloop is not installed")
+        self.check_in_loop(uvloop.new_event_loop())
 
 
 # ---------------------------------------------------------------------------
