@@ -2822,8 +2822,10 @@ class Manager:
     callEvent = call
 
     async def fire_async(self, event, *channels, timeout=None):
-        """The same for code outside of the tree, in any asyncio loop:
-        ``x = await app.fire_async(Foo())``."""
+        """call() for asyncio code: ``x = await app.fire_async(Foo())``.
+
+        In the loop that serves the tree or in that of another thread.
+        """
         return await self.call(event, *channels, timeout=timeout)
 
     def wait(self, event, *channels, timeout=None):
@@ -4279,8 +4281,7 @@ class _PollThread:
         self.host = host
         self.waits = False
         self.poller = self.seconds = None
-        self.go = allocate_lock()
-        self.go.acquire()
+        self.go = threading.Semaphore(0)
         self.thread = threading.Thread(target=self.run, name="circuits-poller", daemon=True)
         self.thread.start()
 
@@ -4293,10 +4294,11 @@ class _PollThread:
     def run(self):
         while True:
             self.go.acquire()
-            if self.poller is None:
+            poller = self.poller
+            if poller is None:
                 return
             try:
-                self.poller._wait(self.seconds)
+                poller._wait(self.seconds)
             except Exception:                   # the turn will meet it, too
                 pass
             self.waits = False
