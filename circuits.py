@@ -1459,7 +1459,7 @@ def _waiting_for(thing):
     if isinstance(thing, Waiting):
         return thing
     if isinstance(thing, Value) and thing.manager is not None:
-        return thing.manager.wait(thing.event)
+        return EventWaiting(thing.manager, thing.event, (), None)
     raise TypeError("gather() and race() take what call(), wait(), sleep() and fire() return, "
                     "got %r; for coroutines there is group()" % (thing,))
 
@@ -2826,7 +2826,7 @@ class Manager:
 
         In the loop that serves the tree or in that of another thread.
         """
-        return await self.call(event, *channels, timeout=timeout)
+        return await Manager.call(self, event, *channels, timeout=timeout)
 
     def wait(self, event, *channels, timeout=None):
         """Wait until an event is done: ``x = yield self.wait("foo")``.
@@ -3088,16 +3088,16 @@ class Manager:
                                "yield or await self.call(%s)" % event)
         if ident is None:
             raise RuntimeError("%r does not run: start() it before" % self.root)
-        return _ThreadTask().wait(self.call(event, *channels, timeout=timeout))
+        return _ThreadTask().wait(Manager.call(self, event, *channels, timeout=timeout))
 
     def __enter__(self):
         """``with app:`` runs the tree in a thread for the time of a block."""
-        self.start()
+        Manager.start(self)
         return self
 
     def __exit__(self, *exc):
-        self.stop()
-        self.join()
+        self._reactor.stop()
+        Manager.join(self)
 
     def run(self, socket=None):
         """Run the tree until stop(), or until a handler raises SystemExit.
@@ -4067,7 +4067,7 @@ class AsyncioHost:
         return self.manager
 
     async def __aexit__(self, *exc):
-        self.reactor.root.stop()
+        self.reactor.stop()
         try:
             await self.wait_ended()
             self.manager._cancel_tasks()
