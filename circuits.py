@@ -897,6 +897,7 @@ class Running:
     # What the dispatcher reads of an event; it writes _state and _value.
     name = None
     channels = ()
+    stopped = False
     _kwargs = None
 
     def __init__(self, generator, event, handler, owner):
@@ -1632,6 +1633,7 @@ class Soon:
 
     name = None
     channels = ("soon",)
+    stopped = False
     _kwargs = None
 
     def __init__(self, function):

@@ -3321,6 +3321,25 @@ class TestTable(CircuitsTest):
 # circuits.py: several at once
 # ---------------------------------------------------------------------------
 
+class TestStoppedBesideTasks(CircuitsTest):
+
+    def test_a_task_in_the_batch_of_a_stopped_event_goes_on(self):
+        class App(Component):
+            def go(self):
+                yield
+                self.over = True
+
+            def foo(self, event):
+                event.stop()
+        app = App()
+        app.fire(Event.create("go"))
+        app.flush()
+        app.fire(Foo())
+        app._reactor.queue.rotate(1)        # the stopped event is before the task
+        pump(app)
+        self.assertTrue(app.over)
+
+
 class TestTogether(CircuitsTest):
     """gather, race, group: the same on our own loop and inside asyncio."""
 
