@@ -34,6 +34,7 @@ Contents
 15. Tools
 16. Names of the current release
 17. Dotted names
+18. Command
 
 Names used throughout: a *manager* is a node of a component tree; the *root*
 is its top; the *reactor* is what exists once per tree (queue, plans, timers,
@@ -46,7 +47,8 @@ components joined the tree; all handlers run in the thread that runs the root;
 fire() may be called from any thread.
 
 To use this file, copy it into your project with this notice.  It needs
-Python 3.8 or newer and nothing else.
+Python 3.8 or newer and nothing else.  ``python3 circuits.py --check`` says
+whether it and its siblings are as they were released.
 """
 
 # SPDX-License-Identifier: MIT
@@ -4792,3 +4794,85 @@ def _publish_dotted_names():
 
 
 _publish_dotted_names()
+
+
+# ---------------------------------------------------------------------------
+# 18. Command
+#
+# python3 circuits.py --check says of the files beside it which version they
+# are and whether anyone edited them; --seal, at a release, makes that known.
+# A seal is no signature: it tells a slip from a release, not a forger.
+# ---------------------------------------------------------------------------
+
+_SEAL = b"__sealed__ = "
+
+
+def seal_of(text):
+    """The SHA-256 of a file's bytes without its seal, whatever its line ends are."""
+    import hashlib
+    lines = text.replace(b"\r\n", b"\n").split(b"\n")
+    return hashlib.sha256(b"\n".join(
+        line for line in lines if not line.startswith(_SEAL))).hexdigest()
+
+
+def _line_value(text, start):
+    """What is in quotes on the line that begins so; None without such a line."""
+    for line in text.splitlines():
+        if line.startswith(start) and line.count(b'"') >= 2:
+            return line.split(b'"')[1].decode()
+    return None
+
+
+def state_of(text):
+    """"sealed", "edited" or "not sealed"."""
+    seal = _line_value(text, _SEAL)
+    if not seal:
+        return "not sealed"
+    return "sealed" if seal == seal_of(text) else "edited"
+
+
+def sealed(text):
+    """The bytes of a file with a seal, on the line below its version."""
+    lines = [line for line in text.split(b"\n") if not line.startswith(_SEAL)]
+    for i, line in enumerate(lines):
+        if line.startswith(b"__version__ = "):
+            lines.insert(i + 1, _SEAL + b'"' + seal_of(text).encode() + b'"')
+            return b"\n".join(lines)
+    raise ValueError("a file without a __version__ cannot be sealed")
+
+
+def check_files(paths):
+    """Print version and state of each; 1 if they do not belong together or were edited."""
+    versions, states = set(), set()
+    for path in paths:
+        with open(path, "rb") as file:
+            text = file.read()
+        version, state = _line_value(text, b"__version__ = "), state_of(text)
+        versions.add(version)
+        states.add(state)
+        print("%-20s %-10s %s" % (os.path.basename(path), version, state))
+    if len(versions) > 1:
+        print("these do not belong together: copy all of them from one release")
+    return int(len(versions) > 1 or "edited" in states)
+
+
+def main(args):
+    """The command; returns its exit status."""
+    here = os.path.abspath(sys.argv[0])
+    paths = [path for path in (here[:-3] + suffix + ".py" for suffix in ("", "_io", "_net", "_web"))
+             if os.path.exists(path)]
+    if args == ["--check"]:
+        return check_files(paths)
+    if args == ["--seal"]:
+        for path in paths:
+            with open(path, "rb") as file:
+                text = file.read()
+            with open(path, "wb") as file:
+                file.write(sealed(text))
+        return check_files(paths)
+    print("usage: python3 %s --check | --seal" % os.path.basename(here))
+    return 2
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -4134,6 +4134,57 @@ class TestGuest(CircuitsTest):
 
 
 # ---------------------------------------------------------------------------
+# circuits.py: the command
+# ---------------------------------------------------------------------------
+
+class TestCommand(CircuitsTest):
+
+    def setUp(self):
+        self.path = self.folder()
+        for name in FILES:
+            shutil.copy(os.path.join(HERE, name), self.path)
+
+    def command(self, *args):
+        """What it prints, as {file: "version state"}, and the exit status."""
+        done = subprocess.run([sys.executable, "circuits.py", *args], cwd=self.path,
+                              stdout=subprocess.PIPE, stderr=subprocess.PIPE, universal_newlines=True)
+        self.assertEqual(done.stderr, "")
+        return dict(line.split(None, 1) for line in done.stdout.splitlines()), done.returncode
+
+    def change(self, name, function):
+        with open(os.path.join(self.path, name), "rb") as file:
+            text = file.read()
+        with open(os.path.join(self.path, name), "wb") as file:
+            file.write(function(text))
+
+    def states(self, *args):
+        lines, status = self.command(*args)
+        return {name: rest.split(None, 1)[1] for name, rest in lines.items() if name in FILES}, status
+
+    def test_sealed_edited_and_neither(self):
+        self.assertEqual(set(self.states("--check")[0]), set(FILES))
+        self.assertEqual(self.states("--seal"), (dict.fromkeys(FILES, "sealed"), 0))
+        self.assertEqual(self.states("--check"), (dict.fromkeys(FILES, "sealed"), 0))
+        self.assertEqual(child("import circuits; print(circuits.__version__)", cwd=self.path)[0], "2.1.0\n")
+        self.change("circuits_io.py", lambda text: text.replace(b"\n", b"\r\n"))
+        self.assertEqual(self.states("--check")[1], 0)
+        self.change("circuits_net.py", lambda text: text + b"# a quick fix\n")
+        states, status = self.states("--check")
+        self.assertEqual((states["circuits_net.py"], status), ("edited", 1))
+        self.assertEqual(self.states("--seal"), (dict.fromkeys(FILES, "sealed"), 0))
+
+    def test_versions_that_do_not_belong_together(self):
+        self.change("circuits_web.py", lambda text: text.replace(
+            b'__version__ = "2.1.0"', b'__version__ = "9.9.9"'))
+        lines, status = self.command("--check")
+        self.assertEqual((lines["circuits_web.py"].split()[0], status), ("9.9.9", 1))
+        self.assertIn("these", lines)
+
+    def test_usage(self):
+        self.assertEqual(self.command("--chekc")[1], 2)
+
+
+# ---------------------------------------------------------------------------
 # The documentation's programs, and the examples
 # ---------------------------------------------------------------------------
 
