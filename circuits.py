@@ -28,11 +28,13 @@ Contents
  9. Pollers
 10. Timers
 11. Workers
-12. Debugger and fallbacks
-13. Loader
-14. Tools
-15. Names of the current release
-16. Dotted names
+12. Inside asyncio
+13. Debugger and fallbacks
+14. Loader
+15. Tools
+16. Names of the current release
+17. Dotted names
+18. Command
 
 Names used throughout: a *manager* is a node of a component tree; the *root*
 is its top; the *reactor* is what exists once per tree (queue, plans, timers,
@@ -45,7 +47,8 @@ components joined the tree; all handlers run in the thread that runs the root;
 fire() may be called from any thread.
 
 To use this file, copy it into your project with this notice.  It needs
-Python 3.8 or newer and nothing else.
+Python 3.8 or newer and nothing else.  ``python3 circuits.py --check`` says
+whether it and its siblings are as they were released.
 """
 
 # SPDX-License-Identifier: MIT
@@ -56,18 +59,23 @@ import sys
 import time
 from _thread import RLock
 from _thread import allocate_lock
+from _collections_abc import Coroutine
 from _thread import get_ident
 from collections import deque
+from contextvars import Context
+from contextvars import copy_context
 from heapq import heapify
 from heapq import heappop
 from heapq import heappush
 from itertools import count
 from itertools import repeat
+from types import AsyncGeneratorType
 from types import CoroutineType
 from types import FunctionType
 from types import GeneratorType
 from types import MethodType
 from types import ModuleType
+from types import coroutine
 
 try:                    # absent on some embedded builds; pollers then say so
     import select
@@ -80,8 +88,8 @@ __date__ = "2026-11-24"
 
 __all__ = (
     "BaseComponent", "BaseEvent", "Cancelled", "CircuitsError", "Component", "Debugger",
-    "DerivedEvent", "Event", "LiteralEvent", "Loader", "Manager", "Task",
-    "TimeoutError", "Timer", "Value", "Worker", "handler", "reprhandler",
+    "DerivedEvent", "Event", "LiteralEvent", "Loader", "Manager", "Task", "TimeoutError",
+    "Timer", "Value", "Worker", "gather", "group", "handler", "race", "reprhandler",
     "sleep", "task",
 )
 
@@ -218,9 +226,11 @@ class Event:
     _cause = None
     _on_complete = None
     _priority = 0
+    _context = None             # the context variables at fire(), if any are set
 
     # FRESH: not fired.  QUEUED: fired, nothing special.  SPECIAL: somebody
-    # waits, or it is tracked, cancelled, or has tasks.  DONE: all ran.
+    # waits, or it is tracked, cancelled, in a context, or has tasks.  DONE:
+    # all ran.
     # An Event subclass whose __init__ does not call ours stays at None.
     _state = None
 
@@ -344,7 +354,8 @@ class Event:
 
 
 _FIRING = frozenset(("handler", "_value", "_waiters", "_effects", "_cause", "_on_complete",
-                     "waitingHandlers", "alert_done", "stopped", "cancelled", "_priority"))
+                     "_context", "waitingHandlers", "alert_done", "stopped", "cancelled",
+                     "_priority"))
 
 
 def _safe_repr(thing):
@@ -883,11 +894,12 @@ class Running:
     """One running generator or coroutine of one firing."""
 
     __slots__ = ("stack", "event", "handler", "owner", "waiting", "spins", "closed",
-                 "_args", "_state", "_value", "_send", "_throw")
+                 "context", "_args", "_state", "_value", "_send", "_throw")
 
     # What the dispatcher reads of an event; it writes _state and _value.
     name = None
     channels = ()
+    stopped = False
     _kwargs = None
 
     def __init__(self, generator, event, handler, owner):
@@ -898,6 +910,7 @@ class Running:
         self.waiting = None
         self.spins = 0
         self.closed = False
+        self.context = copy_context() or None   # its context variables, if any
         self._args = (self,)
         self._state = QUEUED
         self._value = None
@@ -914,6 +927,14 @@ class Running:
         if reactor.alert:
             reactor.fired(None)
 
+    def interrupt(self, error):
+        """Raise *error* where the task is suspended."""
+        if self.waiting is not None:
+            self.waiting.give_up()
+            self.resume(error=error)
+        elif not self.closed:
+            self._throw = error         # it is in the queue
+
     def step(self):
         """Advance to the next suspension; called by the dispatcher."""
         if self.closed:
@@ -925,7 +946,11 @@ class Running:
             reactor.cause = event
             reactor.alert = True
         try:
-            self._advance(reactor)
+            if self.context is None:
+                self._advance(reactor)
+                self.context = copy_context() or None
+            else:
+                self.context.run(self._advance, reactor)
         finally:
             if event._effects or outer is not None:
                 reactor.cause = outer
@@ -968,14 +993,29 @@ class Running:
                     continue
                 return
             if isinstance(item, (GeneratorType, CoroutineType)):
-                stack.append(item)
-                continue
+                if reactor.host is None or isinstance(item, GeneratorType):
+                    stack.append(item)
+                    continue
+                return reactor.host.run(item, self)
+            if hasattr(type(item), "_asyncio_future_blocking"):
+                if reactor.host is None:
+                    self._throw = RuntimeError(
+                        "%r belongs to asyncio, but this tree runs on a loop of its own: run it "
+                        "with `await app.serve()`" % (item,))
+                    continue
+                return FutureWaiting(item).begin(self)
             try:
                 self._record(item)
             except Exception as error:
                 self._throw = error
                 continue
             return self._give_way()
+
+    def call_later(self, seconds, callback):
+        """Call back later, for sleep(); returns what forgets it."""
+        reactor = self.owner._reactor
+        entry = reactor.call_later(seconds, callback)
+        return lambda: reactor.cancel(entry)
 
     def _record(self, result):
         """Store a result of the event."""
@@ -1018,12 +1058,12 @@ class Running:
         reactor = self.owner._reactor
         self.closed = True
         if self.waiting is not None:
-            self.waiting.withdraw()
+            self.waiting.give_up()
             self.waiting = None
         stack = self.stack
         while stack:
             try:
-                stack.pop().close()
+                _close(stack.pop())
             except Exception as error:
                 reactor.failed(self.event, self.handler, error)
         value = self.event._value
@@ -1037,6 +1077,37 @@ class Running:
         return "<task %s of %r>" % (name, self.event)
 
 
+class _Closing(BaseException):
+    """Thrown into a task that ends before its time, where close() will not do."""
+
+
+def _close(generator):
+    """Close a generator or coroutine: its finally blocks run, and must not wait."""
+    if getattr(generator, "cr_code", None) is not _collected.__code__:
+        return generator.close()
+    try:                    # close() does not reach into an asynchronous generator
+        generator.throw(_Closing())
+    except (_Closing, StopIteration):
+        return
+    raise RuntimeError("%r waits in a finally block after it was cancelled" % generator)
+
+
+@coroutine
+def _give_way():
+    """Let everybody else have a turn, whatever drives the coroutine."""
+    yield
+
+
+async def _collected(items, event):
+    """The coroutine for a handler that is an asynchronous generator."""
+    try:
+        async for item in items:
+            event.value.value = item
+            await _give_way()
+    finally:
+        await items.aclose()
+
+
 class Waiting:
     """What a handler can be suspended on: yield it or await it.
 
@@ -1045,9 +1116,17 @@ class Waiting:
 
     By hand: ``for _ in manager.wait("foo"): manager.tick()``.  The first step
     begins to wait; the iteration ends when the wait is over.
+
+    Whoever drives the coroutine gets the Waiting itself: a Running calls
+    begin(); an asyncio task takes it for a future, of which it has as much as
+    those look at.  So nobody need know where a coroutine will run.
     """
 
-    __slots__ = ("task", "begun", "over", "outcome", "error", "_hand")
+    __slots__ = ("task", "begun", "over", "outcome", "error", "_hand",
+                 "_asyncio_future_blocking")
+
+    takes_errors = False
+    needs_task = False          # install() has to know who waits
 
     def __init__(self):
         self.task = None
@@ -1056,6 +1135,7 @@ class Waiting:
         self.outcome = None
         self.error = None
         self._hand = None
+        self._asyncio_future_blocking = None
 
     def install(self):
         """To override: arrange for finish() to be called."""
@@ -1063,6 +1143,10 @@ class Waiting:
 
     def withdraw(self):
         """To override: undo install()."""
+
+    def at_home(self, function):
+        """To override: call *function* in the thread where that may be done."""
+        function()
 
     def begin(self, task=None):
         """Start to wait, unless begun; *task* is resumed when it is over."""
@@ -1072,7 +1156,7 @@ class Waiting:
             task.spins = 0
         if not self.begun:
             self.begun = True
-            self.install()
+            self.at_home(self.install)
         elif self.over and task is not None:
             task.resume(self.outcome, self.error)
 
@@ -1080,17 +1164,33 @@ class Waiting:
         """It is over, one way or the other.  A second call does nothing."""
         if self.over:
             return
-        self.over = True
         self.outcome = outcome
         self.error = error
+        self.over = True
         self.withdraw()
         task, self.task = self.task, None
         if task is not None:
             task.resume(outcome, error)
 
+    def give_up(self):
+        """Nobody waits any more: who did was cancelled."""
+        if not self.over:
+            self.over = True
+            self.task = None
+            self.at_home(self.withdraw)
+
     def __iter__(self):
+        if not self.needs_task:
+            self.begin()
+        self._asyncio_future_blocking = True
+        try:
+            yield self                  # a task comes back when it is over
+        except BaseException:
+            self.give_up()
+            raise
+        finally:
+            self._asyncio_future_blocking = None
         self.begin()
-        yield self                      # a task comes back when it is over
         while not self.over:
             yield                       # by hand
         if self.error is not None:
@@ -1103,6 +1203,67 @@ class Waiting:
         if self._hand is None:
             self._hand = iter(self)
         return next(self._hand)
+
+    # -- what an asyncio task looks at --------------------------------------
+
+    def get_loop(self):
+        return sys.modules["asyncio"].get_running_loop()
+
+    def add_done_callback(self, callback, *, context=None):
+        task = _LoopTask(self.get_loop())
+        task.future.add_done_callback(callback, context=context)
+        self.begin(task)
+
+    def cancel(self, msg=None):
+        task = self.task
+        return task is not None and task.future.cancel(*(() if msg is None else (msg,)))
+
+
+class _LoopTask:
+    """Stands for an asyncio task where a Waiting has a Running."""
+
+    def __init__(self, loop):
+        self.loop = loop
+        self.future = loop.create_future()
+        self.ident = get_ident()
+
+    def resume(self, outcome=None, error=None):
+        """Let it go on, and see for itself; safe from any thread."""
+        if get_ident() == self.ident:
+            return self._wake()
+        try:
+            self.loop.call_soon_threadsafe(self._wake)
+        except RuntimeError:                    # the loop was closed meanwhile
+            pass
+
+    def _wake(self):
+        if not self.future.done():
+            self.future.set_result(None)
+
+    def call_later(self, seconds, callback):
+        return self.loop.call_later(seconds, callback).cancel
+
+
+class _ThreadTask:
+    """Stands for a thread that waits, where a Waiting has a Running."""
+
+    def __init__(self):
+        self.lock = allocate_lock()
+        self.lock.acquire()
+
+    def resume(self, outcome=None, error=None):
+        self.lock.release()
+
+    def wait(self, waiting):
+        try:
+            waiting.begin(self)
+            self.lock.acquire()
+        except BaseException:               # ^C
+            waiting.give_up()
+            raise
+        if waiting.error is not None:
+            raise waiting.error
+        return waiting.outcome
 
 
 class EventWaiting(Waiting):
@@ -1167,7 +1328,16 @@ class EventWaiting(Waiting):
     @property
     def takes_errors(self):
         """Whether an error of the event is ours to handle: we fired or hold it."""
-        return not self.named and self.task is not None
+        return not self.named and not self.over
+
+    def at_home(self, function):
+        reactor = self.manager._reactor
+        if reactor.ident is None or reactor.ident == get_ident():
+            function()
+        else:                       # another thread waits
+            reactor.call_soon(function)
+            if reactor.ident is None:
+                reactor.abandon()   # the tree has ended meanwhile
 
     def event_done(self, event):
         value = event.value
@@ -1196,6 +1366,8 @@ class Sleep(Waiting):
 
     __slots__ = ("seconds", "_deadline", "_timer")
 
+    needs_task = True
+
     def __init__(self, seconds):
         super().__init__()
         if isinstance(seconds, bool) or not isinstance(seconds, (int, float)):
@@ -1206,17 +1378,24 @@ class Sleep(Waiting):
 
     def install(self):
         self._deadline = time.monotonic() + self.seconds
-        self._timer = self.task.owner._reactor.call_later(self.seconds, self.finish)
+        self._timer = self.task.call_later(self.seconds, self.finish)
 
     def withdraw(self):
         if self._timer is not None:
-            self.task.owner._reactor.cancel(self._timer)
+            self._timer()               # forget it
             self._timer = None
 
     def __iter__(self):
         if self._deadline is None:
             self._deadline = time.monotonic() + self.seconds
-        yield self
+        self._asyncio_future_blocking = True
+        try:
+            yield self
+        except BaseException:
+            self.give_up()
+            raise
+        finally:
+            self._asyncio_future_blocking = None
         while not self.over and time.monotonic() < self._deadline:
             yield                       # by hand
 
@@ -1230,8 +1409,200 @@ class Sleep(Waiting):
 sleep = Sleep
 
 
+class Together(Waiting):
+    """Wait for several: what gather() and race() return."""
+
+    __slots__ = ("waitings", "first", "left", "needs_task")
+
+    def __init__(self, things, first):
+        super().__init__()
+        self.waitings = [_waiting_for(thing) for thing in things]
+        self.first = first
+        self.left = len(self.waitings)
+        self.needs_task = any(waiting.needs_task for waiting in self.waitings)
+
+    def install(self):
+        for waiting in self.waitings:
+            if not self.over:
+                waiting.begin(_Part(self))
+        if not self.waitings:
+            self.finish([])
+
+    def withdraw(self):
+        for waiting in self.waitings:
+            waiting.give_up()
+
+    def part_over(self, outcome, error):
+        self.left -= 1
+        if error is not None:
+            self.finish(error=error)
+        elif self.first:
+            self.finish(outcome)
+        elif not self.left:
+            self.finish([waiting.outcome for waiting in self.waitings])
+
+
+class _Part:
+    """Stands for the task where one of several is waited for."""
+
+    def __init__(self, together):
+        self.together = together
+
+    def resume(self, outcome=None, error=None):
+        if not self.together.over:
+            self.together.part_over(outcome, error)
+
+    def call_later(self, seconds, callback):
+        if self.together.task is None:
+            raise RuntimeError("sleep() among others needs a handler, or asyncio, to wait in")
+        return self.together.task.call_later(seconds, callback)
+
+
+def _waiting_for(thing):
+    if isinstance(thing, Waiting):
+        return thing
+    if isinstance(thing, Value) and thing.manager is not None:
+        return EventWaiting(thing.manager, thing.event, (), None)
+    raise TypeError("gather() and race() take what call(), wait(), sleep() and fire() return, "
+                    "got %r; for coroutines there is group()" % (thing,))
+
+
+def gather(*things):
+    """Wait for all of them: ``a, b = yield gather(self.call(x), self.call(y))``.
+
+    Evaluates to the list of what each evaluates to.  The first error is
+    raised here, and the others are not waited for any more.
+    """
+    return Together(things, False)
+
+
+def race(*things):
+    """Wait for the first of them: ``x = await race(self.call(x), sleep(3))``.
+
+    Evaluates to what that one evaluates to, or raises its error.
+    """
+    if not things:
+        raise ValueError("race() takes at least one thing to wait for")
+    return Together(things, True)
+
+
+class _Gate(Waiting):
+    """Wait until somebody calls finish()."""
+
+    __slots__ = ()
+
+    def install(self):
+        pass
+
+
+class _Whose(Waiting):
+    """Evaluates to what drives the coroutine that awaits this."""
+
+    __slots__ = ()
+
+    needs_task = True
+
+    def install(self):
+        self.finish(self.task)
+
+
+class group:
+    """Tasks that end together.
+
+        async with group(self) as tasks:
+            tasks.start(self.fetch(1))
+            tasks.start(self.fetch(2))
+        # here both are over
+
+    If one fails, the others and the body are cancelled, and its error is
+    raised at the end of the block.  They belong to the component *manager*
+    and end with it.
+    """
+
+    takes_errors = True
+
+    def __init__(self, manager):
+        self.manager = manager
+        self.parent = None          # what drives the body
+        self.running = {}           # event -> its Running
+        self.cancelled = False
+        self.error = None           # the first of a task
+        self.gate = None            # the end of the block waits there
+        self._interrupted = False
+
+    def start(self, coroutine):
+        """Run a coroutine or generator as one of the tasks; returns its Value."""
+        if not isinstance(coroutine, (CoroutineType, GeneratorType)):
+            raise TypeError("start() takes a coroutine, got %r: call the function" % (coroutine,))
+        reactor = self.manager._reactor
+        event = Event.create("group_task", coroutine)
+        event.channels = self.manager._own
+        event._waiters = [self]
+        event._state = SPECIAL
+        value = event._value = Value(event, self.manager)
+        reactor.caused(event)
+        self.running[event] = reactor._collect(
+            event, MethodType(group.start, self.manager), coroutine)
+        reactor.fired(None)
+        return value
+
+    def cancel(self):
+        """Cancel all that are still running."""
+        self.cancelled = True
+        for running in list(self.running.values()):
+            running.cancel("its group was cancelled")
+
+    def event_done(self, event):
+        """One is over; called by the reactor."""
+        del self.running[event]
+        error = event.value._error
+        if error is not None and not self.cancelled:
+            self.error = error
+            self.cancel()
+            if self.gate is None:
+                self._interrupt()
+        if not self.running and self.gate is not None:
+            self.gate.finish()
+
+    def _interrupt(self):
+        self._interrupted = True
+        if isinstance(self.parent, Running):
+            self.parent.interrupt(Cancelled("another task of the group failed"))
+        else:
+            self.parent.cancel()
+
+    async def __aenter__(self):
+        self.parent = await _Whose()
+        if not isinstance(self.parent, Running):
+            self.parent = sys.modules["asyncio"].current_task()
+        return self
+
+    async def __aexit__(self, etype, error, traceback):
+        if etype is not None:
+            self.cancel()
+        if etype in (GeneratorExit, _Closing):
+            return                          # we may not wait
+        late = None
+        while self.running:
+            self.gate = _Gate()
+            try:
+                await self.gate
+            except GeneratorExit:
+                self.cancel()
+                raise
+            except BaseException as cancelled:
+                self.cancel()
+                late = cancelled
+        if self.error is not None:
+            if self._interrupted and hasattr(self.parent, "uncancel"):
+                self.parent.uncancel()
+            raise self.error
+        if late is not None:
+            raise late
+
+
 class FutureWaiting(Waiting):
-    """Wait for a concurrent.futures.Future, which some other thread fills."""
+    """Wait for a future: of a worker's thread, or of the asyncio loop around us."""
 
     __slots__ = ("future",)
 
@@ -1247,14 +1618,30 @@ class FutureWaiting(Waiting):
 
     def _filled(self, future):
         if future.cancelled():
-            return self.finish(error=Cancelled("the worker pool was closed before it was done"))
+            return self.finish(error=Cancelled("%r was cancelled" % (future,)))
         error = future.exception()
         self.finish(None if error else future.result(), error)
 
 
-def _result_of(waiting):
-    """The task for a handler that returns self.call(...) instead of yielding it."""
-    return (yield waiting)
+def _result_of(thing):
+    """The task for a handler that returns what it could have yielded."""
+    return (yield thing)
+
+
+class Soon:
+    """A function in the queue, called when its turn comes; see Reactor.call_soon."""
+
+    __slots__ = ("_args", "_state", "_value")
+
+    name = None
+    channels = ("soon",)
+    stopped = False
+    _kwargs = None
+
+    def __init__(self, function):
+        self._args = (function,)
+        self._state = QUEUED
+        self._value = None
 
 
 # ---------------------------------------------------------------------------
@@ -1312,7 +1699,12 @@ class Plan:
         return self._success(event, value)
 
 
-_TASK_PLANS = {(): Plan(((Running.step, 0),), 0, False)}
+def _call(function):
+    function()
+
+
+_TASK_PLANS = {(): Plan(((Running.step, 0),), 0, False),
+               Soon.channels: Plan(((_call, 0),), 0, False)}
 
 
 class Wakeup:
@@ -1384,7 +1776,7 @@ class Reactor:
     __slots__ = ("root", "queue", "alert", "plans", "index", "awaited", "timers", "cancelled",
                  "poller", "running", "ident", "cause", "halted", "batch", "sort", "sleeping",
                  "successor", "batches", "code", "idle_lock", "pid", "draining", "told",
-                 "wakeup",
+                 "wakeup", "context", "host", "guest",
                  "__weakref__")
 
     def __init__(self, root):
@@ -1408,9 +1800,12 @@ class Reactor:
         self.batches = 0            # since the last poll
         self.code = None            # what stop() was told
         self.wakeup = None          # a Wakeup, while the loop runs or is polled
+        self.guest = False          # a host watches fileno() between ticks
+        self.host = None            # what runs the tree inside another loop
         self.idle_lock = None       # held; released to end a sleep without one
         self.pid = None
         self.draining = 0           # batches since stop()
+        self.context = None         # Event._context of the event being dispatched
         self.told = {}              # (name, channel) -> last event that tell() fired
 
     # -- firing -------------------------------------------------------------
@@ -1428,7 +1823,7 @@ class Reactor:
             return event            # not fired yet: cancelled, awaited or an effect
         if state == DONE:
             event.stopped = event.cancelled = event.alert_done = False
-            event._waiters = event._cause = None
+            event._waiters = event._cause = event._context = None
             event._effects = 0
             event._state = QUEUED
             return event
@@ -1443,6 +1838,10 @@ class Reactor:
         if event._state == FRESH:
             event._state = QUEUED
         event.channels = tuple(channels)
+        context = copy_context()
+        if context:                 # see Manager.fire()
+            event._context = context
+            event._state = SPECIAL
         self.queue.append(event)
         if self.alert:
             self.fired(event)
@@ -1457,12 +1856,16 @@ class Reactor:
             if priority:
                 event._priority = priority
                 self.sort = True
-            cause = self.cause
-            if cause is not None and event._cause is None and get_ident() == self.ident:
-                self._cause(event, cause)
+            self.caused(event)
         if self.sleeping:
             self.sleeping = False
             self.wake()
+
+    def caused(self, event):
+        """*event* is an effect of the tracked event whose handlers run now."""
+        cause = self.cause
+        if cause is not None and event._cause is None and get_ident() == self.ident:
+            self._cause(event, cause)
 
     @staticmethod
     def _cause(event, cause):
@@ -1475,13 +1878,21 @@ class Reactor:
     def wake(self):
         """End the pause of the loop; safe from any thread and from signals."""
         wakeup = self.wakeup
-        if wakeup is not None:
+        if self.host is not None:
+            self.host.wake()
+        elif wakeup is not None:
             wakeup.wake()
         elif self.idle_lock is not None:
             try:
                 self.idle_lock.release()
             except RuntimeError:    # it is awake already
                 pass
+
+    def call_soon(self, function):
+        """Have *function* called by the thread that runs the tree; from any thread."""
+        self.queue.append(Soon(function))
+        if self.alert:
+            self.fired(None)
 
     # -- plans --------------------------------------------------------------
 
@@ -1664,24 +2075,26 @@ class Reactor:
         Called by a handler, it goes on with the current batch.
         """
         if self.batch is not None:
-            cause = self.cause
+            cause, context = self.cause, self.context
             try:
-                return self.dispatch(self.batch)
+                return self._dispatch_apart(self.batch)
             finally:
-                self.cause = cause
+                self.cause, self.context = cause, context
                 self.alert = cause is not None or self.successor is not None
         self.ident = get_ident()
         if self.sort:
             self._sort()
         self.batch = repeat(None, len(self.queue))
         try:
-            self.dispatch(self.batch)
+            self._dispatch_apart(self.batch)
         finally:
             self.batch = None
             self.halted = False
             if self.cause is not None:
                 self.cause = None
                 self.alert = self.successor is not None
+            if self.guest:
+                self.rest()
 
     def _sort(self):
         """Put this batch in order of priority, lowest number first."""
@@ -1691,8 +2104,21 @@ class Reactor:
         batch.sort(key=lambda event: getattr(event, "_priority", 0))
         queue.extendleft(reversed(batch))
 
-    def dispatch(self, batch):
-        """The engine: hand each event of *batch* to its handlers, in order."""
+    def _dispatch_apart(self, batch):
+        """Dispatch in a context of its own, a new one whenever it was written to.
+
+        What a handler stores in a context variable is seen by the later
+        handlers of its event and by what they fire, not by other events.
+        """
+        context = Context()
+        while context.run(self.dispatch, batch, context):
+            context = Context()
+
+    def dispatch(self, batch, context=None):
+        """The engine: hand each event of *batch* to its handlers, in order.
+
+        True if it ended early because something was written to *context*.
+        """
         popleft = self.queue.popleft
         for _ in batch:
             try:
@@ -1739,6 +2165,8 @@ class Reactor:
                     # makes one when asked.  Letting go of it breaks the cycle
                     # of the two: 0.35 us less per event, no work for gc.
                     event._value = None
+            if context:
+                return True
 
     def _call_odd(self, event, handler, odd):
         event.handler = handler
@@ -1767,15 +2195,19 @@ class Reactor:
 
     def _before(self, event):
         """The rare part before the handlers; False: skip them."""
-        if event.cancelled:
-            event._state = SPECIAL
-            self.settle(event)
+        context = event._context
+        if context is not None and self.context is not context:
+            self._dispatch_in(context, event)
             return False
         awaited = self.awaited
         if awaited and event.name in awaited:
             for waiting in [w for w in awaited[event.name] if w.matches(event)]:
                 self.forget_name(event.name, waiting)
                 waiting.claim(event)
+        if event.cancelled:
+            event._state = SPECIAL
+            self.settle(event)
+            return False
         if event.complete and not event._effects and (
                 event._on_complete is not None or self._complete_is_heard(event)):
             event._effects = 1
@@ -1784,6 +2216,15 @@ class Reactor:
             self.cause = event
             self.alert = True
         return True
+
+    def _dispatch_in(self, context, event):
+        """Dispatch this one with the context variables it was fired with."""
+        outer, self.context = self.context, context
+        self.queue.appendleft(event)
+        try:
+            context.run(self.dispatch, repeat(None, 1))
+        finally:
+            self.context = outer
 
     def _complete_is_heard(self, event):
         return bool(self._listeners(event.name + "_complete") or self._listeners("*")
@@ -1813,8 +2254,14 @@ class Reactor:
             self.settle(event)
 
     def _collect(self, event, handler, result):
-        """Store what a handler returned; a generator or coroutine becomes a task."""
-        if isinstance(result, Waiting):
+        """Store what a handler returned; a generator or coroutine becomes a task.
+
+        Returns the task.
+        """
+        if isinstance(result, AsyncGeneratorType):
+            result = _collected(result, event)
+        if isinstance(result, Waiting) or self.host is not None and isinstance(
+                result, CoroutineType):
             result = _result_of(result)
         if isinstance(result, (GeneratorType, CoroutineType)):
             owner = getattr(handler, "__self__", None)
@@ -1830,7 +2277,7 @@ class Reactor:
                 event._value = Value(event, self.root)  # see post()
             event._value.promise = True
             self.queue.append(task)
-            return
+            return task
         if event._value is None:
             event._value = Value(event, self.root)      # see post()
         try:
@@ -1981,7 +2428,7 @@ class Reactor:
         """Call back after *seconds*; returns the entry for cancel()."""
         entry = [self.root.clock() + seconds, next(_joined), callback, args]
         heappush(self.timers, entry)
-        if self.sleeping and get_ident() != self.ident:
+        if self.sleeping:           # in another thread, or in the loop around us
             self.fired(None)
         return entry
 
@@ -2023,6 +2470,8 @@ class Reactor:
     def tick(self, timeout=-1):
         """One turn: look at sources of events if it is time, then flush."""
         self.ident = get_ident()
+        if self.guest:
+            self.awake()
         queue = self.queue
         if queue and self.running and self.batches < BATCHES_PER_POLL:
             self.batches += 1
@@ -2034,6 +2483,14 @@ class Reactor:
             self.generate(timeout)
         if queue:
             self.flush()
+        elif self.guest:
+            self.rest()
+
+    def rest(self):
+        """The host has the thread now: what is fired makes fileno() readable."""
+        self.sleeping = self.alert = True
+        if self.queue:
+            self.fired(None)
 
     def generate(self, timeout):
         """Let timers, the poller and generate_events handlers have their turn."""
@@ -2058,7 +2515,7 @@ class Reactor:
             # As an event of its own batch: what it fires comes later.
             outer, self.batch = self.batch, repeat(None, 1)
             try:
-                self.dispatch(self.batch)
+                copy_context().run(self.dispatch, self.batch)
             finally:
                 self.batch = outer
         elif self.poller is not None:
@@ -2070,6 +2527,9 @@ class Reactor:
 
     def idle(self, wait):
         """Sleep until something is fired, *wait* seconds at most (< 0: for ever)."""
+        if self.host is not None:
+            self.host.left = wait
+            return
         if wait == 0 or self.queue:
             return
         lock = self.idle_lock
@@ -2113,6 +2573,22 @@ class Reactor:
         self.running = False
         self.root.fire(Stopped(self.root), self.root.channel or "*")
         self.wake()
+
+    def abandon(self):
+        """The tree runs no more: tell those elsewhere who still wait."""
+        self.ident = None
+        for item in list(self.queue):
+            if type(item) is Soon:          # it may wait for something
+                try:
+                    self.queue.remove(item)
+                except ValueError:          # another thread is here, too
+                    continue
+                item._args[0]()
+        waits = [w for event in list(self.queue) for w in getattr(event, "_waiters", None) or ()]
+        waits.extend(w for named in list((self.awaited or {}).values()) for w in named)
+        for waiting in waits:
+            if isinstance(waiting, Waiting) and waiting.task is not None:
+                waiting.finish(error=Cancelled("%r stopped" % self.root))
 
     def stopping(self):
         """Whether run() has nothing left to do after stop()."""
@@ -2325,6 +2801,10 @@ class Manager:
         value = event._value = _new(Value)
         value.event = event
         value.manager = self
+        context = copy_context()
+        if context:                 # empty in most programs
+            event._context = context
+            event._state = SPECIAL
         reactor = self._reactor
         reactor.queue.append(event)
         if reactor.alert or priority:
@@ -2344,6 +2824,13 @@ class Manager:
         return EventWaiting(self, event, channels, None if timeout == -1 else timeout, fires=True)
 
     callEvent = call
+
+    async def fire_async(self, event, *channels, timeout=None):
+        """call() for asyncio code: ``x = await app.fire_async(Foo())``.
+
+        In the loop that serves the tree or in that of another thread.
+        """
+        return await Manager.call(self, event, *channels, timeout=timeout)
 
     def wait(self, event, *channels, timeout=None):
         """Wait until an event is done: ``x = yield self.wait("foo")``.
@@ -2571,6 +3058,51 @@ class Manager:
         """
         self._reactor.tick(timeout)
 
+    def fileno(self):
+        """A file number that a host can watch, to call tick(0) when it is readable.
+
+        It is so when a descriptor is ready or something was fired, from any
+        thread, since the last tick().  Timers need next_deadline() as well.
+        """
+        number = poller_of(self).file_number()
+        if number is None:
+            raise RuntimeError("%r has no file number: call tick() from a timer of the host"
+                               % self._reactor.poller)
+        self._reactor.guest = True
+        self._reactor.rest()
+        return number
+
+    def next_deadline(self):
+        """When tick() has to be called at the latest, by self.root.clock().
+
+        None: not before fileno() is readable.
+        """
+        reactor = self._reactor
+        return reactor.root.clock() if reactor.queue else reactor.next_deadline()
+
+    def call_from_thread(self, event, *channels, timeout=None):
+        """call() for other threads: fire *event*, wait until it is done.
+
+        Returns its Value; raises what a handler raised, or Cancelled when the
+        tree stops.
+        """
+        ident = self._reactor.ident
+        if ident == get_ident():
+            raise RuntimeError("this is the thread that runs the tree, and would wait for itself: "
+                               "yield or await self.call(%s)" % event)
+        if ident is None:
+            raise RuntimeError("%r does not run: start() it before" % self.root)
+        return _ThreadTask().wait(Manager.call(self, event, *channels, timeout=timeout))
+
+    def __enter__(self):
+        """``with app:`` runs the tree in a thread for the time of a block."""
+        Manager.start(self)
+        return self
+
+    def __exit__(self, *exc):
+        self._reactor.stop()
+        Manager.join(self)
+
     def run(self, socket=None):
         """Run the tree until stop(), or until a handler raises SystemExit.
 
@@ -2586,6 +3118,31 @@ class Manager:
         self._run()
 
     def _run(self, started=None):
+        asyncio = sys.modules.get("asyncio")
+        if asyncio is not None and asyncio._get_running_loop() is not None:
+            raise RuntimeError("this thread runs an asyncio loop, which run() would block: say "
+                               "`await app.serve()` instead, or start() it in a thread")
+        reactor = self._begin_run()
+        restore = self._take_signals()
+        try:
+            self.fire(Started(self), self.channel or "*")
+            if started is not None:
+                started()
+            while not reactor.stopping():
+                try:
+                    reactor.tick()
+                except KeyboardInterrupt:   # a second ^C, or a host's own handler
+                    reactor.stop()
+        finally:
+            reactor.running = False
+            self._cancel_tasks()
+            restore()
+            self._end_run()
+        if reactor.code is not None:
+            raise SystemExit(reactor.code)
+
+    def _begin_run(self):
+        """What all ways of running begin with; returns the reactor."""
         reactor = self._reactor
         if reactor.running:
             raise RuntimeError("%r is running already; a tree has one loop: register new "
@@ -2600,32 +3157,24 @@ class Manager:
         reactor.ident = get_ident()
         reactor.code = None
         reactor.draining = 0
+        reactor.guest = False
         reactor.running = True
-        restore = self._take_signals()
-        try:
-            self.fire(Started(self), self.channel or "*")
-            if started is not None:
-                started()
-            while not reactor.stopping():
-                try:
-                    reactor.tick()
-                except KeyboardInterrupt:   # a second ^C, or a host's own handler
-                    reactor.stop()
-        finally:
-            reactor.running = False
-            self._cancel_tasks()
-            for _ in range(3):              # what the finally blocks fired
-                if reactor.queue:
-                    reactor.flush()
-            restore()
-            reactor.close()
-        if reactor.code is not None:
-            raise SystemExit(reactor.code)
+        return reactor
+
+    def _end_run(self):
+        """What all ways of running end with."""
+        reactor = self._reactor
+        for _ in range(3):                  # what the finally blocks fired
+            if reactor.queue:
+                reactor.flush()
+        reactor.close()
+        reactor.abandon()
 
     def _cancel_tasks(self):
-        for manager in list(flatten(self._reactor.root)):
+        root = self._reactor.root
+        for manager in list(flatten(root)):
             for task in list(manager._tasks or ()):
-                task.cancel("")
+                task.cancel("%r stopped while it handled %r" % (root, task.event))
 
     def _take_signals(self):
         """Handle SIGINT and SIGTERM, in the main thread; returns what undoes it."""
@@ -2666,6 +3215,20 @@ class Manager:
         except ValueError:                  # not the main thread: never touch them
             pass
         return restore
+
+    async def serve(self):
+        """Run the tree inside the running asyncio loop, until it stops.
+
+        Handlers may then await whatever asyncio has.  Signals are left to the
+        loop.  Cancelling this stops the tree; the code given to stop() or
+        SystemExit leaves this as SystemExit.
+        """
+        async with self.serving() as app:
+            await app._reactor.host.wait_ended()
+
+    def serving(self):
+        """serve() for the time of a block: ``async with app.serving() as app:``."""
+        return AsyncioHost(self)
 
     def start(self, process=False, link=None):
         """Run the tree in a thread of its own; returns (thread, None) once it runs.
@@ -2958,6 +3521,7 @@ class BasePoller(BaseComponent):
     """
 
     channel = "poller"
+    host = None                     # the AsyncioHost that watches us
 
     def __init__(self, timeout=0.01, channel=None):
         self._sources = {}          # fd -> source
@@ -3040,6 +3604,9 @@ class BasePoller(BaseComponent):
         reactor = self._reactor
         if not self._opened:
             self.open()
+        if reactor.host is not None:    # it waits
+            reactor.host.left = timeout
+            timeout = 0
         if timeout:
             reactor.sleeping = reactor.alert = True
             if reactor.queue:           # looked at again: see Reactor.fired
@@ -3099,8 +3666,16 @@ class BasePoller(BaseComponent):
     def close(self):
         """Close it again; the next poll opens anew.  What is watched stays."""
         if self._opened:
+            if self.host is not None:
+                self.host.unwatch()
             self._opened = False
             self._shut()
+
+    def file_number(self):
+        """A number that can be read from when poll() has something to tell.
+
+        None where the system call has no such thing.
+        """
 
     def __del__(self):
         try:
@@ -3237,6 +3812,11 @@ class EPoll(_Polling):
     def _shut(self):
         self._poll.close()
 
+    def file_number(self):
+        if not self._opened:
+            self.open()
+        return self._poll.fileno()
+
 
 class KQueue(BasePoller):
     """kqueue(): BSD and macOS, cost grows with the ready descriptors only."""
@@ -3250,6 +3830,11 @@ class KQueue(BasePoller):
 
     def _shut(self):
         self._queue_object.close()
+
+    def file_number(self):
+        if not self._opened:
+            self.open()
+        return self._queue_object.fileno()
 
     def _watch(self, number, interest, before):
         changes = []
@@ -3449,7 +4034,290 @@ class Worker(BaseComponent):
 
 
 # ---------------------------------------------------------------------------
-# 12. Debugger and fallbacks
+# 12. Inside asyncio
+#
+# The tree as a guest of a running asyncio loop.  Between two turns it counts
+# as asleep; fire(), its poller and its next timer call the next turn.
+# Coroutine handlers are asyncio tasks there, which asyncio's own tools expect.
+# ---------------------------------------------------------------------------
+
+class AsyncioHost:
+    """Runs a tree in the asyncio loop of this thread: ``async with`` it."""
+
+    def __init__(self, manager):
+        self.manager = manager
+        self.reactor = None
+        self.left = -1              # seconds that generate_events would pause
+        self.tasks = set()          # asyncio itself keeps weak references only
+        self.error = None           # what ended the loop
+        self._soon = False          # a turn is called already
+        self._timer = None
+        self._due = None            # when that comes, by the clock of the root
+        self._watched = None        # (poller, file number)
+        self._thread = None         # a _PollThread, where one is needed
+
+    # -- its life -----------------------------------------------------------
+
+    async def __aenter__(self):
+        import asyncio
+        self.loop = asyncio.get_running_loop()
+        self.ident = get_ident()
+        self.context = copy_context()           # turns are not those who called them
+        self.ended = self.loop.create_future()
+        self.reactor = reactor = self.manager._begin_run()
+        reactor.host = self
+        self.manager.fire(Started(self.manager), self.manager.channel or "*")
+        self.context.run(self.turn)
+        return self.manager
+
+    async def __aexit__(self, *exc):
+        self.reactor.stop()
+        try:
+            await self.wait_ended()
+            self.manager._cancel_tasks()
+            while self.tasks:                   # their finally blocks may wait
+                await self._wait(self.tasks)
+        finally:
+            self._leave()
+        if exc[0] is None and self.error is not None:
+            raise self.error
+        if exc[0] is None and self.reactor.code is not None:
+            raise SystemExit(self.reactor.code)
+
+    async def wait_ended(self):
+        """Wait until the tree has stopped and all was delivered."""
+        await self._wait({self.ended})
+
+    @staticmethod
+    def _wait(futures):
+        """Wait, without cancelling them if we are."""
+        return sys.modules["asyncio"].wait(set(futures))
+
+    def _leave(self):
+        reactor = self.reactor
+        reactor.running = False
+        self.manager._cancel_tasks()
+        reactor.awake()
+        if self._timer is not None:
+            self._timer.cancel()
+        if self._thread is not None:
+            self._thread.close()
+        self.context.run(self.manager._end_run)
+        reactor.host = None
+
+    # -- turns --------------------------------------------------------------
+
+    def turn(self):
+        """Timers, the poller, some batches; then let the others have the loop."""
+        reactor = self.reactor
+        self._soon = False
+        if reactor.host is not self or self._thread is not None and self._thread.waits:
+            return                              # the call came late
+        reactor.awake()
+        try:
+            reactor.generate(-1)
+            batches = 0
+            while reactor.queue and batches < BATCHES_PER_POLL:
+                reactor.flush()
+                batches += 1
+        except BaseException as error:          # SystemExit after stop()
+            self.error = self.error or error
+        if not self.ended.done() and (self.error or reactor.stopping()):
+            self.ended.set_result(None)
+        if reactor.queue or batches and self._wants_idle():
+            self.wake()
+        else:
+            self._pause()
+
+    def _wants_idle(self):
+        """Whether somebody listens to generate_events, which tells of each pause."""
+        return self.reactor.running and self.reactor.plan("generate_events", ("*",)).public
+
+    def wake(self):
+        """Call the next turn; safe from any thread."""
+        if self._thread is not None and self._thread.waits:
+            self.reactor.wakeup.wake()          # it calls the turn
+        elif get_ident() != self.ident:
+            self.call_from_thread()
+        elif not self._soon:
+            self._soon = True
+            self.loop.call_soon(self.turn, context=self.context)
+
+    def call_from_thread(self):
+        try:
+            self.loop.call_soon_threadsafe(self.turn, context=self.context)
+        except RuntimeError:                    # the loop was closed
+            pass
+
+    def _pause(self):
+        reactor = self.reactor
+        deadline = reactor.next_deadline()
+        if self._wants_idle() and self.left >= 0:
+            until = reactor.root.clock() + self.left
+            deadline = until if deadline is None else min(deadline, until)
+        poller = reactor.poller
+        reactor.sleeping = reactor.alert = True
+        if reactor.queue:                       # looked at again: see Reactor.fired
+            reactor.fired(None)
+        elif poller is None or self._watch(poller):
+            self._set_timer(deadline)
+        else:
+            left = -1 if deadline is None else max(0, deadline - reactor.root.clock())
+            self._thread = self._thread or _PollThread(self)
+            self._thread.wait(poller, left)
+
+    def _set_timer(self, deadline):
+        """Have a turn by then; an earlier one that is set already will do."""
+        if self._timer is not None and deadline is not None and self._due <= deadline:
+            return
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        if deadline is not None:
+            self._due = deadline
+            self._timer = self.loop.call_later(
+                max(0, deadline - self.reactor.root.clock()), self._timed, context=self.context)
+
+    def _timed(self):
+        self._timer = None
+        self.turn()
+
+    # -- the poller ---------------------------------------------------------
+
+    def _watch(self, poller):
+        """Be called when the poller has something; False where that cannot be."""
+        if self._watched is not None and self._watched[0] is poller:
+            return True
+        number = poller.file_number()
+        if number is None:
+            return False
+        try:
+            self.loop.add_reader(number, self.turn)
+        except NotImplementedError:             # Proactor
+            return False
+        self._watched = poller, number
+        poller.host = self
+        return True
+
+    def unwatch(self):
+        """The poller closes."""
+        if self._watched is not None:
+            poller, number = self._watched
+            self._watched = poller.host = None
+            self.loop.remove_reader(number)
+
+    # -- coroutines ---------------------------------------------------------
+
+    def run(self, coroutine, running):
+        """Make a task of *coroutine*, for which *running* then waits."""
+        task = self.loop.create_task(_Hosted(coroutine, running))
+        self.tasks.add(task)
+        task.add_done_callback(self.tasks.discard)
+        _TaskWaiting(task).begin(running)
+
+
+class _TaskWaiting(FutureWaiting):
+    """Wait for the asyncio task of a handler: who cancels that, cancels it."""
+
+    __slots__ = ()
+
+    def _filled(self, future):
+        running = self.task
+        if future.cancelled() and running is not None:
+            self.give_up()
+            running.cancel("the asyncio task of %r was cancelled" % (running.event,))
+        else:
+            super()._filled(future)
+
+
+class _Hosted:
+    """A coroutine as asyncio sees it: each step is a step of its event."""
+
+    def __init__(self, coroutine, running):
+        self.coroutine = coroutine
+        self.running = running
+
+    def __getattr__(self, name):            # the names that asyncio shows
+        return getattr(self.coroutine, name)
+
+    def send(self, value):
+        return self._step(self.coroutine.send, value)
+
+    def throw(self, *error):
+        return self._step(self.coroutine.throw, *error)
+
+    def close(self):
+        self.coroutine.close()
+
+    def __await__(self):
+        return self
+
+    def _step(self, function, *args):
+        reactor = self.running.owner._reactor
+        event = self.running.event
+        outer = reactor.cause
+        if event._effects:
+            reactor.cause = event
+            reactor.alert = True
+        try:
+            return function(*args)
+        except (SystemExit, KeyboardInterrupt) as error:
+            reactor.failed(event, self.running.handler, error)
+            raise StopIteration from None       # it would stop the whole loop
+        finally:
+            if event._effects:
+                reactor.cause = outer
+                reactor.alert = (outer is not None or reactor.sleeping
+                                 or reactor.successor is not None)
+
+
+Coroutine.register(_Hosted)
+
+
+class _PollThread:
+    """Waits for a poller that asyncio cannot watch: select(), poll(), Proactor.
+
+    It takes turns with the loop: it waits only while the tree pauses.
+    """
+
+    def __init__(self, host):
+        import threading
+        self.host = host
+        self.waits = False
+        self.poller = self.seconds = None
+        self.go = threading.Semaphore(0)
+        self.thread = threading.Thread(target=self.run, name="circuits-poller", daemon=True)
+        self.thread.start()
+
+    def wait(self, poller, seconds):
+        if not poller._opened:
+            poller.open()
+        self.poller, self.seconds, self.waits = poller, seconds, True
+        self.go.release()
+
+    def run(self):
+        while True:
+            self.go.acquire()
+            poller = self.poller
+            if poller is None:
+                return
+            try:
+                poller._wait(self.seconds)
+            except Exception:                   # the turn will meet it, too
+                pass
+            self.waits = False
+            self.host.call_from_thread()
+
+    def close(self):
+        """End it, also while it waits."""
+        self.poller = None
+        self.host.reactor.wakeup.wake()
+        self.go.release()
+        self.thread.join()
+
+
+# ---------------------------------------------------------------------------
+# 13. Debugger and fallbacks
 # ---------------------------------------------------------------------------
 
 class Debugger(BaseComponent):
@@ -3550,7 +4418,7 @@ class FallBackErrorHandler(BaseComponent):
 
 
 # ---------------------------------------------------------------------------
-# 13. Loader
+# 14. Loader
 # ---------------------------------------------------------------------------
 
 def safeimport(name):
@@ -3619,7 +4487,7 @@ class Loader(BaseComponent):
 
 
 # ---------------------------------------------------------------------------
-# 14. Tools
+# 15. Tools
 #
 # Look at a component tree, and take it apart.
 # ---------------------------------------------------------------------------
@@ -3774,7 +4642,7 @@ def deprecated(f):
 
 
 # ---------------------------------------------------------------------------
-# 15. Names of the current release
+# 16. Names of the current release
 #
 # Programs written for it call the same things by lower-case names.
 # ---------------------------------------------------------------------------
@@ -3827,7 +4695,7 @@ def u(text):
 
 
 # ---------------------------------------------------------------------------
-# 16. Dotted names
+# 17. Dotted names
 #
 # Programs for the documented layout import from circuits.net.sockets and the
 # like.  Each dotted name is a module object that takes its attributes from
@@ -3926,3 +4794,85 @@ def _publish_dotted_names():
 
 
 _publish_dotted_names()
+
+
+# ---------------------------------------------------------------------------
+# 18. Command
+#
+# python3 circuits.py --check says of the files beside it which version they
+# are and whether anyone edited them; --seal, at a release, makes that known.
+# A seal is no signature: it tells a slip from a release, not a forger.
+# ---------------------------------------------------------------------------
+
+_SEAL = b"__sealed__ = "
+
+
+def seal_of(text):
+    """The SHA-256 of a file's bytes without its seal, whatever its line ends are."""
+    import hashlib
+    lines = text.replace(b"\r\n", b"\n").split(b"\n")
+    return hashlib.sha256(b"\n".join(
+        line for line in lines if not line.startswith(_SEAL))).hexdigest()
+
+
+def _line_value(text, start):
+    """What is in quotes on the line that begins so; None without such a line."""
+    for line in text.splitlines():
+        if line.startswith(start) and line.count(b'"') >= 2:
+            return line.split(b'"')[1].decode()
+    return None
+
+
+def state_of(text):
+    """"sealed", "edited" or "not sealed"."""
+    seal = _line_value(text, _SEAL)
+    if not seal:
+        return "not sealed"
+    return "sealed" if seal == seal_of(text) else "edited"
+
+
+def sealed(text):
+    """The bytes of a file with a seal, on the line below its version."""
+    lines = [line for line in text.split(b"\n") if not line.startswith(_SEAL)]
+    for i, line in enumerate(lines):
+        if line.startswith(b"__version__ = "):
+            lines.insert(i + 1, _SEAL + b'"' + seal_of(text).encode() + b'"')
+            return b"\n".join(lines)
+    raise ValueError("a file without a __version__ cannot be sealed")
+
+
+def check_files(paths):
+    """Print version and state of each; 1 if they do not belong together or were edited."""
+    versions, states = set(), set()
+    for path in paths:
+        with open(path, "rb") as file:
+            text = file.read()
+        version, state = _line_value(text, b"__version__ = "), state_of(text)
+        versions.add(version)
+        states.add(state)
+        print("%-20s %-10s %s" % (os.path.basename(path), version, state))
+    if len(versions) > 1:
+        print("these do not belong together: copy all of them from one release")
+    return int(len(versions) > 1 or "edited" in states)
+
+
+def main(args):
+    """The command; returns its exit status."""
+    here = os.path.abspath(sys.argv[0])
+    paths = [path for path in (here[:-3] + suffix + ".py" for suffix in ("", "_io", "_net", "_web"))
+             if os.path.exists(path)]
+    if args == ["--check"]:
+        return check_files(paths)
+    if args == ["--seal"]:
+        for path in paths:
+            with open(path, "rb") as file:
+                text = file.read()
+            with open(path, "wb") as file:
+                file.write(sealed(text))
+        return check_files(paths)
+    print("usage: python3 %s --check | --seal" % os.path.basename(here))
+    return 2
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

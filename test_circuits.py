@@ -18,6 +18,8 @@ where that is missing; .ci/run installs them all.
 # Copyright (c) 2026 the circuits-in-four-files authors
 
 import ast
+import asyncio
+import contextvars
 import doctest
 import faulthandler
 import gc
@@ -26,6 +28,7 @@ import io
 import os
 import pickle
 import re
+import select
 import shutil
 import signal
 import socket
@@ -118,6 +121,13 @@ def wait_for(condition, what=None):
         if time.monotonic() > deadline:
             raise AssertionError("never came true: %s" % (what or condition))
         time.sleep(0.002)
+
+
+def in_thread(function):
+    """Call *function* in a thread of its own, to its end."""
+    thread = threading.Thread(target=function)
+    thread.start()
+    thread.join(PATIENCE)
 
 
 def child(code, *args, cwd=None, env=None, flags=(), timeout=None, check=True, stdin=None):
@@ -3015,6 +3025,1163 @@ class TestTools(CircuitsTest):
         self.assertEqual(circuits.getargspec(add), (["a", "b"], None, None, None))
         with self.assertWarns(DeprecationWarning):
             self.assertEqual(circuits.deprecated(add)(1, 2), 3)
+
+
+# ---------------------------------------------------------------------------
+# circuits.py: context variables
+# ---------------------------------------------------------------------------
+
+who = contextvars.ContextVar("who", default="nobody")
+
+
+class TestContextVariables(CircuitsTest):
+    """Copied at fire(), seen by every handler and task of that event."""
+
+    class App(Component):
+        def init(self):
+            self.seen = []
+
+        @handler("ask", priority=1)
+        def _plain(self, tag):
+            self.seen.append((tag, "plain", who.get()))
+
+        @handler("ask")
+        def _generator(self, tag):
+            yield sleep(0)
+            self.seen.append((tag, "generator", who.get()))
+            self.fire(Foo(tag))
+
+        @handler("ask", priority=-1)
+        async def _coroutine(self, tag):
+            await self.call(Hello())
+            self.seen.append((tag, "coroutine", who.get()))
+
+        def foo(self, tag):
+            self.seen.append((tag, "caused", who.get()))
+
+    def test_of_the_firing(self):
+        app = self.App()
+        for tag in ("bob", "ann"):
+            contextvars.copy_context().run(lambda: (who.set(tag), app.fire(Event.create("ask", tag))))
+        app.fire(Event.create("ask", "nobody"))
+        pump(app)
+        pump(app, lambda: len(app.seen) == 12)
+        for tag in ("bob", "ann", "nobody"):
+            self.assertEqual(sorted(s for s in app.seen if s[0] == tag), [
+                (tag, kind, tag) for kind in ("caused", "coroutine", "generator", "plain")])
+
+    def test_what_a_handler_sets_stays_with_its_event(self):
+        seen = []
+
+        class App(Component):
+            @handler("ask", priority=1)
+            def _guard(self, tag):
+                if tag:
+                    who.set(tag)
+
+            def ask(self, tag):
+                seen.append((tag, who.get()))
+                self.fire(Foo(tag))
+
+            def foo(self, tag):
+                seen.append((tag, who.get()))
+
+            def late(self, tag):
+                who.set(tag)
+                yield
+                seen.append((tag, who.get()))
+        app = App()
+        for tag in ("bob", None, "ann", None):
+            app.fire(Event.create("ask", tag))
+            app.fire(Event.create("late", "late"))
+        pump(app)
+        for tag, value in seen:
+            self.assertEqual(value, tag or "nobody")
+        self.assertEqual((len(seen), who.get()), (12, "nobody"))
+
+    def test_a_nested_flush_and_feedback(self):
+        seen = []
+
+        class App(Component):
+            def ask(self):
+                who.set("bob")
+                self.fire(Foo())
+                self.flush()
+                self.fire(Hello())
+
+            def foo(self):
+                seen.append(who.get())
+
+            def hello(self):
+                seen.append(who.get())
+
+            def ask_success(self, evt, value):
+                seen.append(who.get())
+        app = App()
+        event = Event.create("ask")
+        event.success = True
+        app.fire(event)
+        app.fire(Foo())
+        pump(app)
+        self.assertEqual(seen, ["nobody", "bob", "bob", "bob"])
+
+
+# ---------------------------------------------------------------------------
+# circuits.py: every kind of handler, every way of awaiting and of running
+# ---------------------------------------------------------------------------
+
+class Work(Event):
+    """What the table's caller waits for."""
+
+
+class TableWorker(Component):
+    """Handles work(outcome) in one of four ways."""
+
+    channel = "work"
+
+    def init(self, kind, numbers, halt):
+        self.numbers = numbers
+        self.halt = halt
+        self.addHandler(handler("work")(getattr(type(self), "_" + kind)))
+
+    def _begin(self, outcome):
+        """Do what the outcome asks for; True if the handler shall not end."""
+        if outcome == "error":
+            raise ValueError("planned")
+        if outcome == "unregistered":
+            self.unregister()
+        if outcome == "stopped":
+            self.halt()
+        return outcome in ("timeout", "unregistered", "stopped")
+
+    def _plain(self, outcome):
+        return self.wait("nothing") if self._begin(outcome) else self.numbers[0]
+
+    def _generator(self, outcome):
+        yield
+        if self._begin(outcome):
+            yield self.wait("nothing")
+        for number in self.numbers:
+            yield number
+
+    async def _coroutine(self, outcome):
+        await sleep(0)
+        if self._begin(outcome):
+            await self.wait("nothing")
+        return self.numbers[0]
+
+    async def _stream(self, outcome):
+        await sleep(0)
+        if self._begin(outcome):
+            await self.wait("nothing")
+        for number in self.numbers:
+            yield number
+
+
+class TableCaller(Component):
+    """Waits for work in one of six ways, and notes what came of it."""
+
+    def init(self, way, event, timeout, halt):
+        self.way, self.event, self.timeout, self.halt = way, event, timeout, halt
+        self.outcome = ("closed",)
+        self.over = False
+
+    def error(self, *args):
+        """Nothing on stderr."""
+
+    def go(self):
+        return getattr(self, "_" + self.way)()
+
+    class _noting:
+        """Notes the outcome of a block, and ends the run."""
+
+        def __init__(self, caller):
+            self.caller = caller
+
+        def __enter__(self):
+            return self
+
+        def got(self, value):
+            self.caller.outcome = ("value", value.value)
+
+        def __exit__(self, etype, error, traceback):
+            caller = self.caller
+            if etype is not None and issubclass(etype, Exception):
+                caller.outcome = ("error", etype.__name__)
+            caller.over = True
+            caller.halt()
+            return isinstance(error, Exception)
+
+    def _yield_call(self):
+        with self._noting(self) as note:
+            note.got((yield self.call(self.event, "work", timeout=self.timeout)))
+
+    async def _await_call(self):
+        with self._noting(self) as note:
+            note.got(await self.call(self.event, "work", timeout=self.timeout))
+
+    def _wait_name(self):
+        with self._noting(self) as note:
+            self.fire(self.event, "work")
+            note.got((yield self.wait("work", "work", timeout=self.timeout)))
+
+    async def _wait_instance(self):
+        with self._noting(self) as note:
+            self.fire(self.event, "work")
+            note.got(await self.wait(self.event, timeout=self.timeout))
+
+    async def _await_fire(self):
+        with self._noting(self) as note:
+            value = self.fire(self.event, "work")
+            if self.timeout is None:
+                return note.got(await value)
+            await circuits.race(value, self.wait(self.event, timeout=self.timeout))
+
+    async def _gather(self):
+        with self._noting(self) as note:
+            note.got((await circuits.gather(
+                self.call(self.event, "work", timeout=self.timeout)))[0])
+
+
+class TestTable(CircuitsTest):
+    """Every cell of the table has the outcome that its row says."""
+
+    kinds = ("plain", "generator", "coroutine", "stream")
+    ways = ("yield_call", "await_call", "wait_name", "wait_instance", "await_fire", "gather")
+    outcomes = {"value": ("value", 1), "several": ("value", [1, 2]),
+                "error": ("error", "ValueError"), "timeout": ("error", "TimeoutError"),
+                "cancelled": ("value", None), "unregistered": ("error", "Cancelled"),
+                "stopped": ("closed",)}
+
+    def make(self, kind, way, outcome, halt):
+        """The caller, and the tree it is in."""
+        event = Work(outcome)
+        if outcome == "cancelled":
+            event.cancel()
+        app = Component()
+        caller = TableCaller(way, event, 0.001 if outcome == "timeout" else None,
+                             lambda: halt(app, caller)).register(app)
+        parts = [[1]]
+        if outcome == "several":
+            parts = [[1, 2]] if kind in ("generator", "stream") else [[1], [2]]
+        for numbers in parts:
+            TableWorker(kind, numbers, caller.halt).register(app)
+        pump(app)
+        app.fire(Event.create("go"))
+        app._reactor.call_later(PATIENCE, app.stop)
+        return app, caller
+
+    def check_all(self, run, halt=lambda app, caller: app.stop()):
+        for kind in self.kinds:
+            for way in self.ways:
+                for outcome, expected in self.outcomes.items():
+                    app, caller = self.make(kind, way, outcome, halt)
+                    run(app, caller)
+                    self.assertEqual(caller.outcome, expected, (kind, way, outcome))
+                    self.assertTrue(caller.over, (kind, way, outcome))
+                    self.assertFalse([m for m in circuits.flatten(app) if m._tasks])
+                    self.assertFalse(app._reactor.awaited, (kind, way, outcome))
+
+    def test_on_its_own_loop(self):
+        self.check_all(lambda app, caller: app.run())
+
+    def test_by_hand(self):
+        def halt(app, caller):
+            if not caller.over:
+                circuits.kill(app)
+
+        def run(app, caller):
+            pump(app, lambda: caller.over)
+            circuits.kill(app)          # what else is running ends as well
+            pump(app)
+        self.check_all(run, halt)
+
+    def test_in_a_thread(self):
+        def run(app, caller):
+            app.start()
+            app.join(PATIENCE)
+        self.check_all(run)
+
+    def check_in_loop(self, loop):
+        self.addCleanup(loop.close)
+        self.check_all(lambda app, caller: loop.run_until_complete(app.serve()))
+
+    def test_inside_asyncio(self):
+        self.check_in_loop(asyncio.new_event_loop())
+
+    def test_inside_uvloop(self):
+        try:
+            import uvloop
+        except ImportError:
+            self.skipTest("uvloop is not installed")
+        self.check_in_loop(uvloop.new_event_loop())
+
+
+# ---------------------------------------------------------------------------
+# circuits.py: several at once
+# ---------------------------------------------------------------------------
+
+class TestStoppedBesideTasks(CircuitsTest):
+
+    def test_a_task_in_the_batch_of_a_stopped_event_goes_on(self):
+        class App(Component):
+            def go(self):
+                yield
+                self.over = True
+
+            def foo(self, event):
+                event.stop()
+        app = App()
+        app.fire(Event.create("go"))
+        app.flush()
+        app.fire(Foo())
+        app._reactor.queue.rotate(1)        # the stopped event is before the task
+        pump(app)
+        self.assertTrue(app.over)
+
+
+class TestTogether(CircuitsTest):
+    """gather, race, group: the same on our own loop and inside asyncio."""
+
+    class App(Callee):
+        def init(self):
+            self.log = []
+
+        def error(self, *args):
+            self.log.append("error")
+
+        def slow(self, seconds):
+            try:
+                yield sleep(seconds)
+                self.log.append(seconds)
+                return seconds
+            finally:
+                self.log.append("over")
+
+    def both(self, body):
+        """Run the coroutine function *body(app)* as a handler in both; its results."""
+        outcomes = []
+        for run in (lambda app: app.run(),
+                    lambda app: asyncio.run(app.serve())):
+            app = self.App()
+
+            @handler("go")
+            async def go(self, *args):
+                try:
+                    return await body(self)
+                finally:
+                    self.stop()
+            app.addHandler(go)
+            value = app.fire(Event.create("go"))
+            run(app)
+            outcomes.append((value.value, app))
+        self.assertEqual(outcomes[0][0], outcomes[1][0])
+        return outcomes[1]
+
+    def test_gather_keeps_the_order(self):
+        async def body(app):
+            values = await circuits.gather(
+                app.call(Event.create("slow", 0.002)), app.fire(Event.create("plain", 1)),
+                app.call(Event.create("slow", 0.001)), sleep(0))
+            return [value and value.value for value in values], await circuits.gather()
+        self.assertEqual(self.both(body)[0], ([0.002, 2, 0.001, None], []))
+
+    def test_gather_in_a_generator_and_by_hand(self):
+        app = self.App()
+
+        @handler("go")
+        def go(self):
+            a, b = yield circuits.gather(self.call(Event.create("plain", 1)),
+                                         self.call(Event.create("plain", 2)))
+            return a.value, b.value
+        app.addHandler(go)
+        value = app.fire(Event.create("go"))
+        pump(app)
+        self.assertEqual(value.value, (2, 3))
+        both = circuits.gather(app.call(Event.create("plain", 1)), app.call(Event.create("plain", 2)))
+        for _ in both:
+            app.tick()
+        self.assertEqual([v.value for v in both.outcome], [2, 3])
+
+    def test_gather_raises_the_first_error(self):
+        async def body(app):
+            try:
+                await circuits.gather(app.call(Event.create("never")), app.call(Event.create("boom")))
+            except ValueError as error:
+                return str(error)
+        result, app = self.both(body)
+        self.assertEqual((result, app.log), ("boom", []))
+
+    def test_race(self):
+        async def body(app):
+            first = await circuits.race(app.call(Event.create("never")),
+                                        app.call(Event.create("plain", 1)))
+            late = await circuits.race(app.call(Event.create("never")), sleep(0.001))
+            return first.value, late
+        self.assertEqual(self.both(body)[0], (2, None))
+        with self.assertRaisesRegex(ValueError, "at least one"):
+            circuits.race()
+        with self.assertRaisesRegex(TypeError, "for coroutines there is group"):
+            circuits.gather(3)
+
+    def test_group(self):
+        async def part(app, n):
+            await sleep(0.001 * n)
+            return (await app.call(Event.create("plain", n))).value
+
+        async def body(app):
+            async with circuits.group(app) as tasks:
+                values = [tasks.start(part(app, n)) for n in (2, 1)]
+            return [value.value for value in values]
+        self.assertEqual(self.both(body)[0], [3, 2])
+
+    def test_a_failure_cancels_the_rest_of_a_group(self):
+        async def endless(app):
+            try:
+                await app.wait("nothing")
+            finally:
+                app.log.append("closed")
+
+        async def bad():
+            await sleep(0)
+            raise KeyError("bad")
+
+        for where in ("body", "end", "own"):
+            async def body(app):
+                try:
+                    async with circuits.group(app) as tasks:
+                        tasks.start(endless(app))
+                        if where == "own":
+                            await sleep(0)
+                            raise KeyError("bad")
+                        tasks.start(bad())
+                        if where == "body":
+                            await app.wait("nothing")
+                            app.log.append("wrong")
+                except KeyError as error:
+                    await sleep(0)              # it can go on
+                    return "caught %s" % error
+            result, app = self.both(body)
+            self.assertEqual((result, app.log), ("caught 'bad'", ["closed"]), where)
+
+    def test_a_group_ends_with_its_component(self):
+        log = []
+
+        class Part(Component):
+            async def work(self):
+                async with circuits.group(self) as tasks:
+                    tasks.start(self._endless())
+                    tasks.start(self._endless())
+
+            async def _endless(self):
+                try:
+                    await self.wait("nothing")
+                finally:
+                    log.append("closed")
+        part = Part()
+        app = make_app(part)
+        app.fire(Event.create("work"))
+        pump(app)
+        part.unregister()
+        pump(app)
+        self.assertEqual(log, ["closed", "closed"])
+        with self.assertRaisesRegex(TypeError, "takes a coroutine"):
+            circuits.group(app).start(part._endless)
+
+    def test_tasks_of_a_group_are_effects(self):
+        order = []
+
+        class App(Component):
+            async def outer(self):
+                async with circuits.group(self) as tasks:
+                    tasks.start(self._part())
+
+            async def _part(self):
+                await sleep(0)
+                self.fire(Event.create("effect"))
+
+            async def effect(self):
+                await sleep(0.001)
+                order.append("effect")
+
+            def outer_complete(self, evt, value):
+                order.append("complete")
+                self.stop()
+        for run in (lambda app: app.run(), lambda app: asyncio.run(app.serve())):
+            app = App()
+            event = Event.create("outer")
+            event.complete = True
+            app.fire(event)
+            del order[:]
+            run(app)
+            self.assertEqual(order, ["effect", "complete"])
+
+    def test_ten_thousand_at_once_leave_nothing(self):
+        class App(Component):
+            def by_call(self):
+                yield self.call(Hello())
+
+            async def by_await(self):
+                await self.call(Hello())
+
+            def by_name(self):
+                yield self.wait("foo", timeout=60)
+
+            async def by_sleep(self):
+                await sleep(0)
+
+        app = make_app(App())
+
+        def burst(n):
+            for name in ("by_call", "by_await", "by_name", "by_sleep"):
+                for _ in range(n):
+                    app.fire(Event.create(name))
+            pump(app)
+            app.fire(Foo())
+            pump(app, lambda: not any(m._tasks for m in circuits.flatten(app)))
+            pump(app)
+
+        def cost(n):
+            start = time.process_time()
+            burst(n)
+            return time.process_time() - start
+        burst(1000)
+        gc.collect()
+        before = len(gc.get_objects())
+        small = min(cost(1000) for _ in range(3))
+        large = cost(10000)
+        gc.collect()
+        self.assertLess(len(gc.get_objects()), before + 300)
+        self.assertLess(large, 40 * small)          # linear is 10, square would be 100
+
+
+# ---------------------------------------------------------------------------
+# circuits.py: inside asyncio
+# ---------------------------------------------------------------------------
+
+class TestInsideAsyncio(CircuitsTest):
+
+    class App(Callee):
+        def init(self, poller=None):
+            self.log = []
+            if poller is not None:
+                poller().register(self)
+
+        def started(self, component):
+            self.log.append("started")
+
+        def stopped(self, component):
+            self.log.append("stopped")
+
+        async def native(self):
+            "Things of asyncio that want to know the task they are in."
+            self.log.append(asyncio.current_task() is not None)
+            await asyncio.wait_for(asyncio.sleep(0.001), PATIENCE)
+            result = await asyncio.gather(self._part(1), self._part(2))
+            return result + [(await self.call(Event.create("plain", 3))).value]
+
+        async def _part(self, n):
+            await asyncio.sleep(0)
+            return n
+
+        def generator_native(self):
+            future = asyncio.get_running_loop().create_future()
+            future.get_loop().call_soon(future.set_result, 1)
+            a = yield future
+            b = yield asyncio.sleep(0, 2)
+            return [a, b]
+
+        async def endless(self):
+            try:
+                await asyncio.get_running_loop().create_future()
+            finally:
+                await asyncio.sleep(0)
+                self.log.append("closed")
+
+    loops = [asyncio.new_event_loop]
+    pollers = [None, circuits.Select] + [p for p in (getattr(circuits, "Poller"),) if p is not circuits.Select]
+
+    def go(self, main, *pollers):
+        """Run ``main(app)`` in a loop of each kind, with a tree of each kind."""
+        for new_loop in self.loops:
+            for poller in pollers or self.pollers:
+                loop = new_loop()
+                try:
+                    app = self.App(poller)
+                    loop.run_until_complete(asyncio.wait_for(main(app), PATIENCE))
+                    self.assertFalse(app.running)
+                    self.assertFalse(app._tasks)
+                    self.assertFalse(asyncio.all_tasks(loop))
+                finally:
+                    loop.close()
+        return app
+
+    def test_awaiting_asyncio(self):
+        async def main(app):
+            async with app.serving() as entered:
+                self.assertIs(entered, app)
+                self.assertTrue(app.running)
+                self.assertEqual(app.log, ["started"])
+                value = await app.fire(Event.create("native"))
+                self.assertEqual(value.value, [1, 2, 4])
+                value = await app.fire_async(Event.create("generator_native"))
+                self.assertEqual(value.value, [1, 2])
+            self.assertEqual(app.log, ["started", True, "stopped"])
+        self.go(main)
+
+    def test_asyncio_awaiting_us(self):
+        async def main(app):
+            async with app.serving():
+                both = await asyncio.gather(app.call(Event.create("plain", 1)),
+                                            app.call(Event.create("generator")), sleep(0))
+                self.assertEqual(both[0].value, 2)
+                self.assertEqual(both[1].value, list(range(1, 10)))
+                for name, error in (("boom", ValueError), ("late_boom", KeyError)):
+                    with self.assertRaises(error):
+                        await app.fire_async(Event.create(name))
+                    with self.assertRaises(error):
+                        await app.fire(Event.create(name))
+                with self.assertRaises(circuits.TimeoutError):
+                    await app.fire_async(Event.create("never"), timeout=0.001)
+                with self.assertRaises(asyncio.TimeoutError):
+                    await asyncio.wait_for(app.call(Event.create("never")), 0.001)
+                shielded = await asyncio.shield(app.call(Event.create("plain", 1)))
+                self.assertEqual(shielded.value, 2)
+                value = await circuits.race(app.wait("plain", "app"), sleep(PATIENCE)) \
+                    if app.fire(Event.create("plain", 5)) else None
+                self.assertEqual(value.value, 6)
+            self.assertFalse(app._reactor.awaited)
+        self.go(main)
+
+    def test_cancelling_serve_stops_the_tree(self):
+        async def main(app):
+            task = asyncio.ensure_future(app.serve())
+            app.fire(Event.create("endless"))
+            while not app.log:
+                await asyncio.sleep(0)
+            await app.fire(Event.create("plain", 1))
+            task.cancel()
+            with self.assertRaises(asyncio.CancelledError):
+                await task
+            self.assertEqual(app.log, ["started", "stopped", "closed"])
+        self.go(main)
+
+    def test_stop_ends_those_who_wait_elsewhere(self):
+        async def main(app):
+            async with app.serving():
+                waits = [asyncio.ensure_future(w) for w in (
+                    app.fire_async(Event.create("never")), app.fire_async(Event.create("endless")),
+                    self.by_name(app))]
+                await app.fire_async(Event.create("plain", 1))
+            for wait in waits:
+                with self.assertRaises(circuits.Cancelled):
+                    await wait
+        self.go(main)
+
+    async def by_name(self, app):
+        return await app.wait("nothing")
+
+    def test_unregistering_cancels_what_asyncio_runs(self):
+        async def main(app):
+            part = self.App().register(app)
+            part.channel = "part"
+            async with app.serving():
+                wait = asyncio.ensure_future(app.fire_async(Event.create("endless"), "part"))
+                await app.fire_async(Event.create("plain", 1), "app")
+                await asyncio.sleep(0)
+                part.unregister()
+                with self.assertRaises(circuits.Cancelled):
+                    await wait
+            self.assertEqual(part.log[-1], "closed")
+        self.go(main)
+
+    def test_who_cancels_the_task_of_a_handler_cancels_the_handler(self):
+        async def main(app):
+            async with app.serving():
+                before = asyncio.all_tasks()
+                wait = asyncio.ensure_future(app.fire_async(Event.create("endless")))
+                while len(asyncio.all_tasks() - before) < 2:
+                    await asyncio.sleep(0)
+                await asyncio.sleep(0)
+                for task in asyncio.all_tasks() - before - {wait}:
+                    task.cancel()
+                with self.assertRaisesRegex(circuits.Cancelled, "was cancelled"):
+                    await wait
+        self.go(main)
+
+    def test_the_code_leaves_as_system_exit(self):
+        class App(Component):
+            async def started(self, component):
+                await asyncio.sleep(0)
+                raise SystemExit(3)
+        loop = asyncio.new_event_loop()
+        self.addCleanup(loop.close)
+
+        async def main():
+            with self.assertRaises(SystemExit) as caught:
+                await App().serve()
+            return caught.exception.code
+        self.assertEqual(loop.run_until_complete(main()), 3)
+
+    def test_mistakes_are_told(self):
+        async def main(app):
+            with self.assertRaisesRegex(RuntimeError, "await app.serve"):
+                app.run()
+            async with app.serving():
+                with self.assertRaisesRegex(RuntimeError, "running already"):
+                    await app.serve()
+                with self.assertRaisesRegex(RuntimeError, "running already"):
+                    app.start()
+                child = Component().register(app)
+                with self.assertRaisesRegex(RuntimeError, "that one|running already"):
+                    await child.serve()
+                with self.assertRaisesRegex(RuntimeError, "would wait for itself"):
+                    app.call_from_thread(Foo())
+        self.go(main)
+        app = Component()
+
+        @handler("go")
+        async def go(self):
+            await Future()
+        Future = asyncio.Future
+        app.addHandler(go)
+        loop = asyncio.new_event_loop()
+        self.addCleanup(loop.close)
+        Future = lambda: asyncio.Future(loop=loop)
+        value = app.fire(Event.create("go"))
+        self.expect_stderr("await app.serve()")
+        pump(app)
+        self.assertTrue(value.errors)
+
+    def test_several_trees_in_one_loop(self):
+        async def main(app):
+            other = self.App()
+            async with app.serving(), other.serving():
+                values = await asyncio.gather(*[tree.fire_async(Event.create("coroutine", n))
+                                                for n in range(20) for tree in (app, other)])
+                self.assertEqual([v.value for v in values], [n + 2 for n in range(20) for _ in "ab"])
+        self.go(main)
+
+    def test_a_tree_in_another_thread(self):
+        async def main(app):
+            app.start()
+            try:
+                value = await app.fire_async(Event.create("coroutine", 1))
+                self.assertEqual(value.value, 3)
+                with self.assertRaises(ValueError):
+                    await app.fire_async(Event.create("boom"))
+                with self.assertRaises(circuits.TimeoutError):
+                    await app.fire_async(Event.create("never"), timeout=0.001)
+                with self.assertRaises(asyncio.TimeoutError):
+                    await asyncio.wait_for(app.call(Event.create("never")), 0.001)
+                values = [await app.fire(Event.create("plain", n)) for n in range(200)]
+                self.assertEqual([v.value for v in values], list(range(1, 201)))
+                wait = asyncio.ensure_future(app.fire_async(Event.create("never")))
+                await app.fire(Event.create("plain", 1))
+            finally:
+                app.stop()
+            with self.assertRaises(circuits.Cancelled):
+                await wait
+            app.join(PATIENCE)
+        self.go(main)
+
+    def test_fire_from_threads_wakes_the_loop(self):
+        async def main(app):
+            async with app.serving():
+                loop = asyncio.get_running_loop()
+
+                def hammer():
+                    return sum(app.call_from_thread(Event.create("plain", n), "app").value
+                               for n in range(50))
+                sums = await asyncio.gather(*[loop.run_in_executor(None, hammer) for _ in range(4)])
+                self.assertEqual(sums, [sum(range(1, 51))] * 4)
+        self.go(main)
+
+    def test_sockets_and_timers(self):
+        async def main(app):
+            a, b = socket.socketpair()
+            with a, b:
+                source = Source().register(app)
+                async with app.serving():
+                    app._reactor.poller.addReader(source, a)
+                    await app.fire(Foo())
+                    for i in range(3):
+                        seen = asyncio.ensure_future(app.fire_async(Event.create("timed")))
+                        b.send(b"x")
+                        while len(source.seen) <= i:
+                            await asyncio.sleep(0.001)
+                        a.recv(1)
+                        Timer(0.001, Event.create("ring")).register(app)
+                        await app.wait("ring", "*", timeout=PATIENCE)
+                        await seen
+                        del source.seen[i + 1:]
+                    app._reactor.poller.discard(a)
+        self.go(main, *[p for p in self.pollers if p])
+
+    def test_generate_events_and_complete(self):
+        class App(Component):
+            left = 5
+
+            def generate_events(self, event):
+                if self.left:
+                    self.left -= 1
+                    event.reduce_time_left(0.001)
+
+            async def outer(self):
+                self.fire(Foo())
+                await asyncio.sleep(0)
+                self.fire(Hello())
+
+            async def foo(self):
+                await asyncio.sleep(0.001)
+                self.log = ["foo"]
+
+            async def hello(self):
+                await asyncio.sleep(0.002)
+                self.log.append("hello")
+
+            def outer_complete(self, evt, value):
+                self.log.append("complete")
+
+        async def main():
+            app = App()
+            async with app.serving():
+                event = Event.create("outer")
+                event.complete = True
+                app.fire(event)
+                await app.wait("outer_complete", timeout=PATIENCE)
+                while app.left:
+                    await asyncio.sleep(0.001)
+            self.assertEqual(app.log, ["foo", "hello", "complete"])
+        asyncio.run(main())
+
+    def test_context_variables(self):
+        seen = []
+
+        class App(Component):
+            async def ask(self):
+                await asyncio.sleep(0)
+                seen.append(who.get())
+                Timer(0, Event.create("ring"), "*").register(self)
+                self.fire(Event.create("next"))
+
+            def next(self):
+                seen.append(who.get())
+
+            def ring(self):
+                seen.append(who.get())
+                self.stop()
+
+        async def main():
+            app = App()
+            async with app.serving():
+                who.set("bob")
+                await app.fire_async(Event.create("ask"))
+                await app._reactor.host.wait_ended()
+        asyncio.run(main())
+        self.assertEqual(seen, ["bob", "bob", "nobody"])
+
+    def test_quiet_in_debug_mode_and_with_strict_warnings(self):
+        out, err = child("""
+            import asyncio, circuits
+            class App(circuits.Component):
+                async def started(self, component):
+                    try:
+                        await asyncio.sleep(1000)
+                    finally:
+                        print("closed")
+                async def foo(self):
+                    yield 1
+                    await circuits.sleep(1000)
+            async def main():
+                app = App()
+                async with app.serving():
+                    app.fire(circuits.Event.create("foo"))
+                    await asyncio.sleep(0.01)
+                    app.fire(circuits.Event.create("foo"))
+            asyncio.run(main(), debug=True)
+            app = App()
+            app.start(); app.fire(circuits.Event.create("foo")); app.stop(); app.join()
+            """.replace("await asyncio.sleep(1000)", "await circuits.sleep(1000)"),
+            flags=("-X", "dev", "-W", "error"))
+        self.assertEqual((out, err), ("closed\nclosed\n", ""))
+
+    def test_no_asyncio_on_our_own_loop(self):
+        out, err = child("""
+            import sys, circuits
+            class App(circuits.Component):
+                async def started(self, component):
+                    await circuits.sleep(0)
+                    await circuits.gather(self.call(circuits.Event.create("foo")))
+                    async with circuits.group(self) as tasks:
+                        tasks.start(self.work())
+                    self.stop()
+                @circuits.handler(False)
+                async def work(self):
+                    pass
+                async def foo(self):
+                    yield 1
+            App().run()
+            print("asyncio" in sys.modules)
+            """)
+        self.assertEqual((out, err), ("False\n", ""))
+
+
+class TestInsideUvloop(TestInsideAsyncio):
+    """The same on uvloop, where that is installed."""
+
+    def setUp(self):
+        try:
+            import uvloop
+        except ImportError:
+            self.skipTest("uvloop is not installed")
+        self.loops = [uvloop.new_event_loop]
+
+
+class TestPollThread(TestInsideAsyncio):
+    """The same where the loop cannot watch descriptors, as on Windows."""
+
+    class Loop(asyncio.SelectorEventLoop):
+        def add_reader(self, fd, callback, *args):
+            raise NotImplementedError
+
+    loops = [Loop]
+
+
+# ---------------------------------------------------------------------------
+# circuits.py: in a host's loop
+# ---------------------------------------------------------------------------
+
+class TestGuest(CircuitsTest):
+
+    class App(Callee):
+        def init(self):
+            self.log = []
+
+        def ring(self):
+            self.log.append("ring")
+
+    def test_a_host_at_100_hertz(self):
+        """Nothing but tick() from a timer; the clock is the host's."""
+        clock = FakeClock()
+        app = self.App()
+        app.clock = clock
+        caller = Caller(lambda self: self.call(Event.create("coroutine", 1), "app")).register(app)
+        Timer(0.05, Event.create("ring"), "app", persist=True).register(app)
+        caller.fire(Event.create("go"))
+        for frame in range(100):
+            app.tick(0)
+            clock.advance(0.01)
+        self.assertEqual(caller.result.value, 3)
+        self.assertIn(len(app.log), (19, 20))
+
+    def readable(self, number):
+        return bool(select.select([number], [], [], 0)[0])
+
+    @unittest.skipIf(circuits.Poller in (circuits.Select, circuits.Poll), "no file number here")
+    def test_a_file_number_to_watch(self):
+        app = self.App()
+        app.clock = clock = FakeClock()
+        number = app.fileno()
+        pump(app)
+        self.assertEqual(number, app.fileno())
+        for fire in (lambda: app.fire(Event.create("ring")),
+                     lambda: in_thread(lambda: app.fire(Event.create("ring")))):
+            del app.log[:]
+            app.tick(0)
+            self.assertFalse(self.readable(number))
+            self.assertIsNone(app.next_deadline())
+            fire()
+            self.assertTrue(self.readable(number))
+            self.assertEqual(app.next_deadline(), clock.now)
+            app.tick(0)
+            self.assertEqual(app.log, ["ring"])
+        app.fire(Event.create("coroutine", 1))
+        turns = 0
+        while self.readable(number):            # goes on until there is nothing to do
+            app.tick(0)
+            turns += 1
+        self.assertGreater(turns, 2)
+        Timer(7, Event.create("ring")).register(app)
+        self.assertTrue(self.readable(number))
+        pump(app)
+        self.assertAlmostEqual(app.next_deadline(), clock.now + 7, 3)
+
+    @unittest.skipIf(circuits.Poller in (circuits.Select, circuits.Poll), "no file number here")
+    def test_a_socket_makes_it_readable(self):
+        a, b = socket.socketpair()
+        app = self.App()
+        source = Source().register(app)
+        with a, b:
+            number = app.fileno()
+            app._reactor.poller.addReader(source, a)
+            pump(app)
+            self.assertFalse(self.readable(number))
+            b.send(b"x")
+            self.assertTrue(self.readable(number))
+            pump(app, lambda: source.seen)
+            app._reactor.poller.discard(a)
+
+    def test_select_has_no_file_number(self):
+        app = self.App()
+        circuits.Select().register(app)
+        with self.assertRaisesRegex(RuntimeError, "tick.. from a timer"):
+            app.fileno()
+
+    def test_call_from_thread(self):
+        app = self.App()
+        with self.assertRaisesRegex(RuntimeError, "does not run"):
+            app.call_from_thread(Foo())
+        with app as entered:
+            self.assertIs(entered, app)
+            self.assertEqual(app.call_from_thread(Event.create("plain", 1)).value, 2)
+            self.assertEqual(app.call_from_thread(Event.create("coroutine", 1), "app").value, 3)
+            with self.assertRaises(ValueError):
+                app.call_from_thread(Event.create("boom"))
+            with self.assertRaises(circuits.TimeoutError):
+                app.call_from_thread(Event.create("never"), timeout=0.001)
+
+            @handler("self_call")
+            def self_call(self):
+                self.call_from_thread(Foo())
+            app.addHandler(self_call)
+            with self.assertRaisesRegex(RuntimeError, "wait for itself"):
+                app.call_from_thread(Event.create("self_call"))
+        self.assertFalse(app.running)
+
+    def test_call_from_thread_ends_with_the_tree(self):
+        app = self.App()
+        ended = []
+
+        def wait():
+            try:
+                app.call_from_thread(Event.create("never"))
+            except circuits.Cancelled as error:
+                ended.append(error)
+        with app:
+            threads = [threading.Thread(target=wait) for _ in range(5)]
+            for thread in threads:
+                thread.start()
+            wait_for(lambda: len(app._tasks or ()) == 5)
+        for thread in threads:
+            thread.join(PATIENCE)
+        self.assertEqual(len(ended), 5)
+
+    def test_a_thread_calls_a_tree_that_is_driven_by_hand(self):
+        app = self.App()
+        app.tick(0)
+        results = []
+        thread = threading.Thread(
+            target=lambda: results.append(app.call_from_thread(Event.create("coroutine", 1))))
+        thread.start()
+        pump(app, lambda: results)
+        thread.join(PATIENCE)
+        self.assertEqual(results[0].value, 3)
+
+    def test_sixteen_threads(self):
+        """fire, register and unregister from everywhere, while it runs."""
+        app = self.App()
+        errors = []
+
+        class Part(Component):
+            def ping(self, n):
+                return n
+
+        def hammer():
+            try:
+                for n in range(30):
+                    part = Part(channel="part")
+                    part.register(app)
+                    app.fire(Event.create("ring"), "app")
+                    app.call_from_thread(Event.create("ping", n), "part")
+                    part.unregister()
+            except Exception as error:
+                errors.append(error)
+        with app:
+            threads = [threading.Thread(target=hammer) for _ in range(16)]
+            for thread in threads:
+                thread.start()
+            for thread in threads:
+                thread.join(PATIENCE)
+            wait_for(lambda: not app.components)
+            wait_for(lambda: len(app.log) == 16 * 30)
+        self.assertEqual(errors, [])
+
+    def test_tk(self):
+        try:
+            import tkinter
+            root = tkinter.Tk()
+        except Exception as error:
+            self.skipTest("no Tk here: %s" % error)
+        app = self.App()
+        results = []
+
+        @handler("go")
+        async def go(self):
+            value = await self.call(Event.create("coroutine", 1))
+            await sleep(0.001)
+            results.append(value.value)
+            root.destroy()
+        app.addHandler(go)
+        app.fire(Event.create("go"))
+
+        def beat():
+            root.after(10, beat)
+            app.tick(0)
+        beat()
+        root.mainloop()
+        self.assertEqual(results, [3])
+
+
+# ---------------------------------------------------------------------------
+# circuits.py: the command
+# ---------------------------------------------------------------------------
+
+class TestCommand(CircuitsTest):
+
+    def setUp(self):
+        self.path = self.folder()
+        for name in FILES:
+            shutil.copy(os.path.join(HERE, name), self.path)
+
+    def command(self, *args):
+        """What it prints, as {file: "version state"}, and the exit status."""
+        done = subprocess.run([sys.executable, "circuits.py", *args], cwd=self.path,
+                              stdout=subprocess.PIPE, stderr=subprocess.PIPE, universal_newlines=True)
+        self.assertEqual(done.stderr, "")
+        return dict(line.split(None, 1) for line in done.stdout.splitlines()), done.returncode
+
+    def change(self, name, function):
+        with open(os.path.join(self.path, name), "rb") as file:
+            text = file.read()
+        with open(os.path.join(self.path, name), "wb") as file:
+            file.write(function(text))
+
+    def states(self, *args):
+        lines, status = self.command(*args)
+        return {name: rest.split(None, 1)[1] for name, rest in lines.items() if name in FILES}, status
+
+    def test_sealed_edited_and_neither(self):
+        self.assertEqual(set(self.states("--check")[0]), set(FILES))
+        self.assertEqual(self.states("--seal"), (dict.fromkeys(FILES, "sealed"), 0))
+        self.assertEqual(self.states("--check"), (dict.fromkeys(FILES, "sealed"), 0))
+        self.assertEqual(child("import circuits; print(circuits.__version__)", cwd=self.path)[0], "2.1.0\n")
+        self.change("circuits_io.py", lambda text: text.replace(b"\n", b"\r\n"))
+        self.assertEqual(self.states("--check")[1], 0)
+        self.change("circuits_net.py", lambda text: text + b"# a quick fix\n")
+        states, status = self.states("--check")
+        self.assertEqual((states["circuits_net.py"], status), ("edited", 1))
+        self.assertEqual(self.states("--seal"), (dict.fromkeys(FILES, "sealed"), 0))
+
+    def test_versions_that_do_not_belong_together(self):
+        self.change("circuits_web.py", lambda text: text.replace(
+            b'__version__ = "2.1.0"', b'__version__ = "9.9.9"'))
+        lines, status = self.command("--check")
+        self.assertEqual((lines["circuits_web.py"].split()[0], status), ("9.9.9", 1))
+        self.assertIn("these", lines)
+
+    def test_usage(self):
+        self.assertEqual(self.command("--chekc")[1], 2)
 
 
 # ---------------------------------------------------------------------------
