@@ -1,13 +1,10 @@
 """Files, processes, folders that change, serial ports and daemons as components.
 
-    from circuits import QUEUED as _QUEUED
-    from circuits import SPECIAL as _SPECIAL
     from circuits import Component
     from circuits_io import File, Write, stdout
 
     class Cat(Component):
         stdout = stdout
-
         def read(self, data):
             self.fire(Write(data), self.stdout)
 
@@ -452,7 +449,10 @@ def _open_path(path, mode, wait=False):
             raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), path)
         if wait:
             os.set_blocking(number, False)
-        return _Descriptor(number)
+        d = _Descriptor(number)
+        if not d.polled and sys.platform != "win32":
+            os.set_blocking(number, True)       # for the thread
+        return d
     except BaseException:
         os.close(number)
         raise
@@ -2867,6 +2867,7 @@ class Logger(Component):
         if channel is not None:
             self.channel = channel
         import logging
+        kind = str(type).lower()
         level = str(level).upper()
         debug = level in ("DEBUG", "ALL")
         number = logging.DEBUG if debug else getattr(
@@ -2874,8 +2875,8 @@ class Logger(Component):
         text = name.replace("%", "%%") + "[log] %(levelname)s: %(message)s"
         self._trouble = None        # why the last record was not written
         self._failing = False       # that was told
-        self._output = self._make_output(logging, str(type).lower(), filename, name)
-        if type.lower() == "file":
+        self._output = self._make_output(logging, kind, filename, name)
+        if kind == "file":
             text = "%(asctime)s " + text
         self._output.setFormatter(logging.Formatter(text, "%X" if debug else None))
         self._output.handleError = self._on_trouble
@@ -3089,7 +3090,7 @@ class Environment(Component):
             yield self.call(Verify(), self.channel)
         if self.config is None:
             self.config = Config(self.configfile).register(self)
-        yield self.call(Load(self.configfile), self.config)
+        yield self.call(Load(), self.config.channel)
         for section, option in _PATHS:
             value = self.config.get(section, option)
             if value:
@@ -3250,9 +3251,14 @@ class Daemon(Component):
             self.fire(Daemonize(), self.channel)
 
     @handler("started", channel="*", priority=100)
-    def _on_started(self, component):
-        if component is self.root:      # not some process that was started
+    def _on_started(self, event, component):
+        if component is not self.root:  # some process was started
+            return
+        try:
             self.daemonize()
+        except BaseException:
+            event.stop()                # the others need not begin
+            raise
 
     @handler("daemonize")
     def daemonize(self):
@@ -3370,8 +3376,8 @@ class DropPrivileges(Component):
     user, group  who; the group of the user where there is none called nobody
     umask        default 0o077
 
-    Does nothing unless we are root.  If it cannot be done, the system ends: it
-    must not go on as root.
+    Does nothing unless we are root.  The first ready counts, a File's as well as
+    a server's.  If it cannot be done, the system ends: it must not go on as root.
     """
 
     def init(self, user="nobody", group="nobody", umask=0o077):
