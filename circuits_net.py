@@ -68,6 +68,7 @@ if __package__:
     from .circuits import DerivedEvent
     from .circuits import Event
     from .circuits import Running
+    from .circuits import Select
     from .circuits import TimeoutError
     from .circuits import Waiting
     from .circuits import _own_step
@@ -82,6 +83,7 @@ else:
     from circuits import DerivedEvent
     from circuits import Event
     from circuits import Running
+    from circuits import Select
     from circuits import TimeoutError
     from circuits import Waiting
     from circuits import _own_step
@@ -121,7 +123,7 @@ BACKLOG = 5000
 #: Connections taken per turn, so that a flood of them starves nobody.
 ACCEPTS_PER_TURN = 64
 
-#: Seconds without accepting when the process has run out of descriptors.
+#: Seconds without accepting after it has failed, for want of descriptors mostly.
 ACCEPT_PAUSE = 1.0
 
 #: Small pieces are sent joined up to this many bytes.
@@ -161,7 +163,7 @@ HANDSHAKE_TIMEOUT = 10.0
 #: Seconds that connect may take, look-up and TLS handshake included.
 CONNECT_TIMEOUT = 5.0
 
-#: Seconds that pending output may take to go out after close.
+#: Seconds without a byte going out after which a close waits no longer.
 CLOSE_TIMEOUT = 30.0
 
 #: Seconds that a peer may go on sending after we closed, see Endpoint._part().
@@ -179,9 +181,6 @@ _GONE = frozenset((errno.EPIPE, errno.ENOTCONN, errno.ESHUTDOWN, errno.EBADF))
 _NEXT_PLEASE = frozenset(getattr(errno, name) for name in (
     "ECONNABORTED", "ECONNRESET", "EPROTO", "EPERM", "ENETDOWN", "ENOPROTOOPT", "EHOSTDOWN",
     "EHOSTUNREACH", "EOPNOTSUPP", "ENETUNREACH") if hasattr(errno, name))
-
-# What accept() reports while the process or the system has no room for more.
-_EXHAUSTED = frozenset((errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM))
 
 _IN_PROGRESS = frozenset((errno.EINPROGRESS, errno.EALREADY, getattr(errno, "WSAEWOULDBLOCK", -1)))
 
@@ -457,6 +456,13 @@ def is_ssl_handshake(buf):
     return buf[:2] == b"\x16\x03" or len(buf) > 2 and buf[0] >= 0x80 and buf[2] == 1
 
 
+def _ready_context(secure):
+    if not hasattr(secure, "wrap_bio"):
+        raise TypeError("secure is True, False or an ssl.SSLContext, got %r" % (secure,))
+    _need_ssl()
+    return secure
+
+
 def server_context(certfile, keyfile=None, password=None, ca_certs=None, cert_reqs=None,
                    alpn=None):
     """The SSLContext of a server: TLS 1.2 or newer.
@@ -639,7 +645,7 @@ class Connection(_Socket):
     """
 
     __slots__ = ("out", "pending", "appetite", "closing", "corked", "slow", "ended",
-                 "shut", "announced", "tls")
+                 "shut", "moved", "announced", "tls")
 
     def __init__(self, family, kind, proto=0, fileno=None):
         super().__init__(family, kind, proto, fileno)
@@ -651,6 +657,7 @@ class Connection(_Socket):
         self.corked = False         # a flush of out is in the queue
         self.slow = False           # pause was fired, and drain not yet
         self.ended = False          # the peer sends no more
+        self.moved = False          # some went out since the close began, or was looked at
         self.shut = False           # we send no more, once out is empty
         self.announced = False      # the application has been told of it
         self.tls = None
@@ -720,6 +727,8 @@ class Connection(_Socket):
         except _AGAIN:
             sent = 0
         self.pending -= sent
+        if sent:
+            self.moved = True
         if sent == len(piece):
             return True
         self.out.appendleft(memoryview(piece)[sent:] if sent else piece)
@@ -732,6 +741,7 @@ class Connection(_Socket):
                 self.out.popleft()
         except _AGAIN:
             return False
+        self.moved = True
         return True
 
     def _send_some_encrypted(self):
@@ -745,6 +755,7 @@ class Connection(_Socket):
                 sent = self.send(tls.rest)
             except _AGAIN:
                 return False
+            self.moved = True
             if sent < len(tls.rest):
                 tls.rest = memoryview(tls.rest)[sent:]
                 return False
@@ -861,9 +872,9 @@ class Endpoint(BaseComponent):
     def _moved(self, old):
         if old.root._reactor is self._reactor:
             return              # the whole tree moved, and its poller with it
-        if old.poller is not None:
+        if self._attached:
+            self._attached = False
             self._detach(old.poller)
-        self._attached = False
 
     def _attach(self):
         """To override: start to use the poller, say that we are ready."""
@@ -927,6 +938,8 @@ class StreamEndpoint(Endpoint):
                  max_output=None, half_open=False):
         if low_water is None:
             low_water = min(LOW_WATER, high_water // 4)
+        if not isinstance(bufsize, int) or bufsize < 1:
+            raise ValueError("bufsize is a number of bytes, at least 1, got %r" % (bufsize,))
         if not 0 <= low_water <= high_water:
             raise ValueError("low_water is at least 0 and at most high_water, got %r and %r"
                              % (low_water, high_water))
@@ -1160,16 +1173,26 @@ class StreamEndpoint(Endpoint):
     # -- the end ------------------------------------------------------------
 
     def _finish(self, conn):
-        """Close when what waits is out, or after CLOSE_TIMEOUT."""
+        """Close when what waits is out, or the peer takes none of it any more."""
         if conn.closing is not None:
             return
         if conn.out is None and conn.tls is None:
             return self._part(conn)
-        conn.closing = self._reactor.call_later(CLOSE_TIMEOUT, self._drop, conn)
+        self._give_time(conn)
         poller_of(self).removeReader(conn)
         if conn.corked or conn.tls is not None or self._hurry:
             self._flush(conn)
         if self._hurry:
+            self._drop(conn)
+
+    def _give_time(self, conn):
+        conn.moved = False
+        conn.closing = self._reactor.call_later(CLOSE_TIMEOUT, self._close_late, conn)
+
+    def _close_late(self, conn):
+        if conn.moved:
+            self._give_time(conn)
+        else:
             self._drop(conn)
 
     def _part(self, conn):
@@ -1326,7 +1349,7 @@ class Server(StreamEndpoint):
         self._idle_timer = None
         self._reuse_port = reuse_port
         if secure not in (True, False, None):
-            self._context = secure
+            self._context = _ready_context(secure)
         elif certfile is not None:
             self._context = server_context(certfile, keyfile, password, ca_certs, cert_reqs, alpn)
         elif secure:
@@ -1427,6 +1450,9 @@ class Server(StreamEndpoint):
         """Take the connections that wait, a bounded number of them."""
         listening = self._sock
         family = int(listening.family)
+        limit = sys.maxsize
+        if isinstance(poller_of(self), Select) and sys.platform != "win32":
+            limit = 1024
         for _ in range(ACCEPTS_PER_TURN):
             if self.max_connections is not None and len(self._clients) >= self.max_connections:
                 return self._stop_accepting()
@@ -1437,10 +1463,11 @@ class Server(StreamEndpoint):
             except OSError as error:
                 if error.errno in _NEXT_PLEASE:
                     continue
-                if error.errno in _EXHAUSTED:
-                    return self._pause_accepting(error)
-                self.fire(SocketError(listening, error))
-                return self._pause_accepting(error)
+                return self._pause_accepting(error)     # no descriptor is free, say
+            if number >= limit:
+                os.close(number)
+                return self._pause_accepting(OSError(errno.EMFILE, "select() takes no descriptor "
+                                                     "above 1023: use Poll or EPoll"))
             self._admit(Connection(family, socket.SOCK_STREAM, 0, number), address)
 
     def _admit(self, conn, address):
@@ -1469,9 +1496,8 @@ class Server(StreamEndpoint):
         would keep the loop spinning.
         """
         self._stop_accepting()
-        if self._pause is None:
-            self._pause = self._reactor.call_later(ACCEPT_PAUSE, self._resume_accepting)
-            self.fire(SocketError(self._sock, error))
+        self._pause = self._reactor.call_later(ACCEPT_PAUSE, self._resume_accepting)
+        self.fire(SocketError(self._sock, error))
 
     def _stop_accepting(self):
         self._listening = False
@@ -1876,6 +1902,11 @@ class Connecting(Outcome):
         self._give_up_after(None)
         self.client._connecting = None
 
+    def give_up(self):
+        """Somebody closed the client meanwhile."""
+        self.end()
+        self.finish(False)
+
     def fail(self):
         self.end()
         self.client._not_opened(self.reason)
@@ -1991,7 +2022,7 @@ class Client(StreamEndpoint):
     def _detach(self, poller):
         self._stop_retrying()
         if self._connecting is not None:
-            self._connecting.end()
+            self._connecting.give_up()
         conn, self._sock = self._sock, None
         if conn is not None:
             poller.discard(conn)
@@ -2007,8 +2038,8 @@ class Client(StreamEndpoint):
             raise RuntimeError("%s is connected, or about to be, to %r: close it first"
                                % (self.name, (self.host, self.port)))
         self.host, self.port, self.secure = host, port, bool(secure)
-        if secure and secure is not True:
-            self._context = secure
+        if secure not in (True, False, None):
+            self._context = _ready_context(secure)
         elif secure or options:
             self._context = client_context(**options)
         self._server_hostname = server_hostname
@@ -2126,9 +2157,7 @@ class Client(StreamEndpoint):
         self._again = None
         self._stop_retrying()
         if self._connecting is not None:
-            attempt = self._connecting
-            attempt.end()
-            attempt.finish(False)
+            self._connecting.give_up()
         elif self._sock is not None:
             if self._hurry:
                 self._drop(self._sock)
