@@ -1027,15 +1027,20 @@ class StreamEndpoint(Endpoint):
             if not conn.announced and not self._begins_well(conn, data):
                 return
         tls.incoming.write(data)
-        if not tls.shaken and not self._shake(conn):
+        if tls.shaken:
+            self._read_plain(conn)
+        elif self._shake(conn):
+            _call_soon(self, self._read_plain, conn)    # connect has to come first
+
+    def _read_plain(self, conn):
+        """Read what can be decrypted by now."""
+        if not self._owns(conn):
             return
-        if conn.tls is not tls or not self._owns(conn):
-            return                  # whoever was told of it closed it
         try:
-            data, ended = tls.decrypt()
+            data, ended = conn.tls.decrypt()
         except OSError as error:
             return self._break(conn, error)
-        if tls.rest:
+        if conn.tls.rest:
             self._flush(conn)
         if data and self._owns(conn) and conn.closing is None:
             self._received(conn, data)
@@ -1600,8 +1605,8 @@ class Server(StreamEndpoint):
             self._encipher(sock, self._context, True, self.handshake_timeout)
 
     def _begins_well(self, conn, data):
-        if is_ssl_handshake(data) or not self.plain_reply:
-            return True
+        if not self.plain_reply or data[0] == 0x16 or data[0] >= 0x80:
+            return True             # see is_ssl_handshake(); there may be one byte only
         try:
             conn.send(self.plain_reply)
         except OSError:
@@ -2871,6 +2876,16 @@ class NAMES(Command):
     """(channel=None)"""
 
 
+class REPLY(Command):
+    """(sock, source, command, *params): what a server sends to a client.
+
+        REPLY(sock, "irc.host", RPL_WELCOME, nick, "Welcome!")
+        REPLY(sock, "me!i@host", "PRIVMSG", "#room", "hello all")
+
+    *command* is a word or a number; the last parameter may have spaces.
+    """
+
+
 # -- responses, fired for the lines of the peer -----------------------------
 
 class Response(Event):
@@ -2917,6 +2932,12 @@ class Mode(Response):
     """((nick, ident, host), target, modes)"""
 
 
+class IRCRequest(Response):
+    """(sock, (nick, ident, host), command, parameters): what a client of a
+    server sends that is none of the above, USER and the like.
+    """
+
+
 def irc_response(line):
     """The Response event that a line is, or None.  Never raises."""
     source, command, params = parsemsg(line)
@@ -2959,6 +2980,15 @@ _RESPONSES = {
 }
 
 
+def _irc_line(words, text=None):
+    """A line; none of the *words* may be taken for more than one."""
+    for word in words:
+        if not isinstance(word, str) or not word or " " in word or word.startswith(":"):
+            raise ValueError("%r cannot stand in the middle of the IRC command %s: it is empty, "
+                             "has a space or begins with a colon" % (word, words[0]))
+    return " ".join(words) + ("" if text is None else " :%s" % text)
+
+
 class IRC(Component):
     """Speak IRC over the socket component on the same channel.
 
@@ -2966,8 +2996,8 @@ class IRC(Component):
         app.fire(NICK("me"), "irc")
 
     Keyword arguments go to the LP below it.  On the channel of a server the
-    response events carry the sock in front; replies are then written as
-    Write(sock, text).
+    response events carry the sock in front, commands that are none of them
+    come as ircrequest, and REPLY is what is sent.
 
     Listens:  the commands above, read
     Fires:    write, line, and the responses above
@@ -2980,6 +3010,10 @@ class IRC(Component):
     def line(self, *args):
         """A line came: (line) or (sock, line)."""
         response = irc_response(args[-1])
+        if response is None and len(args) > 1:
+            source, command, params = parsemsg(args[-1])
+            if command:
+                response = IRCRequest(sourceSplit(source), command, params)
         if response is not None:
             if len(args) > 1:
                 response.args = list(args[:-1]) + list(response.args)
@@ -2991,17 +3025,24 @@ class IRC(Component):
             self.fire(PONG(args[0]))
 
     def _command(self, *words, text=None):
-        """Fire the raw line; the words must not be taken for more than one."""
-        for word in words:
-            if not isinstance(word, str) or not word or " " in word or word.startswith(":"):
-                raise ValueError("%r cannot stand in the middle of the IRC command %s: it is "
-                                 "empty, has a space or begins with a colon" % (word, words[0]))
-        self.fire(RAW(" ".join(words) + ("" if text is None else " :%s" % text)))
+        """Fire the raw line."""
+        self.fire(RAW(_irc_line(words, text)))
 
     @handler("command_raw")
     def _on_raw(self, data):
         _refuse_control(data)
         self.fire(Write("%s\r\n" % data))
+
+    @handler("command_reply")
+    def _on_reply(self, sock, source, command, *params):
+        if isinstance(command, int):
+            command = "%03d" % command
+        words = [command] + list(params[:-1])
+        text = params[-1] if params else None
+        _irc_line([source])             # a word, too
+        line = ":%s %s" % (source, _irc_line(words, text))
+        _refuse_control(line)
+        self.fire(Write(sock, line + "\r\n"))
 
     @handler("command_pass")
     def _on_pass(self, password):
