@@ -874,13 +874,15 @@ class Endpoint(BaseComponent):
             return              # the whole tree moved, and its poller with it
         if self._attached:
             self._attached = False
-            self._detach(old.poller)
+            self._detach(old)
 
     def _attach(self):
         """To override: start to use the poller, say that we are ready."""
 
-    def _detach(self, poller):
-        """To override: we were cut out of the tree; close without a word."""
+    def _detach(self, old):
+        """To override: we were cut out of the tree of the reactor *old*; close
+        without a word.
+        """
 
     def _is_open(self):
         """To override: whether close() has anything to do."""
@@ -1381,7 +1383,7 @@ class Server(StreamEndpoint):
         except OSError as error:
             sock.close()
             raise type(error)(error.errno, "cannot listen on %r: %s" % (
-                self._bind, error.strerror)) from error
+                self._bind, error.strerror or error)) from error
         except BaseException:
             sock.close()
             raise
@@ -1428,14 +1430,22 @@ class Server(StreamEndpoint):
             self._resume_accepting()
             self.fire(Ready(self, (self.host, self.port)))
 
-    def _detach(self, poller):
+    def _detach(self, old):
         for conn in self._clients:
-            poller.discard(conn)
+            old.poller.discard(conn)
             conn.abandon()
         self._clients.clear()
+        self._closing = False
+        self._cancel_timers(old)
         if self._sock is not None:
-            poller.discard(self._sock)
+            old.poller.discard(self._sock)
             self._shut_listening()
+
+    def _cancel_timers(self, reactor):
+        for timer in (self._pause, self._idle_timer):
+            if timer is not None:
+                reactor.cancel(timer)
+        self._pause = self._idle_timer = None
 
     # -- accepting ----------------------------------------------------------
 
@@ -1634,6 +1644,7 @@ class Server(StreamEndpoint):
         if self._sock is not None:
             poller_of(self).discard(self._sock)
             self._shut_listening()
+            self._cancel_timers(self._reactor)
             self._closing = True
         elif not self._closing:
             return
@@ -1649,18 +1660,13 @@ class Server(StreamEndpoint):
         return self._sock is not None or self._closing
 
     def _shut_listening(self):
-        if self._pause is not None:
-            self._reactor.cancel(self._pause)
-            self._pause = None
         self._listening = False
         sock, self._sock = self._sock, None
         sock.close()
 
     def _all_closed(self):
         self._closing = False
-        if self._idle_timer is not None:
-            self._reactor.cancel(self._idle_timer)
-            self._idle_timer = None
+        self._cancel_timers(self._reactor)
         self.fire(Closed())
 
 
@@ -1825,7 +1831,7 @@ class Connecting(Outcome):
 
     def try_next(self):
         """Try the next address, or fail with the error of the last."""
-        self._let_go()
+        self.let_go()
         if not self.addresses:
             return self.fail()
         family, kind, proto, address = self.addresses.popleft()
@@ -1846,7 +1852,7 @@ class Connecting(Outcome):
             self.addresses.appendleft((family, kind, proto, address))
             self.reason = OSError(code, os.strerror(code))
             self.client._reactor.call_later(0.05, self._again)
-            self._let_go()
+            self.let_go()
         else:
             self.reason = OSError(code, os.strerror(code))
             self.try_next()
@@ -1895,15 +1901,16 @@ class Connecting(Outcome):
         self.reason = OSError(errno.ETIMEDOUT, os.strerror(errno.ETIMEDOUT))
         self.try_next()
 
-    def _let_go(self):
+    def let_go(self, poller=None):
+        """Close the connection that is being tried."""
         if self.conn is not None:
-            poller_of(self.client).discard(self.conn)
+            (poller or poller_of(self.client)).discard(self.conn)
             self.conn.close()
             self.conn = None
 
     def end(self):
         """Stop trying."""
-        self._let_go()
+        self.let_go()
         self._give_up_after(None)
         self.client._connecting = None
 
@@ -2024,13 +2031,14 @@ class Client(StreamEndpoint):
             return None, None
         return name[:2] if isinstance(name, tuple) else (socket.gethostname(), name)
 
-    def _detach(self, poller):
+    def _detach(self, old):
         self._stop_retrying()
         if self._connecting is not None:
+            self._connecting.let_go(old.poller)
             self._connecting.give_up()
         conn, self._sock = self._sock, None
         if conn is not None:
-            poller.discard(conn)
+            old.poller.discard(conn)
             conn.abandon()
 
     # -- connecting ---------------------------------------------------------
@@ -2331,7 +2339,10 @@ class UDPServer(Endpoint):
         except OSError as error:
             sock.close()
             raise type(error)(error.errno, "cannot bind to %r: %s" % (
-                self._bind, error.strerror)) from error
+                self._bind, error.strerror or error)) from error
+        except BaseException:
+            sock.close()
+            raise
         return sock
 
     host = Server.host
@@ -2343,10 +2354,10 @@ class UDPServer(Endpoint):
             poller_of(self).addReader(self, self._sock)
             self.fire(Ready(self, (self.host, self.port)))
 
-    def _detach(self, poller):
+    def _detach(self, old):
         sock, self._sock = self._sock, None
         if sock is not None:
-            poller.discard(sock)
+            old.poller.discard(sock)
             sock.close()
 
     def _read_ready(self, sock):
