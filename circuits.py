@@ -109,6 +109,9 @@ BATCHES_PER_POLL = 16
 #: Batches that stop() still delivers; a chain of events that never ends is cut.
 DRAIN_LIMIT = 1000
 
+#: Seconds that the loop sleeps at most; poll() takes no more than 24 days.
+MAX_PAUSE = 86400
+
 #: Channel sets remembered per event name.  Channels made for each connection
 #: would otherwise fill the memory.
 MAX_PLANS = 1000
@@ -297,6 +300,8 @@ class Event:
     def stop(self):
         """Let no further handler see this event."""
         self.stopped = True
+        if self._state in (FRESH, QUEUED):
+            self._state = SPECIAL
         value = self._value
         if value is not None and value.manager is not None:
             value.manager._reactor.halted = True
@@ -645,6 +650,14 @@ class Value:
 
     def _store(self, value):
         if isinstance(value, Value):
+            inner, outer = value, self
+            while isinstance(inner, Value) and inner is not self:
+                inner = inner._value
+            while outer is not None and outer is not value:
+                outer = outer._parent
+            if inner is self or outer is value:
+                raise ValueError("a handler of %r returned the Value of that event itself, or one "
+                                 "that waits for it" % (self.event,))
             value.parent = self
         if self._count == 0:
             self._value = value
@@ -688,13 +701,15 @@ class Value:
             event = _value_changed(self)
         else:
             return
-        self.manager.fire(event, self.manager)
+        try:
+            self.manager.fire(event, self.manager)
+        except Exception as error:      # a fire() of its own
+            self.manager._reactor.failed(None, self.manager.fire, error)
 
     def __await__(self):
         if self.event is None or self.manager is None:
             raise RuntimeError("this Value was not returned by fire(): nothing to wait for")
-        # Not manager.wait(): a component may have a handler of that name.
-        return EventWaiting(self.manager, self.event, (), None).__await__()
+        return _waiting_for(self).__await__()
 
     def __contains__(self, item):
         value = self.value
@@ -766,6 +781,9 @@ def handler(*names, channel=None, priority=0, filter=False, override=False):
         if not isinstance(name, str):
             raise TypeError("handler() takes event names, got %r; a decorator without "
                             "names needs its brackets: @handler()" % (name,))
+
+    if isinstance(priority, bool) or not isinstance(priority, (int, float)) or priority != priority:
+        raise TypeError("the priority of a handler is a number, got %r" % (priority,))
 
     def mark(function):
         code = getattr(function, "__code__", None)
@@ -894,7 +912,7 @@ class Running:
     """One running generator or coroutine of one firing."""
 
     __slots__ = ("stack", "event", "handler", "owner", "waiting", "spins", "closed",
-                 "context", "_args", "_state", "_value", "_send", "_throw")
+                 "stepping", "home", "context", "_args", "_state", "_value", "_send", "_throw")
 
     # What the dispatcher reads of an event; it writes _state and _value.
     name = None
@@ -910,6 +928,8 @@ class Running:
         self.waiting = None
         self.spins = 0
         self.closed = False
+        self.stepping = False
+        self.home = owner._reactor      # of the tree that handles the event
         self.context = copy_context() or None   # its context variables, if any
         self._args = (self,)
         self._state = QUEUED
@@ -945,18 +965,23 @@ class Running:
         if event._effects:
             reactor.cause = event
             reactor.alert = True
+        self.stepping = True
         try:
             if self.context is None:
-                self._advance(reactor)
+                ended = self._advance(reactor)
                 self.context = copy_context() or None
             else:
-                self.context.run(self._advance, reactor)
+                ended = self.context.run(self._advance, reactor)
         finally:
-            if event._effects or outer is not None:
-                reactor.cause = outer
-                reactor.alert = outer is not None or reactor.successor is not None
+            self.stepping = False
+            reactor.cause = outer
+            reactor.alert = outer is not None or reactor.successor is not None
+        if ended or self.closed:        # it may have been cancelled by what it did
+            self._close_all(reactor)
+            self._end()
 
     def _advance(self, reactor):
+        """Go on until it is suspended; True if it is over."""
         stack = self.stack
         while True:
             send, throw = self._send, self._throw
@@ -973,16 +998,18 @@ class Running:
                     continue
                 if stop.value is not None:
                     reactor._collect(self.event, self.handler, stop.value)
-                return self._end(reactor)
+                return True
             except BaseException as error:
                 stack.pop()
                 if stack and isinstance(error, Exception):
                     self._throw = error
                     continue
                 reactor.failed(self.event, self.handler, error)
-                return self._end(reactor)
+                return True
             finally:
                 throw = None        # no cycle through this frame
+            if self.closed:
+                return True
             if item is None:
                 return self._give_way()
             if isinstance(item, Waiting):
@@ -1032,9 +1059,20 @@ class Running:
         else:
             self.owner._reactor.call_later(TIMEOUT, self.resume)
 
-    def _end(self, reactor):
+    def _close_all(self, reactor):
+        """Close what is left, so that finally blocks run."""
+        while self.stack:
+            try:
+                _close(self.stack.pop())
+            except BaseException as error:
+                reactor.failed(self.event, self.handler, error)
+
+    def _end(self):
         """The task is over: the last one of an event settles it."""
         self.closed = True
+        reactor = self.home
+        while reactor.successor is not None:
+            reactor = reactor.successor
         tasks = self.owner._tasks
         if tasks is not None:
             tasks.pop(self, None)
@@ -1055,22 +1093,18 @@ class Running:
         """
         if self.closed:
             return
-        reactor = self.owner._reactor
         self.closed = True
-        if self.waiting is not None:
-            self.waiting.give_up()
-            self.waiting = None
-        stack = self.stack
-        while stack:
-            try:
-                _close(stack.pop())
-            except Exception as error:
-                reactor.failed(self.event, self.handler, error)
         value = self.event._value
         if reason and value is not None:
             value.errors = True
             value._error = value._error or Cancelled(reason)
-        self._end(reactor)
+        if self.stepping:
+            return                      # by what it does itself: step() sees to it
+        if self.waiting is not None:
+            self.waiting.give_up()
+            self.waiting = None
+        self._close_all(self.home)
+        self._end()
 
     def __repr__(self):
         name = self.stack[-1].__name__ if self.stack else "ended"
@@ -1151,6 +1185,9 @@ class Waiting:
     def begin(self, task=None):
         """Start to wait, unless begun; *task* is resumed when it is over."""
         if task is not None:
+            if self.task is not None and self.task is not task and not self.over:
+                raise RuntimeError("%r waits for this already; make a call() or wait() for each"
+                                   % self.task)
             self.task = task
             task.waiting = self
             task.spins = 0
@@ -1266,6 +1303,14 @@ class _ThreadTask:
         return waiting.outcome
 
 
+def _check_seconds(seconds, text):
+    """Refuse what is no duration, with *text*."""
+    if isinstance(seconds, bool) or not isinstance(seconds, (int, float)):
+        raise TypeError("%s, got %r" % (text, seconds))
+    if seconds != seconds:
+        raise ValueError("%s, got %r" % (text, seconds))
+
+
 class EventWaiting(Waiting):
     """Wait for an event: one that is fired now (call), an instance, or a name."""
 
@@ -1273,8 +1318,8 @@ class EventWaiting(Waiting):
 
     def __init__(self, manager, event, channels, timeout, fires=False):
         super().__init__()
-        if timeout is not None and not isinstance(timeout, (int, float)):
-            raise TypeError("timeout is a number of seconds or None, got %r" % (timeout,))
+        if timeout is not None:
+            _check_seconds(timeout, "timeout is a number of seconds or None")
         self.manager = manager
         self.event = event
         self.channels = channels
@@ -1370,11 +1415,15 @@ class Sleep(Waiting):
 
     def __init__(self, seconds):
         super().__init__()
-        if isinstance(seconds, bool) or not isinstance(seconds, (int, float)):
-            raise TypeError("a float is required: sleep(seconds), got %r" % (seconds,))
+        _check_seconds(seconds, "a float is required: sleep(seconds)")
         self.seconds = seconds
         self._deadline = None
         self._timer = None
+
+    def begin(self, task=None):
+        if self.over:                   # used again: sleep again
+            self.begun = self.over = False
+        super().begin(task)
 
     def install(self):
         self._deadline = time.monotonic() + self.seconds
@@ -1462,7 +1511,12 @@ def _waiting_for(thing):
     if isinstance(thing, Waiting):
         return thing
     if isinstance(thing, Value) and thing.manager is not None:
-        return EventWaiting(thing.manager, thing.event, (), None)
+        # Not manager.wait(): a component may have a handler of that name.
+        waiting = EventWaiting(thing.manager, thing.event, (), None)
+        if thing.event._value is not thing:     # it was fired again: this firing is over
+            waiting.begun = waiting.over = True
+            waiting.outcome, waiting.error = thing, thing._error
+        return waiting
     raise TypeError("gather() and race() take what call(), wait(), sleep() and fire() return, "
                     "got %r; for coroutines there is group()" % (thing,))
 
@@ -1620,6 +1674,10 @@ class FutureWaiting(Waiting):
         if future.cancelled():
             return self.finish(error=Cancelled("%r was cancelled" % (future,)))
         error = future.exception()
+        if error is not None and not isinstance(error, Exception):
+            error, cause = RuntimeError("the function raised %r, which ends a thread or process, "
+                                        "not the system" % error), error
+            error.__cause__ = cause
         self.finish(None if error else future.result(), error)
 
 
@@ -1656,6 +1714,16 @@ class Soon:
 # One lock for changes of all trees: a registration touches two trees, and two
 # locks would need an order.  Dispatching takes it only to make a plan.
 _tree_lock = RLock()
+
+
+def _after_fork():
+    """Another thread of the parent may have held it."""
+    global _tree_lock
+    _tree_lock = RLock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)
 
 _joined = count()           # orders components by when they joined a tree
 
@@ -1775,7 +1843,7 @@ class Reactor:
 
     __slots__ = ("root", "queue", "alert", "plans", "index", "awaited", "timers", "cancelled",
                  "poller", "running", "ident", "cause", "halted", "batch", "sort", "sleeping",
-                 "successor", "batches", "code", "idle_lock", "pid", "draining", "told",
+                 "successor", "batches", "code", "looping", "idle_lock", "pid", "draining", "told",
                  "wakeup", "context", "host", "guest",
                  "__weakref__")
 
@@ -1793,6 +1861,7 @@ class Reactor:
         self.cancelled = 0          # entries of it whose callback is None
         self.poller = None
         self.running = False
+        self.looping = False        # from the begin of run() to its end, after stop() as well
         self.ident = None           # of the thread that dispatches
         self.halted = False         # an event was stopped in this batch
         self.batch = None
@@ -1821,10 +1890,10 @@ class Reactor:
                             % type(event).__name__)
         if state == SPECIAL and event._value is None:
             return event            # not fired yet: cancelled, awaited or an effect
-        if state == DONE:
+        if state == DONE and not event._effects:        # and not half complete
             event.stopped = event.cancelled = event.alert_done = False
             event._waiters = event._cause = event._context = None
-            event._effects = 0
+            event._priority = 0
             event._state = QUEUED
             return event
         copy = _new(type(event))
@@ -1864,7 +1933,8 @@ class Reactor:
     def caused(self, event):
         """*event* is an effect of the tracked event whose handlers run now."""
         cause = self.cause
-        if cause is not None and event._cause is None and get_ident() == self.ident:
+        if cause is not None and cause._effects and event._cause is None \
+                and get_ident() == self.ident:
             self._cause(event, cause)
 
     @staticmethod
@@ -1911,6 +1981,8 @@ class Reactor:
                     if channel._reactor is not self:
                         return plan     # do not keep a stranger alive
                     channel._targeted = True
+            if len(self.plans) > 4 * MAX_PLANS:     # names may come from a peer
+                self.plans = {None: _TASK_PLANS}
             table = self.plans.setdefault(name, {})
             if len(table) >= MAX_PLANS:
                 table.clear()
@@ -1965,12 +2037,16 @@ class Reactor:
 
     def _watched(self, name, event):
         """The flags for Plan.watched of events called *name*."""
-        if name == "error" or event is not None and event._custom_name:
+        if name == "error" or event is not None and (
+                event._custom_name or name != type(event).name):
             return EVERYTHING
         index = self._indexed()
         if index.get("*"):
             return EVERYTHING
         watched = AWAITED if self.awaited and name in self.awaited else 0
+        also = getattr(event, "_also", None)
+        if also and self.awaited and also in self.awaited:
+            watched |= AWAITED
         for suffix, flag in _FEEDBACK.items():
             if index.get(name + suffix) or self.awaited and name + suffix in self.awaited:
                 watched |= flag
@@ -2076,6 +2152,7 @@ class Reactor:
         """
         if self.batch is not None:
             cause, context = self.cause, self.context
+            self.cause = None           # the rest of the batch is no effect of it
             try:
                 return self._dispatch_apart(self.batch)
             finally:
@@ -2140,24 +2217,31 @@ class Reactor:
             kept = False
             for handler, odd in plan.handlers:
                 try:
-                    if not odd:
-                        result = handler(*args, **kwargs) if kwargs else handler(*args)
-                    else:
-                        result = self._call_odd(event, handler, odd)
+                    if odd:
+                        kept = True
+                        if self._call_odd(event, handler, odd):
+                            break
                         args = event._args      # it may have changed them
                         kwargs = event._kwargs
+                        continue
+                    result = handler(*args, **kwargs) if kwargs else handler(*args)
                 except BaseException as error:
-                    result = kept = True        # a filter that fails denies
+                    kept = True
                     self.failed(event, handler, error)
-                else:
-                    if result is not None:
-                        kept = True
-                        self._collect(event, handler, result)
-                if odd >= FILTER and result or self.halted and event.stopped:
+                    if odd >= FILTER or event.stopped:
+                        break                   # a filter that fails denies
+                    continue
+                if result is not None:
+                    kept = True
+                    self._collect(event, handler, result)
+                if self.halted and event.stopped:
                     break
             # -- what follows from it
             if watched or event._state == SPECIAL:
-                self._after(event, plan)
+                try:
+                    self._after(event, plan, kept)
+                except Exception as error:
+                    self.failed(None, None, error)
             else:
                 event._state = DONE
                 if not kept:
@@ -2169,12 +2253,17 @@ class Reactor:
                 return True
 
     def _call_odd(self, event, handler, odd):
+        """Call a handler that takes the event or is a filter; True: it was the last."""
         event.handler = handler
         if event._value is None:
             event._value = Value(event, self.root)      # see post()
         if odd & WANTS_EVENT:
-            return handler(event, *event.args, **(event._kwargs or {}))
-        return handler(*event._args, **(event._kwargs or {}))
+            result = handler(event, *event.args, **(event._kwargs or {}))
+        else:
+            result = handler(*event._args, **(event._kwargs or {}))
+        if result is not None:
+            self._collect(event, handler, result)
+        return event.stopped or odd >= FILTER and bool(result)
 
     def _plan_for(self, event):
         """The plan of an event that is not in the table.
@@ -2182,14 +2271,19 @@ class Reactor:
         Channels that are a list become a tuple; unhashable ones are an error.
         """
         channels = event.channels
-        if isinstance(channels, list):
-            channels = event.channels = tuple(channels)
+        if not isinstance(channels, tuple):
+            channels = event.channels = (
+                (channels,) if isinstance(channels, str) else tuple(channels))
         try:
+            if not isinstance(event.name, str):
+                raise TypeError("the name of an event is a string, got %r in %s"
+                                % (event.name, type(event).__name__))
             hash(channels)
-        except TypeError:
-            self.failed(event, None, TypeError(
-                "event %r was fired on %r: a channel must be hashable (a string, a component, "
-                "a tuple)" % (event.name, channels)))
+        except TypeError as error:
+            if isinstance(event.name, str):
+                error = TypeError("event %r was fired on %r: a channel must be hashable (a string, "
+                                  "a component, a tuple)" % (event.name, channels))
+            self.failed(event, None, error)
             return Plan((), EVERYTHING, False)
         return self.plan(event.name, channels, event)
 
@@ -2200,11 +2294,11 @@ class Reactor:
             self._dispatch_in(context, event)
             return False
         awaited = self.awaited
-        if awaited and event.name in awaited:
-            for waiting in [w for w in awaited[event.name] if w.matches(event)]:
-                self.forget_name(event.name, waiting)
+        for name in (event.name, getattr(event, "_also", None)) if awaited else ():
+            for waiting in [w for w in awaited.get(name, ()) if w.matches(event)]:
+                self.forget_name(name, waiting)
                 waiting.claim(event)
-        if event.cancelled:
+        if event.cancelled or event.stopped:
             event._state = SPECIAL
             self.settle(event)
             return False
@@ -2228,10 +2322,10 @@ class Reactor:
 
     def _complete_is_heard(self, event):
         return bool(self._listeners(event.name + "_complete") or self._listeners("*")
-                    or event._custom_name
+                    or event._custom_name or event.name != type(event).name
                     or self.awaited and event.name + "_complete" in self.awaited)
 
-    def _after(self, event, plan):
+    def _after(self, event, plan, kept):
         """What feedback and those who wait need after the handlers."""
         if event._state == QUEUED and plan.watched < EVERYTHING:
             # The common case by itself: feedback, and nothing else.
@@ -2241,14 +2335,14 @@ class Reactor:
             if event.success and plan.watched & SUCCESS and not value.errors:
                 self.post(plan.success(event, value.value if count else None),
                           event.success_channels or event.channels)
-            if count == 0 and not value.errors:
+            if not kept:
                 event._value = None             # see dispatch()
             return
         if self.cause is event:
             self.cause = None
             self.alert = self.successor is not None
         if event.name == "error" and not any(handler.names for handler, _ in plan.handlers) \
-                and not self._listeners("exception"):
+                and not self._takes_exceptions():
             print_error(event)
         if not event.waitingHandlers:
             self.settle(event)
@@ -2303,14 +2397,18 @@ class Reactor:
                 if event._effects:
                     self._cause(success, event)
                 self.post(success, event.success_channels or event.channels)
-            if value._count == 0 and not value.promise and not value.errors:
-                event._value = None         # see dispatch()
         if event._effects:
             self._release(event)
 
+    def _takes_exceptions(self):
+        """Whether a handler of the current release's event takes errors."""
+        return bool(self._listeners("exception")) and any(
+            handler.names for handler, _ in self.plan(
+                "exception", (self.root.channel or "*",)).handlers)
+
     def topic_is_heard(self, event, suffix):
         """Whether <name><suffix> has a listener: the cheap question."""
-        if event._custom_name or isinstance(event, DerivedEvent):
+        if event._custom_name or event.name != type(event).name or isinstance(event, DerivedEvent):
             return True
         return bool(self._listeners(event.name + suffix) or self._listeners("*")
                     or self.awaited and event.name + suffix in self.awaited)
@@ -2345,39 +2443,40 @@ class Reactor:
     def failed(self, event, handler, error):
         """A handler, a task or a direct step raised *error*."""
         if isinstance(error, (KeyboardInterrupt, SystemExit)):
-            if not self.running:
+            if not self.looping:
                 raise error
             self.stop(error.code if isinstance(error, SystemExit) else None)
             return
+        if event is not None and not isinstance(event, Event):
+            event = getattr(event, "event", None)       # a task: what it is about
         traceback = error.__traceback__
         if traceback is not None and traceback.tb_next is not None:
             traceback = traceback.tb_next       # not our own frame
         elif isinstance(error, TypeError) and event is not None and handler is not None:
             _explain_signature(error, event, handler)
-        etype = type(error)
-        triple = (etype, error, format_tb(traceback))
-        root = self.root
-        alone = True
+        triple = (type(error), error, format_tb(traceback))
+        theirs = False
         if event is not None:
             value = event.value
             value.errors = True
-            value._error = value._error or error
+            if value._error is None:    # those who wait get this one, and only this
+                value._error = error
+                theirs = any(getattr(w, "takes_errors", False) for w in event._waiters or ())
             value._store(triple)
             if event.failure and event.name != "error":
-                root.fire(Failure.create("Failure", event, triple), *event.channels)
-            alone = not any(getattr(w, "takes_errors", False) for w in event._waiters or ())
+                self.root.fire(Failure.create("Failure", event, triple), *event.channels)
         if event is not None and event.name in ("error", "exception"):
-            print_error(Error(etype, error, triple[2], handler))    # no endless loop
-        elif alone:
-            root.fire(Error(etype, error, triple[2], handler), root.channel or "*")
+            print_error(Error(*triple, handler))        # no endless loop
+        elif not theirs:
+            channel = self.root.channel or "*"
+            self.root.fire(Error(*triple, handler), channel)
             if self._listeners("exception"):
-                root.fire(Event.create("exception", etype, error, triple[2],
-                                       handler=handler, fevent=event), root.channel or "*")
+                self.root.fire(Event.create("exception", *triple, handler=handler, fevent=event),
+                               channel)
 
     def retire(self, successor):
         """Hand everything over: this tree was joined to that of *successor*."""
-        self.successor = successor
-        self.alert = True           # whoever still fires here is sent on: fired()
+        # Whoever still fires here is sent on: fired().
         while self.queue:
             successor.queue.append(self.queue.popleft())
         successor.sort = successor.sort or self.sort
@@ -2427,7 +2526,8 @@ class Reactor:
     def call_later(self, seconds, callback, *args):
         """Call back after *seconds*; returns the entry for cancel()."""
         entry = [self.root.clock() + seconds, next(_joined), callback, args]
-        heappush(self.timers, entry)
+        with _tree_lock:            # not while next_deadline() tidies up
+            heappush(self.timers, entry)
         if self.sleeping:           # in another thread, or in the loop around us
             self.fired(None)
         return entry
@@ -2438,26 +2538,39 @@ class Reactor:
             return
         entry[2] = entry[3] = None
         self.cancelled += 1
-        if self.cancelled > 100 and self.cancelled > len(self.timers) // 2:
-            self.timers[:] = [e for e in self.timers if e[2] is not None]
-            heapify(self.timers)
-            self.cancelled = 0
 
     def next_deadline(self):
         """When the next timer is due, by the root's clock; None without timers."""
         timers = self.timers
-        while timers and timers[0][2] is None:
-            heappop(timers)
-            self.cancelled -= 1
-        return timers[0][0] if timers else None
+        with _tree_lock:
+            if self.cancelled > 100 and self.cancelled > len(timers) // 2:
+                timers[:] = [entry for entry in timers if entry[2] is not None]
+                heapify(timers)
+                self.cancelled = 0
+            while timers and timers[0][2] is None:
+                heappop(timers)
+                self.cancelled -= 1
+            return timers[0][0] if timers else None
+
+    def until_timer(self, wait):
+        """*wait*, or less if a timer is due before; 0 if something was fired."""
+        if self.queue:
+            return 0
+        deadline = self.next_deadline()
+        if deadline is None:
+            return wait
+        left = max(0, deadline - self.root.clock())
+        return left if wait < 0 or left < wait else wait
 
     def run_timers(self):
         """Call back what is due."""
         timers = self.timers
+        self.next_deadline()
         now = self.root.clock()
         newer = next(_joined)           # what is added meanwhile has to wait
         while timers and timers[0][0] <= now and timers[0][1] < newer:
-            entry = heappop(timers)
+            with _tree_lock:
+                entry = heappop(timers)
             callback, args = entry[2], entry[3]
             if callback is None:
                 self.cancelled -= 1
@@ -2500,11 +2613,9 @@ class Reactor:
         elif not self.running and timeout < 0:
             wait = 0                # driven by hand: do not block
         elif self.timers:
-            deadline = self.next_deadline()
-            if deadline is not None:
-                left = max(0, deadline - self.root.clock())
-                if wait < 0 or left < wait:
-                    wait = left
+            wait = self.until_timer(wait)
+        if wait > MAX_PAUSE:
+            wait = MAX_PAUSE
         plan = self.plan("generate_events", ("*",))
         if self.running and plan.public:
             event = GenerateEvents(_tree_lock, wait)
@@ -2536,9 +2647,9 @@ class Reactor:
         if lock is None and self.wakeup is None:
             lock = self.idle_lock = allocate_lock()
             lock.acquire()
-        wait = min(wait, 86400)
         self.sleeping = self.alert = True
-        if self.queue:                  # looked at again: see fired()
+        wait = self.until_timer(wait)   # looked at again: see fired()
+        if wait == 0:
             pass
         elif self.wakeup is not None:
             self.wakeup.wait(wait)
@@ -2566,10 +2677,10 @@ class Reactor:
 
     def stop(self, code=None):
         """See Manager.stop(), which a component may hide with a handler."""
+        if self.looping and code is not None and self.code is None:
+            self.code = code
         if not self.running:
             return
-        if code is not None:
-            self.code = code
         self.running = False
         self.root.fire(Stopped(self.root), self.root.channel or "*")
         self.wake()
@@ -2637,7 +2748,11 @@ def error_text(etype, value, traceback, handler=None):
             shown = reprhandler(handler)
         except AttributeError:
             shown = repr(handler)
-    return "ERROR %s (%s): %s\n%s\n" % (shown, etype, value, "".join(traceback))
+    try:
+        text = str(value)
+    except Exception:
+        text = _safe_repr(value)
+    return "ERROR %s (%s): %s\n%s\n" % (shown, etype, text, "".join(traceback))
 
 
 def print_error(event):
@@ -2751,6 +2866,9 @@ class Manager:
         return item in self._children
 
     def __add__(self, component):
+        if not isinstance(component, Manager):
+            raise TypeError("+ registers a component, got %r%s" % (
+                component, ": make one, with brackets" if isinstance(component, type) else ""))
         component.register(self)
         return self
 
@@ -2966,6 +3084,10 @@ class Manager:
                 changed, stays, goes = list(flatten(component)), ours, theirs
             self._children[component] = None
             component.parent = self
+            component._pending = False
+            if goes is not stays:
+                goes.successor = stays
+                goes.alert = True
             if goes is stays or goes is ours:
                 stays.index = None                      # the order is another now
                 stays.plans = {None: _TASK_PLANS}
@@ -3002,6 +3124,8 @@ class Manager:
             for waits in list((old.awaited or {}).values()):
                 for waiting in [w for w in waits if w.manager is manager]:
                     old.forget_name(waiting.event, waiting)
+                    waiting.finish(error=Cancelled(
+                        "%r left the tree, and will not see %r" % (manager, waiting.event)))
         if targeted:                    # plans must not keep it alive
             old.plans = {None: _TASK_PLANS}
         for manager in flatten(self):
@@ -3135,21 +3259,25 @@ class Manager:
                     reactor.stop()
         finally:
             reactor.running = False
-            self._cancel_tasks()
-            restore()
-            self._end_run()
+            try:
+                self._cancel_tasks()
+            finally:
+                restore()
+                self._end_run()
         if reactor.code is not None:
             raise SystemExit(reactor.code)
 
     def _begin_run(self):
         """What all ways of running begin with; returns the reactor."""
-        reactor = self._reactor
-        if reactor.running:
-            raise RuntimeError("%r is running already; a tree has one loop: register new "
-                               "components with it, or stop() it first" % reactor.root)
-        if reactor.root is not self:
-            raise RuntimeError("%s is part of the tree of %r: run that one"
-                               % (self.name, reactor.root))
+        with _tree_lock:
+            reactor = self._reactor
+            if reactor.looping:
+                raise RuntimeError("%r is running already; a tree has one loop: register new "
+                                   "components with it, or stop() it first" % reactor.root)
+            if reactor.root is not self:
+                raise RuntimeError("%s is part of the tree of %r: run that one"
+                                   % (self.name, reactor.root))
+            reactor.looping = True
         if reactor.pid != os.getpid():
             reactor.close()                 # what a parent process had open
         reactor.pid = os.getpid()
@@ -3164,11 +3292,14 @@ class Manager:
     def _end_run(self):
         """What all ways of running end with."""
         reactor = self._reactor
-        for _ in range(3):                  # what the finally blocks fired
-            if reactor.queue:
-                reactor.flush()
-        reactor.close()
-        reactor.abandon()
+        try:
+            for _ in range(3):              # what the finally blocks fired
+                if reactor.queue:
+                    reactor.flush()
+        finally:
+            reactor.close()
+            reactor.looping = False
+            reactor.abandon()
 
     def _cancel_tasks(self):
         root = self._reactor.root
@@ -3247,9 +3378,13 @@ class Manager:
         ready = threading.Event()
         trouble = []
 
+        def begun():
+            self._thread = threading.current_thread()
+            ready.set()
+
         def main():
             try:
-                self._run(started=ready.set)
+                self._run(started=begun)
             except SystemExit:
                 pass                        # the code is for a process, not a thread
             except BaseException as error:
@@ -3259,11 +3394,11 @@ class Manager:
             finally:
                 ready.set()
 
-        self._thread = thread = threading.Thread(target=main, name=self.name, daemon=True)
+        thread = threading.Thread(target=main, name=self.name, daemon=True)
         try:
             thread.start()
         except RuntimeError:                # no daemon threads in a subinterpreter
-            self._thread = thread = threading.Thread(target=main, name=self.name, daemon=False)
+            thread = threading.Thread(target=main, name=self.name, daemon=False)
             thread.start()
         ready.wait()
         if trouble:
@@ -3406,9 +3541,9 @@ class BaseComponent(Manager):
     def _leave(self, event=None):
         """The second stage of unregister()."""
         parent = self.parent
+        if not self._pending or parent is self:
+            return                      # it was registered elsewhere meanwhile
         self._pending = False
-        if parent is self:
-            return
         self.root.fire(Unregistered(self, parent), self.channel)
         parent.unregisterChild(self)
 
@@ -3529,6 +3664,7 @@ class BasePoller(BaseComponent):
         self._numbers = {}          # fd -> file number, known after it is closed too
         self._fds = {}              # file number -> fd
         self._opened = False
+        self._pid = None
         super().__init__(channel=channel or self.channel)
         self._reactor.poller = self
         if select is None:
@@ -3578,7 +3714,7 @@ class BasePoller(BaseComponent):
             self._interest[fd] = interest
         elif before:
             del self._interest[fd], self._sources[fd]
-        if interest != before and self._opened:
+        if interest != before and self._opened and self._fds.get(self._numbers[fd]) is fd:
             self._watch(self._numbers[fd], interest, before)
         if before and not interest:
             number = self._numbers.pop(fd)
@@ -3602,6 +3738,8 @@ class BasePoller(BaseComponent):
     def poll(self, timeout):
         """Wait *timeout* seconds at most (negative: for ever), tell what is ready."""
         reactor = self._reactor
+        if not reactor.running and self._pid != os.getpid():
+            self.close()                # of a tree driven by hand, in a forked child
         if not self._opened:
             self.open()
         if reactor.host is not None:    # it waits
@@ -3609,8 +3747,7 @@ class BasePoller(BaseComponent):
             timeout = 0
         if timeout:
             reactor.sleeping = reactor.alert = True
-            if reactor.queue:           # looked at again: see Reactor.fired
-                timeout = 0
+            timeout = reactor.until_timer(timeout)  # looked at again: see fired()
         try:
             ready = self._wait(timeout)
         finally:
@@ -3656,12 +3793,18 @@ class BasePoller(BaseComponent):
 
     def open(self):
         """Open what the system call needs, and watch what was asked for so far."""
+        self._pid = os.getpid()
         self._reactor.open_wakeup()
         self._open()
         self._opened = True
         self._watch(self._reactor.wakeup.number, READABLE, 0)
-        for fd, interest in self._interest.items():
-            self._watch(self._numbers[fd], interest, 0)
+        for fd, interest in list(self._interest.items()):
+            try:
+                self._watch(self._numbers[fd], interest, 0)
+            except OSError as error:        # it cannot be polled: not our trouble alone
+                channel = self.getTarget(fd)
+                self.discard(fd)
+                self.fire(PollError(fd, error), channel)
 
     def close(self):
         """Close it again; the next poll opens anew.  What is watched stays."""
@@ -3911,9 +4054,7 @@ class Timer(BaseComponent):
         if interval is not None:
             if hasattr(interval, "timestamp"):          # a datetime
                 interval = interval.timestamp() - time.time()
-            if isinstance(interval, bool) or not isinstance(interval, (int, float)):
-                raise TypeError("the interval of a Timer is a number of seconds or a datetime, "
-                                "got %r" % (interval,))
+            _check_seconds(interval, "the interval of a Timer is a number of seconds or a datetime")
             self.interval = interval
         self._schedule(self.root.clock() + self.interval)
 
@@ -4006,13 +4147,21 @@ class Worker(BaseComponent):
     def _on_task(self, f, *args, **kwargs):
         if not callable(f):
             raise TypeError("a Task takes a function and its arguments, got %r" % (f,))
+        import concurrent.futures
         if self.pool is None:
-            import concurrent.futures
+            if self._reactor.looping and not self._reactor.running:
+                raise RuntimeError("the system stops: no task is begun any more")
             if self.process:
                 self.pool = concurrent.futures.ProcessPoolExecutor(self.workers)
             else:
                 self.pool = concurrent.futures.ThreadPoolExecutor(self.workers, "circuits-worker")
-        return (yield FutureWaiting(self.pool.submit(f, *args, **kwargs)))
+        pool = self.pool
+        try:
+            return (yield FutureWaiting(pool.submit(f, *args, **kwargs)))
+        except concurrent.futures.BrokenExecutor:
+            if self.pool is pool:       # a process died: the next task gets new ones
+                self._shut_pool()
+            raise
 
     @handler("stopped", channel="*")
     def _on_stopped(self, component):
@@ -4020,7 +4169,7 @@ class Worker(BaseComponent):
             self._shut_pool()
 
     def _moved(self, old):
-        if self.parent is self:
+        if old.successor is None:       # it left the tree, alone or with others
             self._shut_pool()
 
     def _shut_pool(self):
@@ -4565,10 +4714,9 @@ def edges(x, e=None, v=None, d=0):
 
 def kill(x):
     """Unregister everything below *x*, and *x*; takes effect as the queue is flushed."""
-    for component in list(x._children):
-        kill(component)
-    if x.parent is not x:
-        x.unregister()
+    for component in reversed(list(flatten(x))):
+        if component.parent is not component:
+            component.unregister()
 
 
 def graph_ascii(x):
@@ -4579,7 +4727,7 @@ def graph_ascii(x):
 def graph_dot(x, name=None):
     """The tree in the DOT language of Graphviz."""
     def node(component):
-        return '"%s-%s"' % (component.name, "%04x" % (id(component) >> 4 & 0xffff))
+        return '"%s-%x"' % (component.name, id(component))
     lines = ["digraph \"%s\" {" % (name or x.name)]
     lines.extend("    %s;" % node(c) for c in flatten(x))
     lines.extend("    %s -> %s;" % (node(c.parent), node(c)) for c in flatten(x) if c is not x)
@@ -4724,9 +4872,11 @@ _DOTTED_OWNERS = {
 # Names that mean something else there: {dotted name: {name: name here}}.  The
 # other files have a table of the same name.
 _DOTTED = {
-    "core.pollers": {"Error": "PollError", "TIMEOUT": "POLL_TIMEOUT"},
+    "core.pollers": {"Error": "PollError", "TIMEOUT": "POLL_TIMEOUT",
+                     "__all__": "_POLLERS"},
     "core.manager": {"Sleep": "Sleep"},
 }
+_POLLERS = ("BasePoller", "EPoll", "KQueue", "Poll", "Poller", "Select")
 POLL_TIMEOUT = 0.01     # documented; the loop computes how long it may sleep
 
 

@@ -4185,6 +4185,692 @@ class TestCommand(CircuitsTest):
 
 
 # ---------------------------------------------------------------------------
+# circuits.py: edges, each one a defect once
+# ---------------------------------------------------------------------------
+
+class TestEdges(CircuitsTest):
+
+    def test_complete_is_fired_once_whatever_the_handler_is(self):
+        def plain(self):
+            pass
+
+        def generator(self):
+            yield
+
+        async def coroutine(self):
+            await sleep(0)
+
+        def causing(self):
+            self.fire(Hello())
+        seen = []
+
+        class Base(Component):
+            def hello(self):
+                yield
+                yield
+
+            def foo_complete(self, evt, value):
+                seen.append(evt._effects)
+        for body in (plain, generator, coroutine, causing):
+            app = type("App", (Base,), {"foo": body})()
+            event = Foo()
+            event.complete = True
+            app.fire(event)
+            pump(app, lambda: seen)
+            for _ in range(10):
+                app.tick(0)
+            self.assertEqual(seen, [0], body)
+            del seen[:]
+
+    def test_many_may_raise_system_exit(self):
+        log = []
+
+        class App(Component):
+            def started(self, *args):
+                for i in range(4):
+                    self.fire(Event.create("hello", i))
+                yield self.wait("nothing")
+
+            def hello(self, i):
+                log.append(i)
+                raise SystemExit(i)
+
+            @handler("stopped", priority=1)
+            def _one(self, *args):
+                raise SystemExit(9)
+
+            def stopped(self, *args):
+                log.append("stopped")
+
+            async def sleeper(self):
+                try:
+                    await self.wait("nothing")
+                finally:
+                    raise SystemExit(8)
+        before = signal.getsignal(signal.SIGINT)
+        app = App()
+        app.fire(Event.create("sleeper"))
+        with self.assertRaises(SystemExit) as caught:
+            app.run()
+        self.assertEqual((caught.exception.code, log), (0, [0, 1, 2, 3, "stopped"]))
+        self.assertIs(signal.getsignal(signal.SIGINT), before)
+        self.assertIsNone(app._reactor.wakeup)
+
+    def test_timers_set_by_other_threads_lose_nobody(self):
+        class App(Component):
+            rounds = 0
+
+            def go(self, n):
+                for _ in range(20):
+                    yield sleep(0.0005)
+                self.rounds += 1
+        app = App()
+        timers = [Timer(1000, Event.create("x")).register(app) for _ in range(150)]
+        for n in range(50):
+            app.fire(Event.create("go", n))
+        interval = sys.getswitchinterval()
+        sys.setswitchinterval(1e-5)
+        self.addCleanup(sys.setswitchinterval, interval)
+        over = []
+
+        def churn():
+            while not over:
+                for timer in timers:
+                    timer.reset(1000)
+        with serving(app):
+            thread = threading.Thread(target=churn)
+            thread.start()
+            try:
+                wait_for(lambda: app.rounds == 50)
+            finally:
+                over.append(True)
+                thread.join()
+
+    def test_an_event_that_is_done_but_not_complete_can_be_fired_again(self):
+        class App(Component):
+            def init(self):
+                self.again = Event.create("a")
+                self.seen = 0
+
+            def c(self):
+                self.fire(self.again)
+
+            def a(self):
+                self.fire(Event.create("b"))
+
+            def b(self):
+                for _ in range(5):
+                    yield
+
+            def c_complete(self, evt, value):
+                self.seen += 1
+        app = App()
+        event = Event.create("c")
+        event.complete = True
+        app.fire(event)
+        for _ in range(3):
+            app.flush()
+        app.fire(app.again)
+        pump(app)
+        self.assertEqual((app.seen, app.again._effects), (1, 0))
+
+    def test_nothing_escapes_the_loop(self):
+        class Unprintable(Exception):
+            def __str__(self):
+                return self.missing
+
+        class Undecided:
+            def __bool__(self):
+                raise ValueError("undecided")
+
+        class Bad(Event):
+            def __init__(self):
+                super().__init__()
+                self.name = 404
+
+        class App(Component):
+            def foo(self):
+                raise Unprintable()
+
+            @handler("hello", filter=True)
+            def _filter(self):
+                return Undecided()
+
+            def hello(self):
+                raise AssertionError("let through")
+
+            def last(self):
+                self.over = True
+        app = App()
+        for text in ("Unprintable", "undecided", "the name of an event is a string, got 404"):
+            self.expect_stderr(text)
+        for event in (Foo(), Hello(), Bad(), Event.create("last")):
+            app.fire(event)
+        pump(app)
+        self.assertTrue(app.over)
+        with self.assertRaisesRegex(TypeError, "priority of a handler is a number"):
+            handler("foo", priority="high")
+
+    def test_a_component_whose_fire_fails_is_its_own_trouble(self):
+        class Odd(Component):
+            def fire(self, event, *channels, **kwargs):
+                if event.name == "foo_value_changed":
+                    raise ValueError("not me")
+                return super().fire(event, *channels, **kwargs)
+
+            def foo(self):
+                yield 1
+
+            def foo_value_changed(self, value):
+                pass
+
+            def hello(self):
+                return 1
+        self.expect_stderr("not me")
+        odd = Odd()
+        event = Foo()
+        event.notify = True
+        odd.fire(event)
+        value = odd.fire(Hello())
+        pump(odd)
+        self.assertEqual(value.value, 1)
+
+    def test_long_waits_and_no_number_at_all(self):
+        for kind in (None, circuits.Select, circuits.Poller):
+            class App(Component):
+                def tock(self):
+                    self.stop()
+            app = App()
+            if kind is not None:
+                kind().register(app)
+            for interval in (86400 * 30, 1e300, float("inf")):
+                Timer(interval, Event.create("never")).register(app)
+            Timer(0.01, Event.create("tock")).register(app)
+            app.run()
+        for make in (lambda: Timer(float("nan"), Foo()), lambda: sleep(float("nan")),
+                     lambda: Manager().wait("x", timeout=float("nan"))):
+            with self.assertRaises(ValueError):
+                make()
+
+    def test_a_handler_may_take_its_own_component_away(self):
+        log = []
+        other = Component()
+
+        class Kid(Component):
+            def foo(self, how):
+                try:
+                    yield
+                    how(self)
+                    log.append("moved")
+                    yield
+                    log.append("not reached")
+                finally:
+                    log.append("closed")
+        for how in (lambda kid: kid.register(other), lambda kid: kid.parent.unregisterChild(kid)):
+            kid = Kid()
+            app = make_app(kid)
+            value = app.fire(Foo(how))
+            pump(app)
+            self.assertEqual(log, ["moved", "closed"])
+            self.assertIsInstance(value._error, circuits.Cancelled)
+            del log[:]
+
+    def test_a_forked_child_never_inherits_a_held_lock(self):
+        if not hasattr(os, "register_at_fork"):
+            self.skipTest("no fork here")
+        out, err = child("""
+            import os, signal, threading
+            from circuits import Component
+            over = []
+            def churn():
+                root = Component()
+                while not over:
+                    root.unregisterChild(Component().register(root))
+            thread = threading.Thread(target=churn)
+            thread.start()
+            codes = []
+            for _ in range(20):
+                pid = os.fork()
+                if not pid:
+                    signal.alarm(5)
+                    Component().register(Component())
+                    os._exit(0)
+                codes.append(os.waitpid(pid, 0)[1])
+            over.append(1)
+            print(set(codes))
+            """, flags=("-W", "ignore"))
+        self.assertEqual(out, "{0}\n")
+
+    def test_results_that_come_after_the_dispatch_count(self):
+        class App(Component):
+            def foo(self, event):
+                self.saved = event
+        app = App()
+        value = app.fire(Foo())
+        pump(app)
+        self.assertIs(app.saved.value, value)
+        app.saved.value.value = 42
+        self.assertEqual(value.value, 42)
+
+    def test_feedback_comes_though_the_handling_component_left(self):
+        class Kid(Component):
+            def foo(self):
+                yield sleep(100)
+
+        class App(Component):
+            def foo_complete(self, evt, value):
+                self.seen = value
+        app, kid = App(), Kid()
+        kid.register(app)
+        event = Foo()
+        event.complete = True
+        app.fire(event)
+        for _ in range(4):
+            app.flush()
+        kid.unregister()
+        pump(app)
+        self.assertTrue(hasattr(app, "seen"))
+
+    def test_waiting_through_a_component_that_leaves_ends(self):
+        class App(Component):
+            def go(self):
+                try:
+                    yield self.kid.wait("never")
+                except circuits.Cancelled:
+                    self.over = True
+        app, kid = App(), Component()
+        app.kid = kid.register(app)
+        app.fire(Event.create("go"))
+        pump(app)
+        kid.unregister()
+        pump(app)
+        self.assertTrue(app.over)
+
+    def test_one_waiting_is_for_one_task(self):
+        class App(Component):
+            def init(self):
+                self.shared = self.call(Event.create("slow"))
+                self.log = []
+
+            def foo(self):
+                yield self.shared
+                self.log.append("first")
+
+            def hello(self):
+                try:
+                    yield self.shared
+                except RuntimeError as error:
+                    self.log.append("make a call() or wait() for each" in str(error))
+
+            def slow(self):
+                yield sleep(0.001)
+        app = App()
+        app.fire(Foo())
+        app.fire(Hello())
+        pump(app, lambda: len(app.log) == 2)
+        self.assertEqual(app.log, [True, "first"])
+
+    def test_stop_counts_whoever_fired_and_whenever(self):
+        seen = []
+
+        class Guard(Component):
+            @handler("foo", priority=1)
+            def _guard(self, event):
+                event.stop()
+
+            def foo(self):
+                seen.append("let through")
+        gone = Component()
+        app = make_app(Guard(), gone)
+        gone.fire(Foo())
+        app.unregisterChild(gone)
+        pump(app)
+        event = Hello()
+        event.stop()
+        Recorder().register(app)
+        value = app.fire(event)
+        pump(app)
+        self.assertEqual((seen, value.result), ([], False))
+
+    def test_an_exception_handler_elsewhere_does_not_hide_errors(self):
+        class Log(Component):
+            channel = "log"
+
+            def exception(self, *args, **kwargs):
+                pass
+
+        class App(Component):
+            channel = "app"
+
+            def foo(self):
+                raise ValueError("boom")
+        self.expect_stderr("boom")
+        app = App() + Log()
+        app.fire(Foo())
+        pump(app)
+
+    def test_the_caller_gets_one_error_and_the_others_are_events(self):
+        class App(Component):
+            def init(self):
+                self.errors = []
+
+            @handler("foo", priority=1)
+            def _one(self):
+                raise ValueError(1)
+
+            def foo(self):
+                raise KeyError(2)
+
+            def go(self):
+                try:
+                    yield self.call(Foo())
+                except ValueError as error:
+                    self.errors.append(error)
+
+            def error(self, etype, evalue, traceback, handler=None):
+                self.errors.append(evalue)
+        app = App()
+        app.fire(Event.create("go"))
+        pump(app)
+        self.assertEqual(sorted(type(e).__name__ for e in app.errors), ["KeyError", "ValueError"])
+
+    def test_a_timer_set_while_the_loop_falls_asleep_is_seen(self):
+        class App(Component):
+            def tock(self):
+                self.stop()
+        for poller in (None, circuits.Poller):
+            app = App()
+            if poller:
+                poller().register(app)
+            timer = Timer(3600, Event.create("tock")).register(app)
+            reactor = app._reactor
+            first = [True]
+
+            class Clock:
+                """Lets another thread set the timer in the worst moment: just
+                before the pause, after the deadlines were looked at."""
+
+                def __call__(self):
+                    if reactor.sleeping and first:
+                        first.clear()
+                        thread = threading.Thread(target=timer.reset, args=(0.001,))
+                        thread.start()
+                        thread.join()
+                    return time.monotonic()
+            app.clock = Clock()
+            app.run()
+            self.assertEqual(first, [])
+
+    def test_a_handler_that_returns_its_own_value(self):
+        class App(Component):
+            def foo(self, event):
+                return event.value
+
+            def hello(self):
+                return self.outer
+        self.expect_stderr("returned the Value of that event itself")
+        app = App()
+        value = app.fire(Foo())
+        pump(app)
+        self.assertTrue(value.errors)
+        app.outer = circuits.Value()
+        value = app.fire(Hello())
+        pump(app)
+        with self.assertRaises(ValueError):
+            app.outer.value = value
+
+    def test_names_from_peers_do_not_fill_the_plans(self):
+        app = Component()
+        for i in range(6 * circuits.MAX_PLANS):
+            app.fire(Event.create("peer%d" % i))
+            app.flush()
+        self.assertLessEqual(len(app._reactor.plans), 4 * circuits.MAX_PLANS + 2)
+
+    def test_a_worker_gets_new_processes_for_dead_ones(self):
+        warnings.filterwarnings("ignore", "(?s).*fork", DeprecationWarning)
+        worker = Worker(process=True, workers=1)
+        app = make_app(worker)
+        self.addCleanup(worker._shut_pool)
+        self.expect_stderr("BrokenProcessPool")
+        value = app.fire(circuits.Task(os._exit, 1), "worker")
+        pump(app, lambda: value.errors)
+        value = app.fire(circuits.Task(add, 1, 2), "worker")
+        pump(app, lambda: value.result)
+        self.assertEqual(value.value, 3)
+        pump(app)
+
+    def test_a_worker_function_cannot_end_the_system(self):
+        worker = Worker(workers=1)
+        app = make_app(worker)
+        self.addCleanup(worker._shut_pool)
+        self.expect_stderr("the function raised SystemExit(3)")
+        value = app.fire(circuits.Task(sys.exit, 3), "worker")
+        pump(app, lambda: value.errors)
+        pump(app)
+        self.assertIs(value.value[0], RuntimeError)
+
+    def test_a_pool_ends_with_the_tree_above_it(self):
+        worker = Worker(workers=1)
+        middle = Component() + worker
+        app = make_app(middle)
+        value = app.fire(circuits.Task(add, 1, 2), "worker")
+        pump(app, lambda: value.result)
+        middle.unregister()
+        pump(app)
+        self.assertIsNone(worker.pool)
+
+    def test_started_by_many_at_once_it_runs_once(self):
+        for _ in range(20):
+            app, outcomes = Component(), []
+
+            def start():
+                try:
+                    outcomes.append(app.start())
+                except RuntimeError:
+                    outcomes.append(None)
+            threads = [threading.Thread(target=start) for _ in range(4)]
+            for thread in threads:
+                thread.start()
+            for thread in threads:
+                thread.join()
+            self.assertEqual(sum(outcome is not None for outcome in outcomes), 1)
+            app.stop()
+            app.join(PATIENCE)
+
+    def test_state_of_an_earlier_firing_is_gone(self):
+        rec = Recorder()
+        app = make_app(rec)
+        event = Foo()
+        app.fire(event, priority=5)
+        pump(app)
+        rec.clear()
+        app.fire(event)
+        app.fire(Hello(), priority=1)
+        pump(app)
+        self.assertEqual(rec.names, ["foo", "hello"])
+
+    def test_awaiting_the_value_of_an_earlier_firing(self):
+        class App(Component):
+            def foo(self, event):
+                yield
+                return 1 if event.value is self.first else 2
+
+            def go(self):
+                value = yield circuits.gather(self.first)
+                self.result = value[0]
+        app, event = App(), Foo()
+        app.first = app.fire(event)
+        pump(app)
+        app.fire(event)
+        app.fire(Event.create("go"))
+        pump(app)
+        self.assertIs(app.result, app.first)
+
+    def test_a_nested_flush_is_no_effect(self):
+        log = []
+
+        class App(Component):
+            def a(self):
+                self.flush()
+
+            def b(self):
+                self.fire(Event.create("c"))
+
+            def c(self):
+                yield self.wait("nothing")
+
+            def a_complete(self, evt, value):
+                log.append("complete")
+        app = App()
+        event = Event.create("a")
+        event.complete = True
+        app.fire(event)
+        app.fire(Event.create("b"))
+        pump(app)
+        self.assertEqual(log, ["complete"])
+
+    def test_registering_elsewhere_takes_unregister_back(self):
+        a, b, child = Component(), Component(), Component()
+        child.register(a)
+        child.unregister()
+        child.register(b)
+        pump(a)
+        pump(b)
+        self.assertIn(child, b)
+        self.assertFalse(child.unregister_pending)
+
+    def test_a_tree_of_five_thousand_levels(self):
+        app = top = Component()
+        for _ in range(5000):
+            below = Component()
+            below.registerChild(top)        # from the bottom: each level once
+            top = below
+        self.assertEqual(circuits.graph(top).count("\n"), 5000)
+        self.assertEqual(circuits.graph_dot(top).count("->"), 5000)
+        circuits.kill(top)
+        pump(top)
+        self.assertEqual(len(top.components), 0)
+        self.assertIs(app.parent, app)
+
+    def test_names_set_on_the_instance(self):
+        class RAW(Event):
+            success = True
+
+            def __init__(self):
+                super().__init__()
+                self.name = "command_raw"
+
+        class App(Component):
+            def command_raw(self):
+                return 1
+
+            def raw_success(self, evt, value):
+                self.seen = value
+        app = App()
+        app.fire(RAW())
+        pump(app)
+        self.assertEqual(app.seen, 1)
+
+    def test_what_cannot_be_added_and_a_channel_that_is_a_string(self):
+        for wrong, text in ((5, "got 5"), (Component, "make one, with brackets")):
+            with self.assertRaisesRegex(TypeError, text):
+                Component() + wrong
+
+        class Word(Event):
+            channels = "web"
+
+        class App(Component):
+            channel = "web"
+
+            def word(self):
+                return 1
+        app = App()
+        value = app.fire(Word())
+        pump(app)
+        self.assertEqual(value.value, 1)
+
+    def test_discarding_a_closed_descriptor_whose_number_is_used_again(self):
+        for kind in (circuits.Select, circuits.Poller):
+            poller, source = kind(), Source()
+            app = make_app(poller, source)
+            self.addCleanup(poller.close)
+            one, two = socket.socketpair()
+            poller.addReader(source, one)
+            app.tick(0)
+            number = one.fileno()
+            one.close()
+            three, four = socket.socketpair()
+            mine, peer = (three, four) if three.fileno() == number else (four, three)
+            poller.addReader(source, mine)
+            poller.discard(one)
+            peer.send(b"x")
+            pump(app, lambda: ("_read", mine) in source.seen)
+            for sock in (two, three, four):
+                sock.close()
+
+    def test_the_clock_of_timers_is_monotonic(self):
+        self.assertIs(Manager.clock, time.monotonic)
+
+    def test_poller_is_looked_at_while_events_keep_coming(self):
+        ours, theirs = socket.socketpair()
+        self.addCleanup(ours.close)
+        self.addCleanup(theirs.close)
+        theirs.send(b"x")
+
+        class App(Component):
+            def started(self, *args):
+                self.fire(Foo())
+
+            def foo(self):
+                self.fire(Foo())
+
+            @handler("_read", channel="source")
+            def _on_read(self, fd):
+                raise SystemExit(7)
+        app, poller, source = App(), circuits.Poller(), Component(channel="source")
+        (app + poller + source)
+        poller.addReader(source, ours)
+        self.expect_stderr("still being fired")
+        with self.assertRaises(SystemExit):
+            app.run()
+
+    def test_wait_looks_at_all_channels(self):
+        class App(Component):
+            def go(self):
+                yield self.wait("foo", "x", "y")
+                self.over = True
+        app = App()
+        app.fire(Event.create("go"))
+        pump(app)
+        app.fire(Foo(), "z", "y")
+        pump(app)
+        self.assertTrue(app.over)
+
+    def test_timers_and_waits_come_along_when_trees_join(self):
+        class App(Component):
+            def go(self):
+                yield self.wait("foo", "*")
+                yield sleep(0.001)
+                self.over = True
+        app, top = App(), Component()
+        app.fire(Event.create("go"))
+        Timer(0.001, Foo()).register(app)
+        pump(app)
+        app.register(top)
+        pump(top, lambda: hasattr(app, "over"))
+
+    def test_cancelled_events_have_no_feedback(self):
+        rec = Recorder()
+        app = make_app(rec)
+        event = Foo()
+        event.success = event.complete = True
+        app.fire(event)
+        event.cancel()
+        pump(app)
+        self.assertEqual(rec.names, [])
+
+
+# ---------------------------------------------------------------------------
 # The documentation's programs, and the examples
 # ---------------------------------------------------------------------------
 
