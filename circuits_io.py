@@ -693,6 +693,7 @@ class File(Component):
         self._bait = None               # see _let_go_of_fifo
         self._working = False
         self._reading = False           # there may be more to read
+        self._again = False             # resume() was called since the last read
         self._writing = False           # the poller tells when it can be written
         self._paused = False
         self._closing = False           # close() was called
@@ -837,6 +838,7 @@ class File(Component):
         """Read on, after pause() or at what was added after the end."""
         self._paused = False
         self._reading = "r" in self._mode or "+" in self._mode
+        self._again = True
         self._read_on()
 
     @handler(False)
@@ -1104,12 +1106,13 @@ class File(Component):
             self._wrote(count)
 
     def _work_in(self, d):
+        self._again = False
         data = yield self._in_thread(d.read, max(self.bufsize, BUFSIZE), alone=d.endless)
         if self._d is not d or self._seeks:
             return                      # it is from where we were before
         for start in range(0, len(data), self.bufsize):
             self._deliver(data[start:start + self.bufsize])
-        if not data:
+        if not data and not self._again:
             self._at_end()
 
     # -- closing ------------------------------------------------------------
@@ -1528,7 +1531,7 @@ class Process(Component):
     def _collect(self, name, data):
         """Keep a piece of output, up to the limit."""
         kept = getattr(self, name)
-        room = self.max_output - kept.tell()
+        room = self.max_output - kept.seek(0, os.SEEK_END)
         if len(data) > room:
             self.truncated = True
             data = data[:max(0, room)]
@@ -1608,14 +1611,14 @@ class Process(Component):
 
     @handler("_read", priority=1)
     def _on_read(self, fd):
-        if fd is self._exit:
+        if fd == self._exit:
             self._read_ready(fd)
 
     _on_read = _own_step(_on_read)
 
     def _read_ready(self, fd):
         """It ended, says the kernel or the thread."""
-        if fd is not self._exit or self.p.poll() is None:
+        if fd != self._exit or self.p.poll() is None:
             return
         self._unwatch()
         self._cancel("timeout")
@@ -2141,18 +2144,18 @@ class _ScanWatcher:
     def add(self, path, mask, recursive, auto_add):
         self.trees[path] = (mask, recursive and auto_add)
         self.before[path] = _survey(path, recursive)
-        if self._watch_all(self.before[path]):
+        if self._watch_all():
             self.ready()                # what happened meanwhile was not told
         self._schedule()
 
     def remove(self, path, recursive):
         del self.trees[path], self.before[path]
 
-    def _watch_all(self, found):
-        """Have the kqueue watch these; True if some were not yet."""
+    def _watch_all(self):
+        """Have the kqueue watch what there is; True if some was not watched yet."""
         if not self.kqueue:
             return False
-        added, error = self.kqueue.watch(found)
+        added, error = self.kqueue.watch(set().union(*self.before.values()))
         if error is not None:
             self.notify._fail(error)
         return added
@@ -2183,7 +2186,7 @@ class _ScanWatcher:
                         break
                     self._compare(path, mask, self.before[path], after)
                     self.before[path] = after
-                    news = self._watch_all(after)
+                    news = self._watch_all()
                     if path not in after:
                         self._lost(path)
         finally:
@@ -2264,8 +2267,8 @@ class _KQueue:
         self._files = {}            # pathname -> open file number
 
     def watch(self, found):
-        """Watch exactly these; returns (whether some are new, an error if any)."""
-        for pathname in set(self._files) - set(found):
+        """Watch exactly these pathnames; returns (whether some are new, an error if any)."""
+        for pathname in set(self._files) - found:
             os.close(self._files.pop(pathname))
         s = self._select
         changes = (s.KQ_NOTE_WRITE | s.KQ_NOTE_EXTEND | s.KQ_NOTE_ATTRIB | s.KQ_NOTE_DELETE
@@ -2273,7 +2276,7 @@ class _KQueue:
         flags = getattr(os, "O_EVTONLY", 0x8000 if sys.platform == "darwin" else os.O_RDONLY)
         trouble = None
         added = False
-        for pathname in set(found) - set(self._files):
+        for pathname in found - set(self._files):
             try:
                 number = os.open(pathname, flags | os.O_NONBLOCK | os.O_CLOEXEC)
             except OSError as error:
@@ -2362,6 +2365,9 @@ class Notify(Component):
 
         mask      what to tell: event classes, or bits of inotify; None: all
         auto_add  watch folders that are made later, too
+
+        It looks at each folder before it returns, some 20 microseconds for
+        each of those below.
         """
         path = os.path.abspath(os.fsdecode(path))
         try:
