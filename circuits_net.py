@@ -1904,7 +1904,9 @@ class Connecting(Outcome):
     def let_go(self, poller=None):
         """Close the connection that is being tried."""
         if self.conn is not None:
-            (poller or poller_of(self.client)).discard(self.conn)
+            if poller is None:
+                poller = poller_of(self.client)
+            poller.discard(self.conn)
             self.conn.close()
             self.conn = None
 
