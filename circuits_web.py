@@ -132,7 +132,7 @@ __all__ = (
     "JSONController", "JSONRPC", "Logger", "MemoryStore", "NotFound",
     "Redirect", "Request", "Response", "ReverseProxy", "SQLiteStore",
     "SecurityHeaders", "Server", "Session", "Sessions", "Static", "Store",
-    "Stream", "Unauthorized", "VirtualHosts", "XMLRPC", "basic_auth",
+    "Stream", "Unauthorized", "VirtualHosts", "Workers", "XMLRPC", "basic_auth",
     "check_auth", "check_csrf", "csrf_token", "digest_auth", "expires",
     "export", "expose", "exposeJSON", "gzip", "serve_download", "serve_file",
     "sign", "unsign", "url",
@@ -3850,6 +3850,7 @@ class BaseServer(BaseComponent):
     encoding  of text in responses
     secure    speak TLS, with the certificate in *certfile*
     display_banner  say on standard error where it listens, when it does
+    workers   processes that run() starts; see Workers
     options   those of HTTP (debug, limits, timeouts), and of the socket server
 
     Attributes: server (the socket server), http (the HTTP component), host,
@@ -3859,9 +3860,10 @@ class BaseServer(BaseComponent):
     channel = "web"
 
     def __init__(self, bind, encoding=HTTP_ENCODING, secure=False, certfile=None, channel=None,
-                 display_banner=False, **options):
+                 display_banner=False, workers=1, **options):
         super().__init__(channel=channel or self.channel)
         self.display_banner = display_banner
+        self.workers = workers
         http = {name: options.pop(name) for name in _HTTP_OPTIONS if name in options}
         if certfile is not None:
             options["certfile"] = certfile
@@ -3874,6 +3876,14 @@ class BaseServer(BaseComponent):
             bind, secure=secure, channel=self.channel, **options).register(self)
         self.http = HTTP(encoding, self.channel, server=self, **http).register(self)
         self.http._scheme = self.scheme
+        if workers > 1 and unix:
+            raise ValueError("workers share a port; at a path there is one process, got %r" % bind)
+
+    def run(self, socket=None):
+        """Run the tree, in several processes if workers says so."""
+        if self.workers > 1:
+            return Workers(self, self.workers).run()
+        return super().run(socket)
 
     @handler("ready")
     def _on_ready(self, server, bind=None):
@@ -3910,6 +3920,118 @@ class BaseServer(BaseComponent):
         if self.port in (None, 443 if self.secure else 80):
             return "%s://%s" % (self.scheme, host)
         return "%s://%s:%s" % (self.scheme, host, self.port)
+
+
+class Workers:
+    """Runs a tree in several processes that accept from one socket.
+
+        Workers(app, 4).run()
+
+    The parent only watches: a worker that dies is replaced; SIGTERM and SIGINT
+    are passed on, so that each finishes what it has in work; SIGHUP replaces
+    the workers one after another (what is imported stays).  What a process
+    remembers is its own: sessions need a SQLiteStore.
+
+    BaseServer(..., workers=4).run() does this.
+    """
+
+    #: Seconds to wait before one is replaced that died at once.
+    patience = 1.0
+
+    def __init__(self, app, count):
+        self.leaving = set()        # pids that were told to end, and will not be replaced
+        if not hasattr(os, "fork"):
+            raise RuntimeError("this platform has no fork(): workers=1 is all it can do")
+        self.app = app
+        self.count = count
+        self.pids = {}              # pid -> when it was started
+        self.ending = False
+        self._due = []              # when to start one more, by the monotonic clock
+
+    def run(self):
+        """Start the workers and watch them, until told to end."""
+        import signal
+        numbers = {signal.SIGCHLD, signal.SIGTERM, signal.SIGINT, signal.SIGHUP}
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, numbers)
+        try:
+            for _ in range(self.count):
+                self._start(before)
+            while self.pids or self.leaving or self._due:
+                self._on_signal(self._next_signal(signal, numbers), signal, before)
+                self._bury(before)
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+    def _next_signal(self, signal, numbers):
+        if not self._due:
+            return signal.sigwait(numbers)
+        left = max(0.01, min(self._due) - time.monotonic())
+        if hasattr(signal, "sigtimedwait"):
+            found = signal.sigtimedwait(numbers, left)
+            return None if found is None else found.si_signo
+        time.sleep(left)            # macOS: signals that came meanwhile are pending
+        return signal.sigwait(numbers) if signal.sigpending() & numbers else None
+
+    def _on_signal(self, number, signal, mask):
+        if number in (signal.SIGTERM, signal.SIGINT):
+            self.ending = True
+            self._due = []
+            self._tell(list(self.pids), signal.SIGTERM)
+        elif number == signal.SIGHUP and not self.ending:
+            for pid in list(self.pids):
+                self._start(mask)
+                self._tell([pid], signal.SIGTERM)
+                del self.pids[pid]
+                self.leaving.add(pid)
+
+    def _start(self, mask):
+        """Fork one worker."""
+        for stream in (sys.stdout, sys.stderr):
+            if stream is not None:
+                stream.flush()
+        pid = os.fork()
+        if pid:
+            self.pids[pid] = time.monotonic()
+            return
+        code = 1
+        try:
+            import signal
+            signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+            self.app._run()
+            code = 0
+        except SystemExit as error:
+            code = error.code if isinstance(error.code, int) else 0 if error.code is None else 1
+        except BaseException:
+            from traceback import print_exc
+            print_exc()
+        finally:
+            for stream in (sys.stdout, sys.stderr):
+                if stream is not None:
+                    stream.flush()
+            os._exit(code)
+
+    @staticmethod
+    def _tell(pids, number):
+        for pid in pids:
+            try:
+                os.kill(pid, number)
+            except ProcessLookupError:
+                pass
+
+    def _bury(self, mask):
+        """Take note of who died, and start others in their place."""
+        for pid in list(self.pids) + list(self.leaving):
+            if os.waitpid(pid, os.WNOHANG)[0] == 0:
+                continue
+            self.leaving.discard(pid)
+            started = self.pids.pop(pid, None)
+            if started is not None and not self.ending:
+                now = time.monotonic()
+                self._due.append(now if now - started > self.patience else now + self.patience)
+        now = time.monotonic()
+        for due in [due for due in self._due if due <= now]:
+            self._due.remove(due)
+            self._start(mask)
 
 
 class Server(BaseServer):
@@ -6375,7 +6497,7 @@ _DOTTED = {
 # ---------------------------------------------------------------------------
 # 22. Command
 #
-# python3 -m circuits_web [DIR] serves a folder.
+# python3 -m circuits_web [DIR] serves a folder, MODULE:NAME an application.
 # ---------------------------------------------------------------------------
 
 class _Banner(BaseComponent):
@@ -6395,32 +6517,57 @@ class _Banner(BaseComponent):
             sys.stderr.flush()
 
 
-def main(argv=None):
-    """Serve a folder: see --help."""
+def _application(text):
+    """The components that "module:name" means: an instance, a class or a function."""
+    from importlib import import_module
+    module, _, name = text.partition(":")
+    sys.path.insert(0, os.getcwd())
+    found = import_module(module)
+    for part in name.split("."):
+        found = getattr(found, part)
+    return found() if callable(found) else found
+
+
+def _options(argv):
     import argparse
     parser = argparse.ArgumentParser(
-        prog="circuits_web", description="Serve the files of a folder over HTTP.")
-    parser.add_argument("docroot", nargs="?", default=".", metavar="DIR",
-                        help="the folder; default: the current one")
+        prog="circuits_web", description="Serve the files of a folder, or an application, over HTTP.")
+    parser.add_argument("what", nargs="?", default=".", metavar="DIR | MODULE:NAME",
+                        help="a folder, default the current one; or a component to serve")
     parser.add_argument("-b", "--bind", default="0.0.0.0:8000", metavar="[HOST:]PORT",
                         help="where to listen; default: %(default)s")
+    parser.add_argument("-j", "--workers", type=int, default=1, metavar="N",
+                        help="processes; default: %(default)s")
+    parser.add_argument("--tls", metavar="CERT[,KEY]", help="speak HTTPS, with these PEM files")
     parser.add_argument("-l", "--log", action="store_true",
                         help="write a line per request to standard output")
     parser.add_argument("-d", "--debug", action="store_true",
                         help="print all events; show tracebacks in error pages")
     parser.add_argument("-v", "--version", action="version", version=SERVER_VERSION)
-    options = parser.parse_args(argv)
-    if not os.path.isdir(options.docroot):
-        parser.error("%r is no folder" % options.docroot)
+    return parser, parser.parse_args(argv)
+
+
+def main(argv=None):
+    """Serve a folder or an application: see --help."""
+    parser, options = _options(argv)
+    if not os.path.isdir(options.what) and ":" not in options.what:
+        parser.error("%r is no folder, nor MODULE:NAME" % options.what)
     bind = options.bind
     if is_digits(bind):
         bind = "0.0.0.0:" + bind
+    certfile, _, keyfile = (options.tls or "").partition(",")
     try:
-        server = Server(bind, debug=options.debug)
-    except (OSError, ValueError) as error:
+        server = Server(bind, debug=options.debug, workers=options.workers, secure=bool(certfile),
+                        certfile=certfile or None, keyfile=keyfile or None)
+    except (OSError, ValueError, RuntimeError) as error:
         parser.exit(1, "%s: %s\n" % (parser.prog, error))
-    server += Static(docroot=options.docroot, dirlisting=True)
-    server += _Banner(os.path.realpath(options.docroot))
+    if os.path.isdir(options.what):
+        server += Static(docroot=options.what, dirlisting=True)
+        what = os.path.realpath(options.what)
+    else:
+        server += _application(options.what)
+        what = options.what
+    server += _Banner(what)
     if options.log:
         server += Logger()
     if options.debug:

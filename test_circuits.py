@@ -4740,11 +4740,11 @@ class TestEdges(CircuitsTest):
         self.assertFalse(child.unregister_pending)
 
     def test_a_tree_of_five_thousand_levels(self):
-        app = top = Component()
+        top = app = Component()
         for _ in range(5000):
             below = Component()
-            below.registerChild(top)        # from the bottom: each level once
-            top = below
+            app.registerChild(below)
+            app = below
         self.assertEqual(circuits.graph(top).count("\n"), 5000)
         self.assertEqual(circuits.graph_dot(top).count("->"), 5000)
         circuits.kill(top)
