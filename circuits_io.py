@@ -1926,7 +1926,7 @@ class _InotifyWatcher:
             self.numbers.pop(old.path, None)
             top = top or old.top
         watch = _Watch(path, number, mask, recursive, isdir, top)
-        if old is not None:
+        if old is not None and old.path == path:
             watch.names, watch.told = old.names, old.told
         self.watches[number] = watch
         self.numbers[path] = number
@@ -2073,7 +2073,10 @@ class _InotifyWatcher:
             try:
                 found = _entries(watch.path)
             except OSError:
-                continue            # its end is told, or will be
+                self._drop(watch)
+                if watch.top:       # else its folder tells, see below
+                    self._happened_itself(watch, _DELETE_SELF)
+                continue
             there = dict(found)
             for name in [name for name in watch.names if name not in there]:
                 isdir = watch.names.pop(name)
@@ -2135,14 +2138,14 @@ class _ScanWatcher:
         self.interval = interval
         self.kqueue = kqueue
         self.fd = kqueue.fd if kqueue else None
-        self.trees = {}             # path -> (mask, recursive, auto_add)
+        self.trees = {}             # path -> (mask, recursive)
         self.before = {}            # path -> {pathname: what is known}
         self.token = object()       # what the loop calls a scan that is due
         self.timer = None
         self.scanning = False
 
     def add(self, path, mask, recursive, auto_add):
-        self.trees[path] = (mask, recursive and auto_add)
+        self.trees[path] = (mask, recursive)
         self.before[path] = _survey(path, recursive)
         if self._watch_all():
             self.ready()                # what happened meanwhile was not told
@@ -2207,8 +2210,9 @@ class _ScanWatcher:
                 if before[pathname][1:] != known[1:] and not known[1]:
                     self._tell(mask, _MODIFY, Modified, top, pathname, False)
                 continue
-            source = gone.pop(known[0], None)
-            if source is not None:
+            source = gone.get(known[0])
+            if source is not None and before[source][1:] == known[1:]:
+                del gone[known[0]]      # else: a new one, which got the same number
                 moved[pathname] = source
                 if moved.get(os.path.dirname(pathname)) == os.path.dirname(source):
                     continue        # it moved with its folder
@@ -2364,7 +2368,7 @@ class Notify(Component):
         """Watch a file, or a folder, with all below it if *recursive*.
 
         mask      what to tell: event classes, or bits of inotify; None: all
-        auto_add  watch folders that are made later, too
+        auto_add  watch folders that are made later, too; scans always do
 
         It looks at each folder before it returns, some 20 microseconds for
         each of those below.
