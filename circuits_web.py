@@ -3161,7 +3161,7 @@ class HTTP(BaseComponent):
         """Let requests in work finish, then stop; without any, stop at once."""
         if self._leaving or not self._connections or number not in _endings():
             return
-        event.stop()
+        event.stopped = True        # so that it does not end the system, but all hear of it
         self._leaving = True
         if self._server is not None and self._server.server is not None:
             self._server.server.max_connections = 0
@@ -3997,6 +3997,7 @@ class Workers:
         try:
             import signal
             signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+            self._watch_parent(os.getppid())
             self.app._run()
             code = 0
         except SystemExit as error:
@@ -4009,6 +4010,12 @@ class Workers:
                 if stream is not None:
                     stream.flush()
             os._exit(code)
+
+    def _watch_parent(self, parent):
+        """In a worker: end when the parent is gone, killed perhaps."""
+        if os.getppid() != parent:
+            return self.app.stop()
+        self.app._reactor.call_later(1.0, self._watch_parent, parent)
 
     @staticmethod
     def _tell(pids, number):
@@ -4268,8 +4275,10 @@ def _expose(function, names, config, as_json):
                 result = function(self, *vpath, **kwargs)
         finally:
             self._call = outer
-            if event.channels and len(self._reactor.plan(event.name, event.channels).handlers) > 1:
-                event.stop()            # it is for nobody else
+            if event.channels:          # it is for nobody else
+                last, _ = self._reactor.plan(event.name, event.channels).handlers[-1]
+                if last.__func__ is not exposed:
+                    event.stop()
         if isinstance(result, (GeneratorType, CoroutineType)):
             result = _steps(self, call, result)
             call[1].as_json = as_json
