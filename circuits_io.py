@@ -2143,6 +2143,7 @@ class _ScanWatcher:
         self.token = object()       # what the loop calls a scan that is due
         self.timer = None
         self.scanning = False
+        self.again = False          # something changed since the scan began
 
     def add(self, path, mask, recursive, auto_add):
         self.trees[path] = (mask, recursive)
@@ -2175,26 +2176,32 @@ class _ScanWatcher:
         """A scan is due; its task is a _read event."""
         if self.kqueue:
             self.kqueue.read()
+        self.again = True
         if not self.scanning:
             self.scanning = True
             self.notify.fire(PollRead(self.token), self.notify.channel)
 
     def scan(self):
+        """The task: look until nothing changed meanwhile."""
         try:
-            for path, (mask, recursive) in list(self.trees.items()):
-                news = True
-                while news and path in self.trees:
-                    after = yield _InThread(_survey, path, recursive)
-                    if path not in self.trees:
-                        break
-                    self._compare(path, mask, self.before[path], after)
-                    self.before[path] = after
-                    news = self._watch_all()
-                    if path not in after:
-                        self._lost(path)
+            while self.again:
+                self.again = False
+                for path, (mask, recursive) in list(self.trees.items()):
+                    yield from self._scan_tree(path, mask, recursive)
         finally:
             self.scanning = False
             self._schedule()
+
+    def _scan_tree(self, path, mask, recursive):
+        after = yield _InThread(_survey, path, recursive)
+        if path not in self.trees:
+            return                      # it was removed meanwhile
+        self._compare(path, mask, self.before[path], after)
+        self.before[path] = after
+        if self._watch_all():
+            self.again = True           # what happened before is not told
+        if path not in after:
+            self._lost(path)
 
     def _lost(self, path):
         if self.trees.pop(path, None) is not None:
