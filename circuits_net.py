@@ -1263,6 +1263,17 @@ class StreamEndpoint(Endpoint):
 # 6. Servers
 # ---------------------------------------------------------------------------
 
+def _keep_memory():
+    """Have glibc's malloc keep a few MiB that were freed, and give them again.
+
+    It returns freed memory to the system above a threshold that adapts to the
+    largest block ever freed: so one is freed here, which no page of was ever
+    touched.  Without that, each batch of 64 KiB reads is paged in anew, and a
+    message costs up to twice the time.
+    """
+    bytes(4 << 20)
+
+
 def _reuse_port_option():
     if not hasattr(socket, "SO_REUSEPORT"):
         raise RuntimeError("this platform has no SO_REUSEPORT: one process per port")
@@ -1427,6 +1438,7 @@ class Server(StreamEndpoint):
 
     def _attach(self):
         if self._sock is not None:
+            _keep_memory()
             self._resume_accepting()
             self.fire(Ready(self, (self.host, self.port)))
 
@@ -1809,6 +1821,10 @@ class Connecting(Outcome):
         self.reason = None
         self.early = []             # what was written before there was a connection
 
+    def give_up(self):
+        """Whoever waited was cancelled; the attempt goes on."""
+        self.task = None
+
     def resolve(self, host, port, family):
         self.host = host
         self._give_up_after(self.deadline)
@@ -1916,7 +1932,7 @@ class Connecting(Outcome):
         self._give_up_after(None)
         self.client._connecting = None
 
-    def give_up(self):
+    def abort(self):
         """Somebody closed the client meanwhile."""
         self.end()
         self.finish(False)
@@ -2037,7 +2053,7 @@ class Client(StreamEndpoint):
         self._stop_retrying()
         if self._connecting is not None:
             self._connecting.let_go(old.poller)
-            self._connecting.give_up()
+            self._connecting.abort()
         conn, self._sock = self._sock, None
         if conn is not None:
             old.poller.discard(conn)
@@ -2172,7 +2188,7 @@ class Client(StreamEndpoint):
         self._again = None
         self._stop_retrying()
         if self._connecting is not None:
-            self._connecting.give_up()
+            self._connecting.abort()
         elif self._sock is not None:
             if self._hurry:
                 self._drop(self._sock)
