@@ -3631,8 +3631,8 @@ def main(args=None):
 # current release, has another one.
 # ---------------------------------------------------------------------------
 
-# Lower-case names of the current release that hide nothing: all of them where
-# they belong, in io.events.
+# Lower-case names of the current release.  They are found by __getattr__ alone:
+# as globals here, open would hide the builtin.
 _LOWER = {
     "eof": "EOF", "seek": "Seek", "read": "Read", "close": "Close", "write": "Write",
     "error": "Error", "open": "Open", "opened": "Opened", "closed": "Closed", "ready": "Ready",
