@@ -2786,6 +2786,10 @@ MAX_LINGER = 1024 * 1024
 #: have their turn.
 REQUESTS_PER_TURN = 32
 
+#: Bytes of a body that are handed to the transport at once.  What waits there
+#: when a connection closes has 30 seconds to go out.
+MAX_AT_ONCE = 1024 * 1024
+
 #: Bytes of a body that are sent together with the head.
 MAX_JOINED = 262144
 
@@ -3151,7 +3155,7 @@ class HTTP(BaseComponent):
             conn.task.cancel("")
         self._let_go(conn)
         if self._leaving and not self._connections:
-            self.root.stop()
+            self._leave()
 
     # -- the end ------------------------------------------------------------
 
@@ -3169,7 +3173,12 @@ class HTTP(BaseComponent):
             conn.keep_alive = False
             if conn.request is None and not conn.parser and not conn.closing:
                 self._hang_up(conn)
-        self._reactor.call_later(self._grace, self.root.stop)
+        self._reactor.call_later(self._grace, self._leave)
+
+    def _leave(self):
+        if self._leaving:
+            self._leaving = False
+            self.root.stop()
 
     # -- connections, continued ---------------------------------------------
 
@@ -3592,6 +3601,9 @@ class HTTP(BaseComponent):
             self._reactor.failed(None, None, error)
             return self._give_up(conn, response)
         response.started = True
+        if data is not None and len(data) > MAX_AT_ONCE:
+            response.body = _slices(data)   # so that a slow peer gets it all, see _Drained
+            data = None
         more = data is not None and not response.close and response.code != 101
         self._write(conn, head, data, more and bool(conn.parser))
         if data is None:
@@ -3807,6 +3819,12 @@ class HTTP(BaseComponent):
             self._pause(conn, True)
         if conn.drain is not None:
             conn.drain.finish()
+
+
+def _slices(data):
+    """Pieces of *data*, to be sent one after another."""
+    for start in range(0, len(data), CHUNK_SIZE):
+        yield data[start:start + CHUNK_SIZE]
 
 
 def _endings():
@@ -6540,7 +6558,8 @@ def _application(text):
 def _options(argv):
     import argparse
     parser = argparse.ArgumentParser(
-        prog="circuits_web", description="Serve the files of a folder, or an application, over HTTP.")
+        prog="circuits_web",
+        description="Serve the files of a folder, or an application, over HTTP.")
     parser.add_argument("what", nargs="?", default=".", metavar="DIR | MODULE:NAME",
                         help="a folder, default the current one; or a component to serve")
     parser.add_argument("-b", "--bind", default="0.0.0.0:8000", metavar="[HOST:]PORT",
