@@ -1649,6 +1649,40 @@ class Spool:
         self.file.write(data)
 
 
+class InflatingSpool(Spool):
+    """A Spool for a body that comes compressed: what is written is inflated.
+
+    BadInput for what is no such data, and for more than *max_size* bytes,
+    which is looked at before they exist.
+    """
+
+    def __init__(self, coding, max_size, max_memory=MAX_MEMORY):
+        import zlib
+        super().__init__(max_memory)
+        self.max_size = max_size
+        self._error = zlib.error
+        self._engine = zlib.decompressobj(15 if coding == "deflate" else 31)
+
+    def write(self, data):
+        engine = self._engine
+        while data:
+            try:
+                out = engine.decompress(data, MAX_PIECE)
+            except self._error:
+                raise BadInput("the body is not compressed as it says") from None
+            if self.size + len(out) > self.max_size:
+                raise BadInput("the body is too large when decompressed", 413)
+            super().write(out)
+            if engine.unused_data:
+                raise BadInput("the body goes on after its end")
+            data = engine.unconsumed_tail
+
+    def end(self):
+        """That was all: BadInput if it is not."""
+        if not self._engine.eof:
+            raise BadInput("the compressed body is cut off")
+
+
 class FormFile:
     """An uploaded file.
 
@@ -2631,13 +2665,15 @@ class HTTPError(Event):
         response.message = None
         self.data = {
             "code": self.code, "name": HTTP_STATUS_CODES.get(self.code, "Error"),
-            "url": SERVER_URL, "version": SERVER_VERSION}
+            "url": SERVER_URL, "version": SERVER_VERSION, "description": "", "traceback": ""}
 
     def texts(self):
         """The texts of the page as they are, not escaped."""
         texts = dict(self.data)
-        texts["description"] = self.description or _DESCRIPTIONS.get(self.code, "")
-        texts["traceback"] = self.traceback if self.request.print_debug else ""
+        texts["description"] = texts["description"] or self.description \
+            or _DESCRIPTIONS.get(self.code, "")
+        texts["traceback"] = texts["traceback"] or \
+            (self.traceback if self.request.print_debug else "")
         return texts
 
     def __str__(self):
@@ -3059,6 +3095,8 @@ class HTTP(BaseComponent):
                         limits of a request; beyond them it answers 414, 431, 413
     max_fields, max_field, max_file, max_memory
                         limits of forms; see MultipartParser
+    decompress          take bodies with Content-Encoding gzip or deflate, up to
+                        max_body when decompressed; default: as they come
     max_connections     beyond them new ones are answered 503
     header_timeout      seconds that the head of a request may take
     body_timeout        seconds that the body may take, and one more for each
@@ -3079,7 +3117,8 @@ class HTTP(BaseComponent):
                  max_headers=MAX_HEADERS, max_body=MAX_BODY, max_fields=MAX_FIELDS,
                  max_field=MAX_FIELD, max_file=MAX_BODY, max_memory=MAX_MEMORY,
                  max_connections=10000, header_timeout=30, body_timeout=60, min_rate=1024,
-                 idle_timeout=60, write_timeout=60, grace=GRACE):
+                 idle_timeout=60, write_timeout=60, grace=GRACE,
+                 decompress=False):
         if isinstance(encoding, BaseComponent):     # HTTP(server, encoding, channel)
             server, encoding, channel = encoding, channel or HTTP_ENCODING, server
         super().__init__(channel=channel or self.channel)
@@ -3104,6 +3143,7 @@ class HTTP(BaseComponent):
         self._held = []             # connections with output that waits
         self._gone = set()          # connections that speak another protocol now
         self._grace = grace
+        self._decompress = decompress
         self._leaving = False       # no further requests: the process is to end
         self._scheme = "http"
 
@@ -3360,10 +3400,21 @@ class HTTP(BaseComponent):
             if self._is_streamed(request):
                 conn.spool = request._body = BodyStream(self, conn)
             else:
-                conn.spool = Spool(self._form_limits["max_memory"])
+                conn.spool = self._new_spool(head)
             conn.deadline = self._now + self._body_timeout
             if head.expects_continue and not conn.parser:
                 self._write(conn, b"HTTP/1.1 100 Continue\r\n\r\n")
+
+    def _new_spool(self, head):
+        """Where the body of a request goes that is collected."""
+        coding = head.headers.get("Content-Encoding", "").lower()
+        max_memory = self._form_limits["max_memory"]
+        if not self._decompress or coding in ("", "identity"):
+            return Spool(max_memory)
+        if coding not in ("gzip", "x-gzip", "deflate"):
+            raise BadInput("a content coding other than gzip and deflate", 415)
+        del head.headers["Content-Encoding"]
+        return InflatingSpool(coding, self._limits["max_body"], max_memory)
 
     def _is_streamed(self, request):
         """Whether the one who will answer takes the body piece by piece."""
@@ -3384,6 +3435,8 @@ class HTTP(BaseComponent):
         request = conn.request
         response = conn.response
         if isinstance(conn.spool, Spool):
+            if isinstance(conn.spool, InflatingSpool):
+                conn.spool.end()
             conn.spool.file.seek(0)
             request._body = conn.spool.file
             request.trailers = request._head.trailers
