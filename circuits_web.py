@@ -2885,7 +2885,12 @@ class _Answer:
     def event_done(self, event):
         waits_for = _unfinished(self.event._value)
         if waits_for is not None:
-            _when_done(waits_for, self)
+            return _when_done(waits_for, self)
+        promise = _promise(self.event._value)
+        if promise is not None:         # it tells us when something is stored in it
+            promise.manager = self.http
+            promise.notify = "promise_kept"
+            promise.answer = self
         else:
             self.http._answered(self.event, self.request, self.response)
 
@@ -2929,6 +2934,14 @@ def _unfinished(value):
                         return event
         return None
     return None
+
+
+def _promise(value):
+    """The empty Value that a handler made and returned, to fill it later; or None."""
+    nested = None
+    while value is not None and isinstance(value._value, Value):
+        value = nested = value._value
+    return nested if nested is not None and nested.event is None and not nested.result else None
 
 
 class _Drained(Waiting):
@@ -3531,6 +3544,13 @@ class HTTP(BaseComponent):
             self._reactor.failed(None, None, error)
             self._failed(request, response, error)
 
+    @_own_step
+    @handler("promise_kept")
+    def _on_promise_kept(self, value):
+        """A Value was filled that a handler of request had returned empty."""
+        value.notify = False
+        value.answer.event_done(None)
+
     def _respond(self, conn, request, response, result):
         """Make the result of a request its response."""
         if isinstance(result, HTTPError):
@@ -3956,6 +3976,16 @@ class BaseServer(BaseComponent):
             return Workers(self, self.workers).run()
         return super().run(socket)
 
+    _forked = False             # this process is one of the workers
+
+    @_own_step
+    @handler("started", channel="*")
+    def _on_started(self, component):
+        if self.workers > 1 and not self._forked:
+            raise RuntimeError("workers=%d takes effect in run() of the server itself; for a "
+                               "larger tree there is Workers(tree, %d).run()"
+                               % (self.workers, self.workers))
+
     @handler("ready")
     def _on_ready(self, server, bind=None):
         if self.display_banner and server is self.server and sys.stderr is not None:
@@ -4069,6 +4099,9 @@ class Workers:
             import signal
             signal.pthread_sigmask(signal.SIG_SETMASK, mask)
             self._watch_parent(os.getppid())
+            for component in flatten(self.app):
+                if isinstance(component, BaseServer):
+                    component._forked = True
             self.app._run()
             code = 0
         except SystemExit as error:
