@@ -6630,6 +6630,72 @@ class _Banner(BaseComponent):
             sys.stderr.flush()
 
 
+class Reloader(BaseComponent):
+    """Starts the program anew when the source of a module changes; for development.
+
+    Looks once in *seconds*.  A source that does not compile is waited for.
+    """
+
+    channel = "web"
+
+    def __init__(self, seconds=1.0, channel=None):
+        super().__init__(channel=channel or self.channel)
+        self.seconds = seconds
+        self._times = {}
+
+    @_own_step
+    @handler("started", channel="*")
+    def _on_started(self, component):
+        self._changed()
+        self._reactor.call_later(self.seconds, self._look)
+
+    def _changed(self):
+        """The sources that changed since the last look."""
+        changed = []
+        for module in list(sys.modules.values()):
+            path = getattr(module, "__file__", None)
+            if not path or not path.endswith(".py"):
+                continue
+            try:
+                modified = os.stat(path).st_mtime_ns
+            except OSError:
+                continue
+            if self._times.setdefault(path, modified) != modified:
+                self._times[path] = modified
+                changed.append(path)
+        return changed
+
+    def _look(self):
+        changed = self._changed()
+        if changed and all(self._compiles(path) for path in changed):
+            self._again()
+        self._reactor.call_later(self.seconds, self._look)
+
+    @staticmethod
+    def _compiles(path):
+        try:
+            with open(path, "rb") as file:
+                compile(file.read(), path, "exec")
+        except (SyntaxError, ValueError, OSError) as error:
+            if sys.stderr is not None:
+                sys.stderr.write("%s: not reloaded: %s\n" % (SERVER_VERSION, error))
+            return False
+        return True
+
+    @staticmethod
+    def _again():
+        """Become the same program from its beginning."""
+        arguments = list(getattr(sys, "orig_argv", ()))[1:]     # Python 3.10
+        if not arguments:
+            spec = getattr(sys.modules["__main__"], "__spec__", None)
+            start = sys.argv[:1] if spec is None else ["-m", spec.name]
+            arguments = start + sys.argv[1:]
+        for stream in (sys.stdout, sys.stderr):
+            if stream is not None:
+                stream.flush()
+        os.execv(sys.executable, [sys.executable] + arguments)
+
+
 def _application(text):
     """The components that "module:name" means: an instance, a class or a function."""
     from importlib import import_module
@@ -6652,6 +6718,8 @@ def _options(argv):
                         help="where to listen; default: %(default)s")
     parser.add_argument("-j", "--workers", type=int, default=1, metavar="N",
                         help="processes; default: %(default)s")
+    parser.add_argument("-r", "--reload", action="store_true",
+                        help="start anew when a source changes; for development")
     parser.add_argument("--tls", metavar="CERT[,KEY]", help="speak HTTPS, with these PEM files")
     parser.add_argument("-l", "--log", action="store_true",
                         help="write a line per request to standard output")
@@ -6666,6 +6734,8 @@ def main(argv=None):
     parser, options = _options(argv)
     if not os.path.isdir(options.what) and ":" not in options.what:
         parser.error("%r is no folder, nor MODULE:NAME" % options.what)
+    if options.reload and options.workers > 1:
+        parser.error("--reload works with one process")
     bind = options.bind
     if is_digits(bind):
         bind = "0.0.0.0:" + bind
@@ -6682,6 +6752,8 @@ def main(argv=None):
         server += _application(options.what)
         what = options.what
     server += _Banner(what)
+    if options.reload:
+        server += Reloader()
     if options.log:
         server += Logger()
     if options.debug:
