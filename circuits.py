@@ -2389,7 +2389,6 @@ class Reactor:
             for waiter in waiters:
                 waiter.event_done(event)
         if value is not None and not event.cancelled:
-            root = self.root
             if event.alert_done and self.topic_is_heard(event, "_done"):
                 self.post(Done.create("Done", event, value.value), event.channels)
             if event.success and not value.errors and self.topic_is_heard(event, "_success"):
@@ -2740,8 +2739,18 @@ def _explain_signature(error, event, handler):
                       % (text, event, getattr(handler, "__name__", "handler")),)
 
 
-def error_text(etype, value, traceback, handler=None):
-    """What the Debugger and the fallback print of an error."""
+def error_text(*args):
+    """What the Debugger and the fallback print of an error event.
+
+    *args* are those of Error; or of the error event of a file or a socket,
+    which carries an exception and perhaps whose it is.
+    """
+    if len(args) >= 3 and isinstance(args[0], type):
+        etype, value, traceback = args[:3]
+        handler = args[3] if len(args) > 3 else None
+    else:
+        value = next((arg for arg in args if isinstance(arg, BaseException)), args)
+        etype, traceback, handler = type(value), (), None
     shown = ""
     if handler is not None:
         try:
@@ -4534,10 +4543,10 @@ class Debugger(BaseComponent):
             self._write(text + "\n")
 
     @handler("error", channel="*", priority=100)
-    def _on_error(self, etype, value, traceback, handler=None, *args):
+    def _on_error(self, *args):
         if not self.errors:
             return
-        text = error_text(etype, value, traceback, handler)
+        text = error_text(*args)
         if self.logger is not None:
             self.logger.error(text)
         else:
@@ -4562,8 +4571,8 @@ class FallBackErrorHandler(BaseComponent):
     """Prints errors; every reactor does this by itself when nobody handles them."""
 
     @handler("error", channel="*")
-    def _on_error(self, etype, value, traceback, handler=None, *args):
-        print_error(Error(etype, value, traceback, handler))
+    def _on_error(self, event, *args):
+        print_error(event)
 
 
 # ---------------------------------------------------------------------------
