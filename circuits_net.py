@@ -72,6 +72,7 @@ if __package__:
     from .circuits import TimeoutError
     from .circuits import Waiting
     from .circuits import _own_step
+    from .circuits import _tree_lock
     from .circuits import flatten
     from .circuits import handler
     from .circuits import poller_of
@@ -87,6 +88,7 @@ else:
     from circuits import TimeoutError
     from circuits import Waiting
     from circuits import _own_step
+    from circuits import _tree_lock
     from circuits import flatten
     from circuits import handler
     from circuits import poller_of
@@ -3639,7 +3641,8 @@ def start_process(manager, link=None):
         target=_run_in_process, args=(manager, link, ends, told, tells), name=manager.name,
         daemon=True)
     try:
-        process.start()
+        with _tree_lock:            # no thread of ours is to hold it in the copy
+            process.start()
     finally:
         os.close(tells)
     with open(told, "rb") as file:
@@ -3679,6 +3682,7 @@ def _let_go_of(root):
 def _run_in_process(manager, link, ends, told, tells):
     """The life of the other process."""
     import signal
+    _tree_lock.release()
     signal.set_wakeup_fd(-1)        # that of the loop we were forked from
     os.close(told)
     if link is not None:
