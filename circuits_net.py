@@ -98,14 +98,14 @@ __version__ = "2.1.0"
 __all__ = (
     "Bridge", "BridgeLost", "Broadcast", "Client", "Close", "Closed",
     "Connect", "Connected", "ConnectedTo", "Connection", "Disconnect",
-    "Disconnected", "DisconnectedFrom", "Drain", "Ended", "Frame", "IRC",
-    "LP", "LengthPrefix", "Line", "LineProtocol", "LinkLost", "Node",
-    "Pause", "Pipe", "Read", "Ready", "Remote", "RemoteError", "Secured",
-    "SendFile", "Server", "Shutdown", "SocketError", "StartTLS",
-    "TCP6Client", "TCP6Server", "TCPClient", "TCPServer", "TooLong",
-    "UDP6Client", "UDP6Server", "UDPClient", "UDPServer", "UNIXClient",
-    "UNIXServer", "Unreachable", "WireError", "Write", "WriteFrame",
-    "inherited_sockets", "ipc",
+    "Disconnected", "DisconnectedFrom", "Drain", "Ended", "Frame",
+    "HalfClose", "IRC", "LP", "LengthPrefix", "Line", "LineProtocol",
+    "LinkLost", "Node", "Pause", "Pipe", "Read", "Ready", "Remote",
+    "RemoteError", "Secured", "SendFile", "Server", "SocketError",
+    "StartTLS", "TCP6Client", "TCP6Server", "TCPClient", "TCPServer",
+    "TooLong", "UDP6Client", "UDP6Server", "UDPClient", "UDPServer",
+    "UNIXClient", "UNIXServer", "Unreachable", "WireError", "Write",
+    "WriteFrame", "inherited_sockets", "ipc",
 )
 
 if _core_version != __version__:
@@ -290,7 +290,7 @@ class Close(Event):
     """
 
 
-class Shutdown(Event):
+class HalfClose(Event):
     """Send no more, but go on reading: () by a client, (sock) by a server.
 
     Takes effect when what was written is out; the peer sees the end.
@@ -852,13 +852,13 @@ class Endpoint(BaseComponent):
     # -- the life in a tree -------------------------------------------------
 
     @handler("registered", "started", channel="*")
-    def _on_joined(self, component, manager=None):
+    def _on_joined(self, *args):
         if not self._attached:
             self._attached = True
             self._attach()
 
     @handler("stopped", channel="*")
-    def _on_stopped(self, component):
+    def _on_stopped(self, component=None, *args):
         if component is self.root and self._is_open():
             self._hurry = True
             self.fire(Close())
@@ -1331,7 +1331,7 @@ class Server(StreamEndpoint):
     reuse_port         let other processes listen on the same port
 
     Listens:  write(sock, data), send_file(sock, file, offset=0, count=None),
-              close() and close(sock), shutdown(sock), starttls(sock)
+              close() and close(sock), half_close(sock), starttls(sock)
     Fires:    ready, connect, secured, read, pause, drain, ended, disconnect,
               socket_error, closed
     Raises:   OSError if it cannot listen there, from the constructor
@@ -1613,8 +1613,8 @@ class Server(StreamEndpoint):
             file.close()            # it is gone
 
     @_own_step
-    @handler("shutdown")
-    def shutdown(self, sock):
+    @handler("half_close")
+    def half_close(self, sock):
         """Send no more to *sock*, once what was written is out."""
         if sock in self._clients:
             self._shut(sock)
@@ -1958,8 +1958,8 @@ class Client(StreamEndpoint):
     high_water, low_water, max_output, half_open
                      as for a server, but max_output has no limit by default
 
-    Listens:  connect(host, port), write(data), close(), shutdown(), starttls(),
-              send_file(file, offset=0, count=None)
+    Listens:  connect(host, port), write(data), close(), half_close(),
+              starttls(), send_file(file, offset=0, count=None)
     Fires:    ready, connected, unreachable, secured, read, pause, drain, ended,
               disconnected, socket_error
 
@@ -2224,8 +2224,8 @@ class Client(StreamEndpoint):
             file.close()
 
     @_own_step
-    @handler("shutdown")
-    def shutdown(self):
+    @handler("half_close")
+    def half_close(self):
         """Send no more, once what was written is out."""
         if self._sock is not None:
             self._shut(self._sock)
@@ -4003,7 +4003,7 @@ class NodeServer(NodeEnd):
         exchange.end()
 
     @handler("stopped", "prepare_unregister", channel="*")
-    def _on_end(self, event, component):
+    def _on_end(self, event, component=None, *args):
         if component is self.root if event.name == "stopped" else event.in_subtree(self):
             for exchange in list(self.sessions.values()):
                 self._forget(exchange)
@@ -4077,7 +4077,7 @@ class NodeClient(NodeEnd):
         self._tell(ConnectedTo)
 
     @handler("stopped", "prepare_unregister", channel="*")
-    def _on_end(self, event, component):
+    def _on_end(self, event, component=None, *args):
         if component is self.root if event.name == "stopped" else event.in_subtree(self):
             self.exchange.end()
 
