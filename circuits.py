@@ -215,6 +215,7 @@ class Event:
     alert_done = False          # somebody waits: fire <name>_done if it is heard
     waitingHandlers = 0         # tasks of this event that are still running
     parent = None
+    exact = False               # only named handlers bound to its very channel hear it
     stopped = False
     cancelled = False
     uid = None
@@ -1974,7 +1975,7 @@ class Reactor:
             pass
         with _tree_lock:
             plan = self._make_plan(name, channels, event)
-            if event is not None and getattr(event, "_also", None):
+            if event is not None and (event.exact or getattr(event, "_also", None)):
                 return plan         # it depends on more than the name
             for channel in channels:
                 if isinstance(channel, Manager):
@@ -1991,6 +1992,7 @@ class Reactor:
 
     def _make_plan(self, name, channels, event):
         found = []
+        exact = event is not None and event.exact
         names = [name, "*"]
         also = getattr(event, "_also", None)
         if also:
@@ -1998,7 +2000,8 @@ class Reactor:
         for key in names:
             for manager in self._listeners(key):
                 for function in manager._handlers_named(key):
-                    if self._hears(manager, function, channels):
+                    if self._hears(manager, function, channels) and not (
+                            exact and function.names and self._hears(manager, function, ())):
                         found.append((manager, function))
         seen = set()
         handlers = []
@@ -2082,6 +2085,7 @@ class Reactor:
         next steps would see that, by calling those.
 
         Order is kept: no direct call overtakes an event still in the queue.
+        Returns the event, or None if there was no need of one.
         """
         name = event_class.name
         key = (name, channel)
@@ -2096,11 +2100,13 @@ class Reactor:
         if last is None and not plan.public and not plan.watched & AWAITED:
             for step, _ in plan.handlers:
                 self.direct(step, *args)
+            return None
         else:
             if len(self.told) >= MAX_PLANS:     # channels of connections that are gone
                 self.told = {k: e for k, e in self.told.items() if e._state != DONE}
             event = self.told[key] = event_class(*args)
             manager.fire(event, channel)
+            return event
 
     def direct(self, step, *args):
         """Call the framework's own next step in place of an event nobody hears."""
@@ -2345,7 +2351,7 @@ class Reactor:
                 and not self._takes_exceptions():
             print_error(event)
         if not event.waitingHandlers:
-            self.settle(event)
+            self.settle(event, kept)
 
     def _collect(self, event, handler, result):
         """Store what a handler returned; a generator or coroutine becomes a task.
@@ -2379,8 +2385,11 @@ class Reactor:
         except Exception as error:
             self.failed(event, handler, error)
 
-    def settle(self, event):
-        """All handlers and tasks of *event* are over: tell who wants to know."""
+    def settle(self, event, kept=True):
+        """All handlers and tasks of *event* are over: tell who wants to know.
+
+        kept  False if the Value is as good as new; see dispatch()
+        """
         event._state = DONE
         value = event._value
         waiters = event._waiters
@@ -2396,6 +2405,8 @@ class Reactor:
                 if event._effects:
                     self._cause(success, event)
                 self.post(success, event.success_channels or event.channels)
+        if not kept and not event.alert_done:
+            event._value = None
         if event._effects:
             self._release(event)
 

@@ -1301,7 +1301,13 @@ class Kill(Event):
 
 
 class Signal(Event):
-    """Send the process a signal: (signum)."""
+    """Send the process a signal: (signum).
+
+    Only handlers bound to its channel hear this: the system has an event of
+    that name, too.
+    """
+
+    exact = True
 
 
 class Wait(Event):
@@ -1311,9 +1317,11 @@ class Wait(Event):
 class Started(Event):
     """The process runs: (process).
 
-    The name is that of the event with which a system starts.  A handler on
-    channel "*" hears both: it is the system if the argument is its root.
+    The name is that of the event with which a system starts.  Only handlers
+    bound to the channel of the process hear this one.
     """
+
+    exact = True
 
 
 class Terminated(Event):
@@ -1325,6 +1333,8 @@ class Stopped(Event):
 
     The name is that of the event with which a system stops; see Started.
     """
+
+    exact = True
 
 
 class _Pipe(File):

@@ -803,6 +803,25 @@ class TestHandlers(CircuitsTest):
         pump(app)
         self.assertEqual(value.value, "Foo")
 
+    def test_an_exact_event_is_not_for_those_who_hear_everything(self):
+        class Exact(Event):
+            exact = True
+
+        class Star(Component):
+            def exact(self):
+                return "star"
+
+        class Own(Component):
+            channel = "own"
+
+            def exact(self):
+                return "own"
+        rec = Recorder()
+        app = make_app(Star(), Own(), rec)
+        self.assertEqual(self.value_of(app, Exact(), "own"), "own")
+        self.assertEqual(self.value_of(app, Event.create("exact"), "own"), ["star", "own"])
+        self.assertEqual(rec.names, ["exact", "exact"])
+
     def test_any_hashable_is_a_channel(self):
         import uuid
         for channel in ((1, 1), uuid.uuid4(), 42, frozenset("ab")):

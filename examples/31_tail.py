@@ -1,0 +1,50 @@
+"""Follow a file as it grows, like tail -F.
+
+Shows: File(autoclose=False) with Notify; logs that are truncated or rotated.
+Run:    python3 31_tail.py /var/log/syslog      shows what is added, until ^C
+"""
+
+import os
+import sys
+from circuits import Component, handler
+from circuits_io import File, Notify, Seek, Write, stdout
+
+
+class Tail(Component):
+    stdout, rotated = stdout, False
+    def init(self, path):
+        self.path = os.path.abspath(path)
+        self.size = os.path.getsize(path)
+        self.file = File(self.path, autoclose=False).register(self)
+        self.file.seek(0, os.SEEK_END)
+        Notify().register(self).add_path(os.path.dirname(self.path))
+
+    @handler("read", channel="file")
+    def _on_read(self, data):
+        yield self.call(Write(data), self.stdout)
+
+    @handler("modified", "created", "moved", channel="notify")
+    def _on_change(self, name, path, pathname, isdir):
+        if pathname != self.path or self.file.closed:
+            return
+        try:
+            ours, there = os.stat(self.file.fileno()), os.stat(self.path)
+        except FileNotFoundError:
+            return                                      # the new one is yet to come
+        self.rotated = not os.path.samestat(ours, there)
+        if not self.rotated and there.st_size < self.size:
+            self.fire(Seek(0), self.file)               # truncated
+        self.size = there.st_size
+        self.file.resume()
+
+    @handler("eof", channel="file")
+    def _on_eof(self):
+        if self.rotated and self.file.tell() < os.stat(self.file.fileno()).st_size:
+            self.file.resume()                          # its last words
+        elif self.rotated:
+            self.rotated = False
+            self.file.open()
+
+
+if __name__ == "__main__":
+    Tail(sys.argv[1]).run()
