@@ -3,11 +3,13 @@
 Shows: File, stdin and stdout, and waiting for room before more is read, so
 that a slow reader (try ``| less``) costs no memory.
 
-Run:    python3 30_cat.py FILE...       or  echo hello | python3 30_cat.py
+Run:    python3 examples/30_cat.py FILE...       or  echo hello | python3 examples/30_cat.py
 Expect: what cat prints.
 """
-
+import os
 import sys
+
+sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
 from circuits import Component, handler
 from circuits_io import File, Write, stderr, stdin, stdout

@@ -1,11 +1,13 @@
 """Follow a file as it grows, like tail -F.
 
 Shows: File(autoclose=False) with Notify; logs that are truncated or rotated.
-Run:    python3 31_tail.py /var/log/syslog      shows what is added, until ^C
+Run:    python3 examples/31_tail.py /var/log/syslog      shows what is added, until ^C
 """
-
 import os
 import sys
+
+sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+
 from circuits import Component, handler
 from circuits_io import File, Notify, Seek, Write, stdout
 

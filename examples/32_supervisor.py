@@ -2,13 +2,15 @@
 
 Shows: Process, waiting for its end, sleep, stopping it with the system.
 
-Run:    python3 32_supervisor.py sh -c 'echo working; sleep 1; exit 1'
+Run:    python3 examples/32_supervisor.py sh -c 'echo working; sleep 1; exit 1'
 Expect: its output, and "status 1, again in 1 s", then 2, 4 ... 60 s (a run of
         ten seconds begins anew), until the status is 0 or ^C.
 """
-
+import os
 import sys
 import time
+
+sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
 from circuits import Component, handler
 from circuits import sleep

@@ -2,11 +2,13 @@
 
 Shows: Notify, recursive, with folders that are made later.
 
-Run:    python3 33_dirwatch.py /tmp     and make, change, rename, remove something
+Run:    python3 examples/33_dirwatch.py /tmp     and make, change, rename, remove something
 Expect: a line like "created  /tmp/new" for each happening, until ^C.
 """
-
+import os
 import sys
+
+sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
 from circuits import Component, handler
 from circuits_io import Notify, Write, stderr, stdout

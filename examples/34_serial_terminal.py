@@ -2,11 +2,13 @@
 
 Shows: Serial with stdin and stdout; a clear end when the device goes away.
 
-Run:    python3 34_serial_terminal.py /dev/ttyUSB0 115200      ^D ends it
+Run:    python3 examples/34_serial_terminal.py /dev/ttyUSB0 115200      ^D ends it
 Expect: "connected to ...", then what the device says.
 """
-
+import os
 import sys
+
+sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
 from circuits import Component, handler
 from circuits_io import Serial, Write, stdin, stdout

@@ -2,16 +2,18 @@
 
 Shows: Startup with its verbs, the Environment it lives in, and its log.
 
-Run:    python3 35_daemon.py /tmp/clock init
-        python3 35_daemon.py /tmp/clock start
+Run:    python3 examples/35_daemon.py /tmp/clock init
+        python3 examples/35_daemon.py /tmp/clock start
         tail -f /tmp/clock/log/clock.log
-        python3 35_daemon.py /tmp/clock rehash
-        python3 35_daemon.py /tmp/clock stop
+        python3 examples/35_daemon.py /tmp/clock rehash
+        python3 examples/35_daemon.py /tmp/clock stop
 Expect: "tick" in the log each second; "settings loaded" after rehash; no pid
         file in /tmp/clock/log after stop.
 """
-
+import os
 import sys
+
+sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
 from circuits import Component
 from circuits import Event
