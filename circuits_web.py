@@ -2883,10 +2883,13 @@ class _Answer:
         return isinstance(error, (HTTPException, ProtocolError))
 
     def event_done(self, event):
-        waits_for = _unfinished(self.event._value)
+        value = self.event._value
+        if value is None or type(value._value) not in (Value, list):
+            return self.http._answered(self.event, self.request, self.response)
+        waits_for = _unfinished(value)
         if waits_for is not None:
             return _when_done(waits_for, self)
-        promise = _promise(self.event._value)
+        promise = _promise(value)
         if promise is not None:         # it tells us when something is stored in it
             promise.manager = self.http
             promise.notify = "promise_kept"
@@ -3374,7 +3377,7 @@ class HTTP(BaseComponent):
             if item is END:
                 if not isinstance(conn.spool, BodyStream):
                     self._announce_request(conn)
-                    return conn.request is None and not conn.closing
+                    return self._has_more(conn)
                 spool, conn.spool = conn.spool, None
                 conn.deadline = None
                 spool.end()
@@ -3390,11 +3393,17 @@ class HTTP(BaseComponent):
             self._begin(conn, item)
             if not item.has_body:
                 self._announce_request(conn)
-                return conn.request is None and not conn.closing
+                return self._has_more(conn)
             if isinstance(conn.spool, BodyStream):
                 self._announce_request(conn)
                 if conn.closing:
                     return False                    # it was answered early
+
+    @staticmethod
+    def _has_more(conn):
+        """Whether a request was answered at once, and there is more to take."""
+        return conn.request is None and not conn.closing \
+            and (len(conn.parser) > 0 or conn.paused)
 
     def _begin(self, conn, head):
         """A head arrived: make the request and the response."""
@@ -3461,9 +3470,9 @@ class HTTP(BaseComponent):
             self._add_certificate(event, request)
         channels = (self.channel,)
         if self._reactor.heard("request", channels):
+            self.fire(event, self.channel)
             event._waiters = [_Answer(self, event, request, response)]
             event._state = SPECIAL
-            self.fire(event, self.channel)
         else:
             self._ask(conn, event, channels)
 
