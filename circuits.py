@@ -1192,11 +1192,12 @@ class Waiting:
             self.task = task
             task.waiting = self
             task.spins = 0
-        if not self.begun:
+        if self.over:
+            if task is not None:
+                task.resume(self.outcome, self.error)
+        elif not self.begun:
             self.begun = True
             self.at_home(self.install)
-        elif self.over and task is not None:
-            task.resume(self.outcome, self.error)
 
     def finish(self, outcome=None, error=None):
         """It is over, one way or the other.  A second call does nothing."""
@@ -1876,7 +1877,7 @@ class Reactor:
         self.pid = None
         self.draining = 0           # batches since stop()
         self.context = None         # Event._context of the event being dispatched
-        self.told = {}              # (name, channel) -> last event that tell() fired
+        self.told = {}              # channel -> last event that tell() fired there
 
     # -- firing -------------------------------------------------------------
 
@@ -2088,10 +2089,9 @@ class Reactor:
         Returns the event, or None if there was no need of one.
         """
         name = event_class.name
-        key = (name, channel)
-        last = self.told.get(key) if self.told else None
+        last = self.told.get(channel) if self.told else None
         if last is not None and last._state == DONE:
-            del self.told[key]
+            del self.told[channel]
             last = None
         try:
             plan = self.plans[name][channel,]
@@ -2104,7 +2104,7 @@ class Reactor:
         else:
             if len(self.told) >= MAX_PLANS:     # channels of connections that are gone
                 self.told = {k: e for k, e in self.told.items() if e._state != DONE}
-            event = self.told[key] = event_class(*args)
+            event = self.told[channel] = event_class(*args)
             manager.fire(event, channel)
             return event
 
