@@ -925,8 +925,7 @@ class File(Component):
         the reading: memory stays bounded.
         """
         reactor = self._reactor
-        reactor.tell(self, Read, self.channel, data)
-        event = reactor.told.get(("read", self.channel))
+        event = reactor.tell(self, Read, self.channel, data)
         if event is not None and event._state == _QUEUED:
             _Digestion(event, self._digested, len(data))
             self._ahead += len(data)
@@ -1149,7 +1148,7 @@ class File(Component):
             d.release()
         except OSError as error:        # NFS reports a full disk here
             self._complain(error)
-        self._reactor.told.pop(("read", self.channel), None)
+        self._reactor.told.pop(self.channel, None)
         self.fire(self._closed(), self.channel)
         _settle(self._waiters)
 

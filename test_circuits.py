@@ -21,17 +21,22 @@ import ast
 import asyncio
 import contextvars
 import doctest
+import errno
 import faulthandler
 import gc
 import glob
+import http.client
 import io
+import json
 import os
 import pickle
+import random
 import re
 import select
 import shutil
 import signal
 import socket
+import struct
 import subprocess
 import sys
 import tempfile
@@ -39,6 +44,7 @@ import textwrap
 import threading
 import time
 import unittest
+import urllib.request
 import warnings
 
 HERE = os.path.dirname(os.path.abspath(__file__))
@@ -47,6 +53,9 @@ sys.path.insert(0, HERE)
 sys.dont_write_bytecode = True
 
 import circuits
+import circuits_io
+import circuits_net
+import circuits_web
 from circuits import BaseComponent, Component, Debugger, Event, Manager, Timer, Worker
 from circuits import handler, sleep
 
@@ -4887,6 +4896,7850 @@ class TestEdges(CircuitsTest):
         event.cancel()
         pump(app)
         self.assertEqual(rec.names, [])
+
+
+# ---------------------------------------------------------------------------
+# circuits_net: sockets
+#
+# One table of transports, one subclass per poller: every test of StreamTests
+# runs over all of them.
+# ---------------------------------------------------------------------------
+
+def _has_ipv6():
+    try:
+        with socket.socket(socket.AF_INET6) as sock:
+            sock.bind(("::1", 0))
+        return True
+    except (OSError, AttributeError):
+        return False
+
+
+# A CA, and certificates by it that are good for a hundred years: localhost,
+# the same expired, and a client.  Made with openssl; the keys protect nothing.
+CERTIFICATES = {
+    "ca": """\
+-----BEGIN CERTIFICATE-----
+MIIBnTCCAUOgAwIBAgIUWd8dQOuMCUNBUclhYzylKp1icV0wCgYIKoZIzj0EAwIw
+GzEZMBcGA1UEAwwQY2lyY3VpdHMgdGVzdCBDQTAgFw0yNjExMjQxNTQwNTZaGA8y
+MTI2MTAzMTE1NDA1NlowGzEZMBcGA1UEAwwQY2lyY3VpdHMgdGVzdCBDQTBZMBMG
+ByqGSM49AgEGCCqGSM49AwEHA0IABNYOH8UF46ApuKc/ktCV98jHfqOUHn57OtKh
+21huZCAc9VSZGXhk66jlY/yLDS4ErEhyVbGI8dXFTGZ7EOvPOfGjYzBhMB0GA1Ud
+DgQWBBSkl+KJv3NVd7OLKhyzQThZnIAQiTAfBgNVHSMEGDAWgBSkl+KJv3NVd7OL
+KhyzQThZnIAQiTAPBgNVHRMBAf8EBTADAQH/MA4GA1UdDwEB/wQEAwIBBjAKBggq
+hkjOPQQDAgNIADBFAiEAgpmu0OfkxU6dZ+RxMPRqAb60x4YybF1vZ3etYx8u4aoC
+ICPC+FSJU03gOcP3hMb+eqLHSFtjGZW+qZBh6Hh+nnX+
+-----END CERTIFICATE-----
+""",
+    "good": """\
+-----BEGIN EC PRIVATE KEY-----
+MHcCAQEEIL/TJ5Xn3R/iNJiTdGKOqm9FYhw8jbxIHclIWGIuGF0koAoGCCqGSM49
+AwEHoUQDQgAEicYRVR/VMRxh3EMJOW/oVFkPAn3NdLIetzuJRDDiin4wKrtqNeh1
+h08hMzrj5qHDAnN2tL+TrTnpAckdM1p1+w==
+-----END EC PRIVATE KEY-----
+-----BEGIN CERTIFICATE-----
+MIIBmjCCAUGgAwIBAgIBATAKBggqhkjOPQQDAjAbMRkwFwYDVQQDDBBjaXJjdWl0
+cyB0ZXN0IENBMCAXDTIwMDEwMTAwMDAwMFoYDzIxMjAwMTAxMDAwMDAwWjAUMRIw
+EAYDVQQDDAlsb2NhbGhvc3QwWTATBgcqhkjOPQIBBggqhkjOPQMBBwNCAASJxhFV
+H9UxHGHcQwk5b+hUWQ8Cfc10sh63O4lEMOKKfjAqu2o16HWHTyEzOuPmocMCc3a0
+v5OtOekByR0zWnX7o3sweTAJBgNVHRMEAjAAMB0GA1UdDgQWBBSZefviUvMa9O2O
+FdR90dw0N06HvDAfBgNVHSMEGDAWgBSkl+KJv3NVd7OLKhyzQThZnIAQiTAsBgNV
+HREEJTAjgglsb2NhbGhvc3SHBH8AAAGHEAAAAAAAAAAAAAAAAAAAAAEwCgYIKoZI
+zj0EAwIDRwAwRAIgVuwHDu83zn+ThLOCClIx6FnZr+Vr/m6cm3CGBUxc9C4CIAJG
+OPcdcjEhkGNUkIeeGW0tTCjTbsrqALQvkM7+BVqq
+-----END CERTIFICATE-----
+""",
+    "expired": """\
+-----BEGIN EC PRIVATE KEY-----
+MHcCAQEEICVG/QeplJEfuGYA5eIb1/F3vb6MYwaMy2WhuJ8Z2eSUoAoGCCqGSM49
+AwEHoUQDQgAEMIYxJDoKfmJnbfnPQH46ZTOTmEfqiJULLYzPx7QRGXlJEun0UVCK
+h8dC9iS9VP8fG75Ch5FXFreTY4YrmnsWxA==
+-----END EC PRIVATE KEY-----
+-----BEGIN CERTIFICATE-----
+MIIBhzCCAS2gAwIBAgIBAjAKBggqhkjOPQQDAjAbMRkwFwYDVQQDDBBjaXJjdWl0
+cyB0ZXN0IENBMB4XDTIwMDEwMTAwMDAwMFoXDTIwMDEwMjAwMDAwMFowFDESMBAG
+A1UEAwwJbG9jYWxob3N0MFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAEMIYxJDoK
+fmJnbfnPQH46ZTOTmEfqiJULLYzPx7QRGXlJEun0UVCKh8dC9iS9VP8fG75Ch5FX
+FreTY4YrmnsWxKNpMGcwCQYDVR0TBAIwADAdBgNVHQ4EFgQU32hZpUoK1KgrrlDZ
+901k4RZKCngwHwYDVR0jBBgwFoAUpJfiib9zVXeziyocs0E4WZyAEIkwGgYDVR0R
+BBMwEYIJbG9jYWxob3N0hwR/AAABMAoGCCqGSM49BAMCA0gAMEUCIBe2RTVPxqMJ
+fC84kZ90a7kgQ+78ROubdfAYUSoFdcwNAiEA3/kgBOASQKL2ZZkr/JT/0q3vpSBa
+35PBpZATjLAYkuc=
+-----END CERTIFICATE-----
+""",
+    "client": """\
+-----BEGIN EC PRIVATE KEY-----
+MHcCAQEEIGovEab6eAUHomvQzBaHRtQlRy6YQBJ91PH0xJQdrs9CoAoGCCqGSM49
+AwEHoUQDQgAEaGW6IYe5J6/zv938hlg1/NJsnHLvuEd5Bf4S5Ox5Qi5htcBKbDtS
+ykSZqHGTK3sogmuo3G3e8JMp8xyl4dODLQ==
+-----END EC PRIVATE KEY-----
+-----BEGIN CERTIFICATE-----
+MIIBhzCCAS2gAwIBAgIBAzAKBggqhkjOPQQDAjAbMRkwFwYDVQQDDBBjaXJjdWl0
+cyB0ZXN0IENBMCAXDTIwMDEwMTAwMDAwMFoYDzIxMjAwMTAxMDAwMDAwWjATMREw
+DwYDVQQDDAhhIGNsaWVudDBZMBMGByqGSM49AgEGCCqGSM49AwEHA0IABGhluiGH
+uSev87/d/IZYNfzSbJxy77hHeQX+EuTseUIuYbXASmw7UspEmahxkyt7KIJrqNxt
+3vCTKfMcpeHTgy2jaDBmMAkGA1UdEwQCMAAwHQYDVR0OBBYEFOK04YhxrXOGwUki
+pFsR4/LUF2uiMB8GA1UdIwQYMBaAFKSX4om/c1V3s4sqHLNBOFmcgBCJMBkGA1Ud
+EQQSMBCCDmNsaWVudC5pbnZhbGlkMAoGCCqGSM49BAMCA0gAMEUCIQDFAghmcuGL
+XI+/Mi47ZaARlUuvrlng7tqBJdX99Kaw9gIgLb3unkuJ3tSnHEueF9v3B7RGKFAE
+9Zt+ruqL9dfrtp4=
+-----END CERTIFICATE-----
+""",
+}
+
+
+class TCPTransport:
+    """How the tests make a server of a kind, and reach it."""
+
+    name = "TCP"
+    server, client, bind = circuits_net.TCPServer, circuits_net.TCPClient, ("127.0.0.1", 0)
+
+    def __init__(self, test):
+        self.test = test
+
+    def make_server(self, kind=None, **kwargs):
+        return (kind or self.server)(self.bind, **kwargs)
+
+    def connect_event(self, server):
+        return circuits_net.Connect(server.host, server.port)
+
+    def knock(self, server):
+        """A plain socket connected to *server*, without a TLS handshake."""
+        return TCPTransport.dial(self, server)
+
+    def dial(self, server):
+        """A blocking socket connected to *server*."""
+        sock = socket.create_connection((server.host, server.port), PATIENCE)
+        self.test.addCleanup(sock.close)
+        return sock
+
+
+class TCP6Transport(TCPTransport):
+    name = "TCP6"
+    server, client, bind = circuits_net.TCP6Server, circuits_net.TCP6Client, ("::1", 0)
+
+
+class UNIXTransport(TCPTransport):
+    name = "UNIX"
+
+    def knock(self, server):
+        return self.dial(server)
+    server, client = circuits_net.UNIXServer, circuits_net.UNIXClient
+
+    def make_server(self, kind=None, **kwargs):
+        return (kind or self.server)(os.path.join(self.test.folder(), "s"), **kwargs)
+
+    def connect_event(self, server):
+        return circuits_net.Connect(server.host)
+
+    def dial(self, server):
+        sock = socket.socket(socket.AF_UNIX)
+        self.test.addCleanup(sock.close)
+        sock.settimeout(PATIENCE)
+        sock.connect(server.host)
+        return sock
+
+
+def certificate(test, name):
+    """The path of one of CERTIFICATES."""
+    return os.path.join(test.folder(**{name: CERTIFICATES[name]}), name)
+
+
+class TLSTransport(TCPTransport):
+    name = "TLS"
+
+    def make_server(self, kind=None, **kwargs):
+        return super().make_server(kind, secure=True, certfile=certificate(self.test, "good"),
+                                   **kwargs)
+
+    def connect_event(self, server):
+        return circuits_net.Connect("localhost", server.port, secure=True,
+                       ca_certs=certificate(self.test, "ca"))
+
+    def dial(self, server):
+        import ssl
+        context = ssl.create_default_context(cafile=certificate(self.test, "ca"))
+        plain = super().dial(server)
+        plain.setblocking(False)
+        sock = context.wrap_socket(plain, server_hostname="localhost",
+                                   do_handshake_on_connect=False)
+        self.test.addCleanup(sock.close)
+
+        def shaken():
+            try:
+                sock.do_handshake()
+                return True
+            except ssl.SSLWantReadError:
+                return False
+        if server.running or server.root.running:
+            wait_for(shaken)
+        else:
+            pump(self.test.app, shaken)
+        sock.settimeout(PATIENCE)
+        return sock
+
+
+def _has_ssl():
+    try:
+        import ssl
+        return bool(ssl)
+    except ImportError:
+        return False
+
+
+TRANSPORTS = [TCPTransport]
+if _has_ssl():
+    TRANSPORTS.append(TLSTransport)
+if _has_ipv6():
+    TRANSPORTS.append(TCP6Transport)
+if hasattr(socket, "AF_UNIX"):
+    TRANSPORTS.append(UNIXTransport)
+
+POLLERS = [poller for name, poller in (
+    ("select", circuits.Select), ("poll", circuits.Poll), ("epoll", circuits.EPoll),
+    ("kqueue", circuits.KQueue)) if hasattr(circuits.select, name)]
+
+
+def reset(sock):
+    """Close a socket so that the peer gets RST."""
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    sock.close()
+
+
+def receive(sock, size):
+    """Exactly *size* bytes from a blocking socket, fewer at its end."""
+    data = bytearray()
+    while len(data) < size:
+        piece = sock.recv(min(65536, size - len(data)))
+        if not piece:
+            break
+        data += piece
+    return bytes(data)
+
+
+class Echo(Component):
+    channel = "server"
+
+    def read(self, sock, data):
+        return data
+
+
+class StreamTests:
+    """The contract of connections; a mixin for each transport and poller."""
+
+    transport = None
+    poller = None
+
+    def setUp(self):
+        self.t = self.transport(self)
+        self.rec = Recorder()
+        self.app = Component()
+        self.poller().register(self.app)
+        self.rec.register(self.app)
+
+    def tearDown(self):
+        for component in list(circuits.flatten(self.app)):
+            if isinstance(component, circuits_net.Endpoint):
+                component._hurry = True
+                component.close()
+        pump(self.app)
+        self.app._reactor.close()
+
+    def until(self, condition):
+        deadline = time.monotonic() + PATIENCE
+
+        def over():
+            if time.monotonic() > deadline:
+                raise AssertionError("never came true; seen: %s" % self.rec.names)
+            return condition()
+        pump(self.app, over, rounds=10**9)
+
+    def seen(self, name, times=1):
+        self.until(lambda: self.rec.names.count(name) >= times)
+        return self.rec.named(name)[-1]
+
+    def serve(self, *components, **kwargs):
+        server = self.t.make_server(**kwargs).register(self.app)
+        for component in components:
+            component.register(self.app)
+        pump(self.app)
+        return server
+
+    def client(self, server, **kwargs):
+        client = self.t.client(**kwargs).register(self.app)
+        client.fire(self.t.connect_event(server))
+        self.seen("connected")
+        return client
+
+    def accepted(self, times=1):
+        """The sock of the latest connection that a server told of."""
+        def told():
+            return [e for e in self.rec.named("connect")
+                    if isinstance(e.args[0], circuits_net.Connection)]
+        self.until(lambda: len(told()) >= times)
+        return told()[-1].args[0]
+
+    def received(self):
+        return b"".join(event.args[0] for event in self.rec.named("read")
+                        if event.channels == ("client",))
+
+    # -- a connection from both sides ---------------------------------------
+
+    def test_documented_events_of_both_sides(self):
+        server = self.serve(Echo())
+        client = self.client(server)
+        client.fire(circuits_net.Write(b"hi"))
+        self.until(lambda: self.received() == b"hi")
+        client.fire(circuits_net.Close())
+        self.seen("disconnected")
+        self.seen("disconnect")
+        server.fire(circuits_net.Close())
+        self.seen("closed")
+        self.assertFired(self.rec, "ready", "connect", "connected", "write", "read",
+                         "read_value_changed", "write", "read", "close", "disconnected",
+                         "disconnect", "close", "closed")
+        self.assertEqual((server.host, server.port), (None, None))
+        for name in ("connected", "disconnect", "disconnected", "closed"):
+            self.assertEqual(self.rec.names.count(name), 1, name)
+        self.assertEqual(self.rec.names.count("connect"), 2)    # one asks, one tells
+
+    def test_events_carry_what_is_documented(self):
+        server = self.serve(Echo())
+        client = self.client(server)
+        self.accepted()
+        ready = self.rec.named("ready")
+        self.assertEqual(ready[0].args, [server, (server.host, server.port)])
+        self.assertEqual(ready[1].args, [client])
+        sock = self.accepted()
+        connect = [e for e in self.rec.named("connect") if e.args[0] is sock][0]
+        self.assertIn(sock, server._clients)
+        if self.t.name == "UNIX":
+            self.assertEqual(self.rec.named("connected")[0].args, [socket.gethostname(), server.host])
+            self.assertEqual(len(connect.args), 1)
+        else:
+            self.assertEqual(self.rec.named("connected")[0].args,
+                             [self.t.connect_event(server).args[0], server.port])
+            self.assertEqual(connect.args[1], server.host)
+        client.fire(circuits_net.Close())
+        self.assertIs(self.seen("disconnect").args[0], sock)
+
+    def test_text_is_encoded(self):
+        client = self.client(self.serve(Echo()))
+        client.fire(circuits_net.Write("äö"))
+        self.until(lambda: self.received() == "äö".encode())
+
+    def test_a_client_echoes_what_its_handler_returns(self):
+        class Reply(Component):
+            channel = "client"
+
+            def read(self, data):
+                return data.upper()
+
+        server = self.serve(Reply())
+        self.client(server)
+        sock = self.accepted()
+        server.fire(circuits_net.Write(sock, b"hello"))
+        self.until(lambda: any(e.args[1:] == [b"HELLO"] for e in self.rec.named("read")))
+
+    def test_plain_methods_of_a_subclass_are_handlers(self):
+        class Loud(self.t.server):
+            def connect(self, sock, *address):
+                self.fire(circuits_net.Write(sock, b"welcome "))
+
+            def read(self, sock, data):
+                return data.upper()
+
+        server = self.t.make_server(Loud).register(self.app)
+        pump(self.app)
+        client = self.client(server)
+        client.fire(circuits_net.Write(b"hi"))
+        self.until(lambda: self.received() == b"welcome HI")
+
+    def test_generator_handlers_reply_too(self):
+        class Slow(Component):
+            channel = "server"
+
+            def read(self, sock, data):
+                yield
+                yield data
+                yield b"!"
+
+        client = self.client(self.serve(Slow()))
+        client.fire(circuits_net.Write(b"hi"))
+        self.until(lambda: self.received() == b"hi!")
+
+    def test_writes_before_the_connection_are_sent_later(self):
+        server = self.serve(Echo())
+        client = self.t.client().register(self.app)
+        client.fire(self.t.connect_event(server))
+        client.fire(circuits_net.Write(b"one "))
+        client.fire(circuits_net.Write(b"two"))
+        self.until(lambda: self.received() == b"one two")
+
+    def test_it_connects_again_after_close(self):
+        server = self.serve(Echo())
+        client = self.client(server)
+        for round in (1, 2, 3):
+            client.fire(circuits_net.Close())
+            self.seen("disconnected", round)
+            client.fire(self.t.connect_event(server))
+            self.seen("connected", round + 1)
+        client.fire(circuits_net.Write(b"still here"))
+        self.until(lambda: self.received() == b"still here")
+
+    def test_call_waits_for_the_connection(self):
+        server = self.serve()
+        client = self.t.client().register(self.app)
+        results = []
+
+        class RemoteCaller(Component):
+            def go(this):
+                value = yield this.call(self.t.connect_event(server), "client")
+                results.append((value.value, client.connected))
+
+        RemoteCaller().register(self.app)
+        self.app.fire(Event.create("go"))
+        self.until(lambda: results)
+        self.assertEqual(results, [(True, True)])
+
+    def test_connecting_twice_is_a_mistake(self):
+        server = self.serve()
+        client = self.client(server)
+        self.expect_stderr("close it first")
+        client.fire(self.t.connect_event(server))
+        self.seen("error")
+        self.assertTrue(client.connected)
+
+    # -- amounts ------------------------------------------------------------
+
+    def test_large_data_goes_out_in_parts(self):
+        data = os.urandom(1 << 16) * 64
+        client = self.client(self.serve(Echo()))
+        client.fire(circuits_net.Write(data))
+        self.until(lambda: len(self.received()) >= len(data))
+        self.assertEqual(self.received(), data)
+
+    def test_many_writes_arrive_in_order(self):
+        pieces = [b"%d," % i for i in range(2000)]
+        client = self.client(self.serve(Echo()))
+        for piece in pieces:
+            client.fire(circuits_net.Write(piece))
+        self.until(lambda: len(self.received()) >= len(b"".join(pieces)))
+        self.assertEqual(self.received(), b"".join(pieces))
+
+    def test_writes_of_one_batch_go_out_together(self):
+        server = self.serve()
+        self.client(server)
+        sock = self.accepted()
+        for _ in range(5):
+            server.fire(circuits_net.Write(sock, b"12345"))
+        self.until(lambda: len(self.received()) >= 25)
+        reads = [e for e in self.rec.named("read") if e.channels == ("client",)]
+        self.assertEqual(len(reads), 1)
+
+    def test_a_write_that_is_filtered_does_not_hold_back_the_one_before(self):
+        class Censor(BaseComponent):
+            channel = "server"
+
+            @handler("write", priority=10, filter=True)
+            def _on_write(self, sock, data):
+                return data == b"bad"
+
+        server = self.serve(Censor())
+        self.client(server)
+        sock = self.accepted()
+        server.fire(circuits_net.Write(sock, b"good"))
+        server.fire(circuits_net.Write(sock, b"bad"))
+        self.until(lambda: self.received() == b"good")
+
+    def test_a_peer_that_stops_reading_is_waited_for_without_work(self):
+        server = self.serve()
+        peer = self.t.dial(server)
+        sock = self.accepted()
+        data = os.urandom(1 << 16) * 100
+        server.fire(circuits_net.Write(sock, data))
+        pump(self.app)
+        self.assertTrue(circuits.poller_of(server).isWriting(sock))
+        got = []
+        thread = threading.Thread(target=lambda: got.append(receive(peer, len(data))))
+        thread.start()
+        self.until(lambda: got)
+        thread.join()
+        self.assertEqual(got[0], data)
+        self.assertFalse(circuits.poller_of(server).isWriting(sock))
+        self.assertIsNone(sock.out)
+
+    def test_a_hundred_connections(self):
+        server = self.serve(Echo())
+        peers = [self.t.dial(server) for _ in range(100)]
+        self.accepted(100)
+        for i, peer in enumerate(peers):
+            peer.sendall(b"%03d" % i)
+        self.until(lambda: self.rec.names.count("write") == 100)
+        pump(self.app)
+        self.assertEqual([receive(peer, 3) for peer in peers], [b"%03d" % i for i in range(100)])
+        for peer in peers:
+            peer.close()
+        self.seen("disconnect", 100)
+        self.assertFalse(server._clients)
+
+    # -- the end ------------------------------------------------------------
+
+    def test_close_waits_until_the_output_is_out(self):
+        server = self.serve()
+        peer = self.t.dial(server)
+        sock = self.accepted()
+        data = os.urandom(1 << 16) * 200
+        server.fire(circuits_net.Write(sock, data))
+        server.fire(circuits_net.Close(sock))
+        server.fire(circuits_net.Write(sock, b"too late"))
+        pump(self.app)
+        self.assertNotFired(self.rec, "disconnect")
+        got = []
+        thread = threading.Thread(target=lambda: got.append(receive(peer, len(data) + 1)))
+        thread.start()
+        self.until(lambda: got)
+        thread.join()
+        self.assertEqual(got[0], data)
+        self.seen("disconnect")
+
+    def test_a_client_that_closes_gets_its_output_out(self):
+        server = self.serve()
+        client = self.client(server)
+        data = os.urandom(1 << 16) * 50
+        client.fire(circuits_net.Write(data))
+        client.fire(circuits_net.Close())
+        self.seen("disconnect")
+        self.assertEqual(b"".join(e.args[1] for e in self.rec.named("read")), data)
+        self.assertFired(self.rec, "disconnected")
+
+    def test_a_peer_that_never_reads_cannot_hold_a_close_for_ever(self):
+        self.app.clock = clock = FakeClock()
+        server = self.serve()
+        self.t.dial(server)
+        sock = self.accepted()
+        server.fire(circuits_net.Write(sock, bytes(1 << 24)))
+        server.fire(circuits_net.Close(sock))
+        pump(self.app)
+        self.assertNotFired(self.rec, "disconnect")
+        clock.advance(circuits_net.CLOSE_TIMEOUT + 1)
+        pump(self.app)
+        clock.advance(circuits_net.CLOSE_TIMEOUT + 1)
+        self.seen("disconnect")
+
+    def test_a_slow_peer_gets_all_of_the_output_before_the_close(self):
+        self.app.clock = clock = FakeClock()
+        server = self.serve()
+        peer = self.t.dial(server)
+        sock = self.accepted()
+        size = 12 << 20
+        server.fire(circuits_net.Write(sock, bytes(size)))
+        server.fire(circuits_net.Close(sock))
+        pump(self.app)
+        got = last = 0
+        peer.setblocking(False)
+        while got < size:
+            try:
+                got += len(peer.recv(65536))
+            except OSError:         # BlockingIOError, SSLWantReadError
+                self.app.tick(0)
+            if got - last > 1 << 20:
+                last = got
+                self.app.tick(0)
+                clock.advance(circuits_net.CLOSE_TIMEOUT * 0.9)
+        self.seen("disconnect")
+
+    def test_output_is_finished_for_a_peer_that_ended_its_side(self):
+        server = self.serve(Echo())
+        peer = self.t.dial(server)
+        # ssl sockets cannot be read and written by two threads: what the buffers of
+        # the system hold must do.
+        data = os.urandom(1 << 16) * (1 if self.t.name == "TLS" else 20)
+
+        def send():
+            peer.sendall(data)
+            socket.socket.shutdown(peer, socket.SHUT_WR)
+
+        got = []
+        threads = [threading.Thread(target=send),
+                   threading.Thread(target=lambda: got.append(receive(peer, len(data) + 1)))]
+        threads[0].start()
+        if self.t.name == "TLS":
+            threads[0].join()
+        threads[1].start()
+        self.seen("disconnect")
+        for thread in threads:
+            thread.join()
+        self.assertEqual(got[0], data)
+
+    def test_second_close_does_nothing(self):
+        server = self.serve()
+        client = self.client(server)
+        for _ in range(2):
+            client.fire(circuits_net.Close())
+            server.fire(circuits_net.Close())
+            pump(self.app)
+        self.seen("closed")
+        server.fire(circuits_net.Close())
+        client.fire(circuits_net.Close())
+        pump(self.app)
+        for name in ("closed", "disconnect", "disconnected"):
+            self.assertEqual(self.rec.names.count(name), 1, name)
+
+    def test_writing_to_what_is_gone_is_ignored(self):
+        server = self.serve()
+        client = self.client(server)
+        sock = self.accepted()
+        client.fire(circuits_net.Close())
+        self.seen("disconnect")
+        client.fire(circuits_net.Write(b"nobody"))
+        server.fire(circuits_net.Write(sock, b"nobody"))
+        server.fire(circuits_net.Close(sock))
+        pump(self.app)
+        self.assertEqual(self.rec.names.count("disconnect"), 1)
+        self.assertEqual(self.rec.names.count("disconnected"), 1)
+        self.assertNotFired(self.rec, "error", "socket_error")
+
+    def test_reset_by_the_peer_in_the_middle_of_a_write(self):
+        server = self.serve()
+        peer = self.t.dial(server)
+        sock = self.accepted()
+        server.fire(circuits_net.Write(sock, bytes(1 << 24)))
+        pump(self.app)
+        reset(peer)
+        self.seen("disconnect")
+        pump(self.app)
+        self.assertEqual(self.rec.names.count("disconnect"), 1)
+        self.assertNotFired(self.rec, "error")
+        self.assertEqual(sock.fileno(), -1)
+        self.assertFalse(server._clients)
+
+    def test_reset_of_an_idle_connection(self):
+        server = self.serve()
+        peer = self.t.dial(server)
+        self.accepted()
+        reset(peer)
+        self.seen("disconnect")
+        self.assertNotFired(self.rec, "error")
+
+    def test_a_peer_that_is_gone_before_it_was_accepted(self):
+        server = self.serve()
+        for _ in range(20):
+            reset(self.t.knock(server))
+        if self.t.name == "TLS":            # no handshake, no connect
+            self.until(lambda: not server._clients)
+            self.assertNotFired(self.rec, "connect", "disconnect")
+        else:
+            self.accepted(20)
+            self.seen("disconnect", 20)
+        self.assertNotFired(self.rec, "error")
+        self.t.dial(server)
+        self.accepted()
+
+    def test_stop_closes_everything(self):
+        server, client = self.t.make_server(), self.t.client()
+        server.register(self.app)
+        client.register(self.app)
+        with serving(self.app):
+            client.fire(self.t.connect_event(server))
+            wait_for(lambda: self.rec.names.count("connect") == 2 and "connected" in self.rec.names)
+            sock = [e for e in self.rec.named("connect") if len(e.channels) and
+                    e.channels[0] == "server"][0].args[0]
+        self.assertFired(self.rec, "stopped", "close", "closed")
+        self.assertEqual(self.rec.names.count("disconnect"), 1)
+        self.assertEqual(self.rec.names.count("disconnected"), 1)
+        self.assertEqual((server.host, client.connected, sock.fileno()), (None, False, -1))
+
+    def test_stop_does_not_wait_for_a_peer_that_never_reads(self):
+        server = self.t.make_server().register(self.app)
+        with serving(self.app):
+            self.t.dial(server)
+            wait_for(lambda: "connect" in self.rec.names)
+            server.fire(circuits_net.Write(self.rec.named("connect")[0].args[0], bytes(1 << 24)))
+        self.assertFired(self.rec, "disconnect", "closed")
+
+    def test_unregister_closes_everything(self):
+        server = self.serve()
+        client = self.client(server)
+        sock = self.accepted()
+        server.unregister()
+        client.unregister()
+        self.seen("unregistered", 2)
+        self.assertEqual((server.host, client.connected, sock.fileno()), (None, False, -1))
+        self.assertFired(self.rec, "disconnect", "closed", "unregistered")
+        self.assertEqual(list(circuits.poller_of(self.app)._interest), [])
+
+    def test_a_server_cut_out_of_the_tree_leaves_nothing_behind(self):
+        server = self.serve()
+        client = self.client(server)
+        self.accepted()
+        self.app.unregisterChild(server)
+        self.app.unregisterChild(client)
+        pump(self.app)
+        self.assertEqual(list(circuits.poller_of(self.app)._interest), [])
+        self.assertEqual((server.host, client.connected), (None, False))
+
+    def test_no_descriptor_is_left(self):
+        if not os.path.isdir("/proc/self/fd"):
+            self.skipTest("needs /proc to count descriptors")
+        server = self.serve(Echo())
+        before = len(os.listdir("/proc/self/fd"))
+        for i in range(5):
+            client = self.client(server)
+            client.fire(circuits_net.Write(b"x"))
+            client.fire(circuits_net.Close())
+            self.seen("disconnect", i + 1)
+            client.unregister()
+            pump(self.app)
+            self.rec.events = [e for e in self.rec.events if e.name == "disconnect"]
+        self.assertEqual(len(os.listdir("/proc/self/fd")), before)
+
+    # -- flow ---------------------------------------------------------------
+
+    def test_a_slow_peer_is_not_read_from_until_it_catches_up(self):
+        server = self.serve(Echo())
+        peer = self.t.dial(server)
+        sock = self.accepted()
+        sent = []
+        peer.setblocking(False)
+
+        def flood():
+            try:
+                sent.append(peer.send(bytes(65536)))
+            except OSError:         # BlockingIOError, SSLWantWriteError
+                pass
+            return "pause" in self.rec.names
+        self.until(flood)
+        for _ in range(50):
+            self.app.tick(0)
+        self.assertFalse(circuits.poller_of(server).isReading(sock))
+        self.assertLess(sock.pending, 16 * circuits_net.HIGH_WATER)
+        self.assertEqual(self.rec.named("pause")[0].args, [sock])
+        peer.settimeout(PATIENCE)
+        got = []
+        thread = threading.Thread(target=lambda: got.append(receive(peer, sum(sent))))
+        thread.start()
+        self.seen("drain")
+        self.until(lambda: got)
+        thread.join()
+        self.assertTrue(circuits.poller_of(server).isReading(sock))
+        self.assertEqual(len(got[0]), sum(sent))
+        self.assertGreaterEqual(self.rec.names.count("pause"), self.rec.names.count("drain"))
+
+    def test_a_peer_that_reads_nothing_is_dropped_before_memory_fills(self):
+        server = self.serve(max_output=1 << 20)
+        self.t.dial(server)
+        sock = self.accepted()
+
+        def flood():
+            server.fire(circuits_net.Write(sock, bytes(1 << 16)))
+            self.assertLess(sock.pending, (1 << 20) + (1 << 17))
+            return "disconnect" in self.rec.names
+        self.until(flood)
+        self.assertEqual(self.seen("socket_error").args[1].errno, errno.ENOBUFS)
+
+    def test_no_more_than_max_connections_are_taken(self):
+        server = self.serve(max_connections=2)
+        peers = [self.t.knock(server) for _ in range(3)]
+        self.until(lambda: len(server._clients) == 2)
+        for _ in range(20):
+            self.app.tick(0)
+        self.assertEqual(len(server._clients), 2)
+        self.assertFalse(circuits.poller_of(server).isReading(server._sock))
+        first = list(server._clients)[0]
+        peers[0].close()
+        self.until(lambda: first not in server._clients and len(server._clients) == 2)
+
+    def test_silent_connections_are_closed(self):
+        self.app.clock = clock = FakeClock()
+        server = self.serve(Echo(), idle_timeout=60)
+        peers = [self.t.dial(server), self.t.dial(server)]
+        self.accepted(2)
+        clock.advance(50)
+        peers[0].sendall(b"alive")
+        self.seen("write")
+        clock.advance(20)
+        self.seen("disconnect")
+        pump(self.app)
+        self.assertEqual(self.rec.names.count("disconnect"), 1)
+        self.assertEqual(len(server._clients), 1)
+        clock.advance(45)
+        self.seen("disconnect", 2)
+        self.assertIsNone(self.app._reactor.next_deadline())
+
+    def test_files_go_out_in_order_and_are_closed(self):
+        data = os.urandom(3 << 20)
+        folder = self.folder()
+        with open(os.path.join(folder, "f"), "wb") as file:
+            file.write(data)
+        server = self.serve()
+        self.client(server)
+        sock = self.accepted()
+        files = [open(os.path.join(folder, "f"), "rb"), io.BytesIO(b"memory"),
+                 open(os.path.join(folder, "f"), "rb"), io.BytesIO(b"")]
+        server.fire(circuits_net.Write(sock, b"head "))
+        server.fire(circuits_net.SendFile(sock, files[0]))
+        server.fire(circuits_net.Write(sock, b" middle "))
+        server.fire(circuits_net.SendFile(sock, files[1]))
+        server.fire(circuits_net.SendFile(sock, files[2], 10, 20))
+        server.fire(circuits_net.SendFile(sock, files[3]))
+        server.fire(circuits_net.Write(sock, b" tail"))
+        expected = b"head " + data + b" middle memory" + data[10:30] + b" tail"
+        self.until(lambda: len(self.received()) >= len(expected))
+        self.assertEqual(self.received(), expected)
+        self.assertTrue(all(file.closed for file in files))
+
+    def test_close_waits_for_a_file(self):
+        server = self.serve()
+        self.client(server)
+        sock = self.accepted()
+        server.fire(circuits_net.SendFile(sock, io.BytesIO(bytes(5 << 20))))
+        server.fire(circuits_net.Close(sock))
+        self.seen("disconnected")
+        self.assertEqual(len(self.received()), 5 << 20)
+
+    def test_a_file_that_cannot_be_sent_is_closed(self):
+        server = self.serve()
+        self.t.dial(server)
+        sock = self.accepted()
+        waiting, late = io.BytesIO(bytes(64 << 20)), io.BytesIO(b"x")
+        server.fire(circuits_net.SendFile(sock, waiting))
+        server.fire(circuits_net.Close(sock))
+        pump(self.app)
+        server.fire(circuits_net.SendFile(sock, late))
+        self.assertFalse(waiting.closed)
+        server._drop(sock)
+        pump(self.app)
+        self.assertTrue(waiting.closed and late.closed)
+
+    def test_a_file_shorter_than_promised_ends_the_connection(self):
+        server = self.serve()
+        self.t.dial(server)
+        sock = self.accepted()
+        server.fire(circuits_net.SendFile(sock, io.BytesIO(b"short"), 0, 100))
+        self.assertEqual(self.seen("socket_error").args[1].errno, errno.EIO)
+        self.seen("disconnect")
+
+    def test_a_client_connects_again_by_itself(self):
+        self.app.clock = clock = FakeClock()
+        server = self.serve()
+        client = self.t.client(reconnect=True).register(self.app)
+        client.fire(self.t.connect_event(server))
+        self.seen("connected")
+        for round in (1, 2):
+            server.fire(circuits_net.Close(self.accepted(round)))
+            self.seen("disconnected", round)
+            clock.advance(1)
+            self.seen("connected", round + 1)
+        client.fire(circuits_net.Close())
+        self.seen("disconnected", 3)
+        clock.advance(100)
+        pump(self.app)
+        self.assertFalse(client.connected)
+        self.assertIsNone(self.app._reactor.next_deadline())
+
+    # -- half of a connection -----------------------------------------------
+
+    def test_an_answer_reaches_a_peer_that_goes_on_sending(self):
+        class Refuse(Component):
+            channel = "server"
+
+            def read(self, sock, data):
+                self.fire(circuits_net.Write(sock, b"no more!"))
+                self.fire(circuits_net.Close(sock))
+
+        server = self.serve(Refuse())
+        peer = self.t.dial(server)
+        sock = self.accepted()
+        peer.setblocking(False)
+
+        def flood():
+            try:
+                while True:
+                    peer.send(bytes(65536))
+            except OSError:         # it is full
+                return True
+        flood()
+        self.until(lambda: sock.closing is not None)
+        pump(self.app)
+        self.assertNotFired(self.rec, "disconnect")
+        peer.settimeout(PATIENCE)
+        got = []
+        thread = threading.Thread(target=lambda: got.append(receive(peer, 8)))
+        thread.start()
+        self.until(lambda: got)
+        thread.join()
+        self.assertEqual(got, [b"no more!"])
+        peer.close()
+        self.seen("disconnect")
+        self.assertLessEqual(self.rec.names.count("write"), 2)
+        self.assertNotFired(self.rec, "error", "socket_error")
+
+    def test_lingering_ends(self):
+        self.app.clock = clock = FakeClock()
+        server = self.serve()
+        peer = self.t.dial(server)
+        sock = self.accepted()
+        peer.sendall(b"unread")
+        circuits.poller_of(server).removeReader(sock)
+        server.fire(circuits_net.Close(sock))
+        self.until(lambda: sock.closing is not None or sock.fileno() < 0)
+        clock.advance(circuits_net.LINGER_TIMEOUT + 1)
+        self.seen("disconnect")
+
+    def test_a_client_can_end_its_side_and_read_on(self):
+        class Count(Component):
+            channel = "server"
+            size = 0
+
+            def read(self, sock, data):
+                self.size += len(data)
+
+            def ended(self, sock):
+                self.fire(circuits_net.Write(sock, b"%d" % self.size))
+                self.fire(circuits_net.Close(sock))
+
+        server = self.serve(Count(), half_open=True)
+        client = self.client(server)
+        client.fire(circuits_net.Write(bytes(1 << 20)))
+        client.fire(circuits_net.HalfClose())
+        client.fire(circuits_net.Write(b"ignored"))
+        self.seen("disconnected")
+        self.assertEqual(self.received(), b"%d" % (1 << 20))
+        self.assertFired(self.rec, "half_close", "ended", "disconnect")
+        self.assertEqual(self.rec.names.count("disconnect"), 1)
+        self.assertNotFired(self.rec, "error", "socket_error")
+
+    def test_when_both_have_ended_it_is_over(self):
+        server = self.serve(half_open=True)
+        client = self.client(server, half_open=True)
+        sock = self.accepted()
+        client.fire(circuits_net.HalfClose())
+        self.seen("ended")
+        pump(self.app)
+        self.assertNotFired(self.rec, "disconnect", "disconnected")
+        server.fire(circuits_net.Write(sock, b"last words"))
+        server.fire(circuits_net.HalfClose(sock))
+        self.seen("disconnect")
+        self.seen("disconnected")
+        self.assertEqual(self.received(), b"last words")
+
+    # -- trouble ------------------------------------------------------------
+
+    def test_no_descriptor_free_pauses_accepting(self):
+        self.app.clock = clock = FakeClock()
+        server = self.serve(Echo())
+        real, turns = server._sock, []
+
+        class Exhausted:
+            family = real.family
+
+            def fileno(self):
+                return real.fileno()
+
+            def close(self):
+                real.close()
+
+            def getsockname(self):
+                return real.getsockname()
+
+            def _accept(self):
+                turns.append(1)
+                if len(turns) == 1:
+                    raise OSError(errno.EMFILE, "Too many open files")
+                return real._accept()
+
+        poller = circuits.poller_of(server)
+        poller.discard(real)
+        server._sock = Exhausted()
+        poller.addReader(server, server._sock)
+        self.t.knock(server)
+        self.seen("socket_error")
+        pump(self.app)
+        for _ in range(20):
+            self.app.tick(0)
+        self.assertEqual(len(turns), 1)
+        clock.advance(circuits_net.ACCEPT_PAUSE + 1)
+        peer = self.t.dial(server)
+        peer.sendall(b"hi")
+        self.seen("write")
+        pump(self.app)
+        self.assertEqual(receive(peer, 2), b"hi")
+
+    def test_a_handler_that_fails_harms_no_other_connection(self):
+        class Picky(Component):
+            channel = "server"
+
+            def read(self, sock, data):
+                if data == b"bad":
+                    raise ValueError("picky")
+                return data
+
+        self.expect_stderr("picky")
+        server = self.serve(Picky())
+        one, other = self.t.dial(server), self.t.dial(server)
+        one.sendall(b"bad")
+        self.seen("error")
+        other.sendall(b"good")
+        self.seen("write")
+        pump(self.app)
+        self.assertEqual(receive(other, 4), b"good")
+
+    def test_writing_something_odd_is_an_error_event(self):
+        client = self.client(self.serve())
+        self.expect_stderr("write takes bytes or text")
+        client.fire(circuits_net.Write(42))
+        self.seen("error")
+        self.assertTrue(client.connected)
+
+
+def _stream_classes():
+    """TestTCPOverSelect and the like: every transport over every poller."""
+    for transport in TRANSPORTS:
+        for poller in POLLERS:
+            name = "Test%sOver%s" % (transport.name, poller.__name__)
+            yield name, type(name, (StreamTests, CircuitsTest), {
+                "transport": transport, "poller": poller, "__module__": __name__})
+
+
+globals().update(_stream_classes())
+
+
+class NetTest(CircuitsTest):
+    """Tests that turn a tree by hand until something was seen."""
+
+    def tree(self, *components, clock=None):
+        self.rec = Recorder()
+        app = self.app = Component()
+        if clock is not None:
+            app.clock = clock
+        self.rec.register(app)
+        for component in components:
+            component.register(app)
+        pump(app)
+        self.addCleanup(self.clear_up, app)
+        return app
+
+    def clear_up(self, app):
+        for component in list(circuits.flatten(app)):
+            if isinstance(component, circuits_net.Endpoint):
+                component._hurry = True
+                component.close()
+        pump(app)
+        app._reactor.close()
+
+    until = StreamTests.until
+    seen = StreamTests.seen
+    accepted = StreamTests.accepted
+
+
+class TestTCP(NetTest):
+
+    def test_a_refused_port_is_unreachable(self):
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            port = free.getsockname()[1]
+            client = circuits_net.TCPClient()
+            self.tree(client)
+            client.fire(circuits_net.Connect("127.0.0.1", port))
+            event = self.seen("unreachable")
+        self.assertEqual(event.args[:2], ["127.0.0.1", port])
+        self.assertEqual(event.args[2].errno, errno.ECONNREFUSED)
+        pump(self.app)
+        self.assertFired(self.rec, "unreachable", "socket_error")
+        self.assertNotFired(self.rec, "connected", "disconnected", "error")
+        self.assertFalse(client.connected)
+
+    def test_a_name_that_does_not_exist_is_unreachable(self):
+        client = circuits_net.TCPClient()
+        self.tree(client)
+        client.fire(circuits_net.Connect("does-not-exist.invalid", 80))
+        event = self.seen("unreachable")
+        self.assertIsInstance(event.args[2], OSError)
+        client.fire(circuits_net.Connect("x" * 300, 80))
+        self.seen("unreachable", 2)
+        self.assertNotFired(self.rec, "error")
+
+    def test_the_look_up_does_not_block_the_loop(self):
+        release, asked = threading.Event(), threading.Event()
+        real = circuits_net._addresses
+
+        def slow(host, port, family, kind, flags=0):
+            if not flags:
+                asked.set()
+                release.wait(PATIENCE)
+            return real(host, port, family, kind, flags)
+
+        circuits_net._addresses = slow
+        self.addCleanup(setattr, circuits_net, "_addresses", real)
+        server, client = circuits_net.TCPServer(("127.0.0.1", 0)), circuits_net.TCPClient()
+        self.tree(server, client)
+        client.fire(circuits_net.Connect("localhost", server.port))
+        self.until(asked.is_set)
+        self.app.fire(Event.create("meanwhile"))
+        self.seen("meanwhile")
+        self.assertNotFired(self.rec, "connected")
+        release.set()
+        self.seen("connected")
+
+    def test_all_addresses_are_tried(self):
+        server, client = circuits_net.TCPServer(("127.0.0.1", 0)), circuits_net.TCPClient()
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            closed = free.getsockname()
+            real = circuits_net._addresses
+
+            def several(host, port, family, kind, flags=0):
+                return [(socket.AF_INET, kind, 0, closed),
+                        (socket.AF_INET, kind, 0, ("127.0.0.1", server.port))]
+
+            circuits_net._addresses = several
+            self.addCleanup(setattr, circuits_net, "_addresses", real)
+            self.tree(server, client)
+            client.fire(circuits_net.Connect("somewhere", 1))
+            self.assertEqual(self.seen("connected").args, ["somewhere", 1])
+
+    def test_connecting_takes_connect_timeout_at_most(self):
+        with socket.socket() as full:       # its backlog is full: SYNs are dropped
+            full.bind(("127.0.0.1", 0))
+            full.listen(0)
+            fillers = [socket.socket() for _ in range(4)]
+            for filler in fillers:
+                self.addCleanup(filler.close)
+                filler.setblocking(False)
+                filler.connect_ex(full.getsockname())
+            client = circuits_net.TCPClient(connect_timeout=30)
+            app = self.tree(client)
+            app.clock = clock = FakeClock()
+            client.fire(circuits_net.Connect(*full.getsockname()))
+            pump(app)
+            clock.advance(31)
+            reason = self.seen("unreachable").args[2]
+            self.assertEqual(reason.errno, errno.ETIMEDOUT)
+        self.assertEqual(list(circuits.poller_of(app)._interest), [])
+
+    def test_close_ends_an_attempt(self):
+        with socket.socket() as full:
+            full.bind(("127.0.0.1", 0))
+            full.listen(0)
+            fillers = [socket.socket() for _ in range(4)]
+            for filler in fillers:
+                self.addCleanup(filler.close)
+                filler.setblocking(False)
+                filler.connect_ex(full.getsockname())
+            client = circuits_net.TCPClient()
+            app = self.tree(client)
+            client.fire(circuits_net.Connect(*full.getsockname()))
+            client.fire(circuits_net.Close())
+            pump(app)
+            self.assertNotFired(self.rec, "connected", "disconnected")
+            self.assertEqual(list(circuits.poller_of(app)._interest), [])
+            self.assertEqual(app._reactor.next_deadline(), None)
+
+    def test_the_forms_of_an_address(self):
+        for bind, host in ((("127.0.0.1", 0), "127.0.0.1"), ("127.0.0.1:0", "127.0.0.1"),
+                           (0, "0.0.0.0")):
+            server = circuits_net.TCPServer(bind)
+            self.assertEqual(server.host, host)
+            self.assertGreater(server.port, 0)
+            server.close()
+            self.assertEqual((server.host, server.port), (None, None))
+        if _has_ipv6():
+            for bind in (("::1", 0), "[::1]:0"):
+                server = circuits_net.TCPServer(bind)
+                self.assertEqual(server.host, "::1")
+                server.close()
+
+    def test_several_servers_may_share_a_port(self):
+        if not hasattr(socket, "SO_REUSEPORT"):
+            self.skipTest("this platform has no SO_REUSEPORT")
+        one = circuits_net.TCPServer(("127.0.0.1", 0), reuse_port=True)
+        other = circuits_net.TCPServer(("127.0.0.1", one.port), reuse_port=True)
+        self.assertEqual(one.port, other.port)
+        one.close()
+        other.close()
+
+    @unittest.skipUnless(_has_ipv6(), "this machine has no IPv6")
+    def test_an_ipv6_address_for_everything_means_both_families(self):
+        for kind, both in ((circuits_net.TCPServer, True), (circuits_net.TCP6Server, False)):
+            server = kind(("::", 0))
+            try:
+                socket.create_connection(("127.0.0.1", server.port), PATIENCE).close()
+                reached = True
+            except OSError:
+                reached = False
+            server.close()
+            self.assertEqual(reached, both)
+
+    def test_sockets_of_systemd_are_found(self):
+        out, _ = child("""
+            import os, socket, sys
+            listening = socket.socket()
+            listening.bind(("127.0.0.1", 0))
+            port = listening.getsockname()[1]
+            os.dup2(listening.detach(), 3)
+            os.environ.update(LISTEN_PID=str(os.getpid()), LISTEN_FDS="1")
+            from circuits_net import TCPServer, inherited_sockets
+            print([TCPServer(sock).port == port for sock in inherited_sockets()])
+            os.environ["LISTEN_PID"] = "1"
+            print(inherited_sockets())
+            """)
+        self.assertEqual(out.split(), ["[True]", "[]"])
+
+    def test_pauses_between_attempts_grow_and_end(self):
+        client = circuits_net.TCPClient(reconnect=True)
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            self.tree(client)
+            self.app.clock = clock = FakeClock()
+            client.fire(circuits_net.Connect(*free.getsockname()))
+            pauses = []
+            for tries in range(1, 12):
+                self.seen("unreachable", tries)
+                pump(self.app)
+                deadline = self.app._reactor.next_deadline()
+                pauses.append(deadline - clock())
+                clock.advance(pauses[-1])
+        self.assertLess(pauses[0], 0.6)
+        self.assertGreater(pauses[5], 4)
+        self.assertTrue(25 < pauses[-1] <= 60)
+
+    def test_bad_options_are_refused_at_once(self):
+        for options, error in (({"bufsize": 0}, ValueError), ({"bufsize": "x"}, ValueError),
+                               ({"secure": "yes"}, TypeError), ({"low_water": 10**9}, ValueError),
+                               ({"nonsense": 1}, TypeError)):
+            with self.assertRaises(error, msg=options):
+                circuits_net.TCPServer(("127.0.0.1", 0), **options)
+
+    def test_an_attempt_goes_on_without_who_waited_for_it(self):
+        server, client, caller = circuits_net.TCPServer(("127.0.0.1", 0)), circuits_net.TCPClient(), RemoteCaller()
+        self.tree(server, client, caller)
+        caller.waits_for(lambda: client.connect("localhost", server.port))
+        self.until(lambda: client._connecting is not None)
+        for task in list(caller._tasks):
+            task.cancel("")
+        self.seen("connected")
+
+    def test_connect_can_be_awaited(self):
+        server, client = circuits_net.TCPServer(("127.0.0.1", 0)), circuits_net.TCPClient()
+        results = []
+
+        class Visitor(Component):
+            async def go(self):
+                results.append(await client.connect("127.0.0.1", server.port))
+                client.close()
+                results.append(await client.connect("127.0.0.1", 0))
+
+        self.tree(server, client, Visitor())
+        self.app.fire(Event.create("go"))
+        self.until(lambda: len(results) == 2)
+        self.assertEqual(results, [True, False])
+
+    def test_leaving_the_tree_ends_an_attempt(self):
+        with socket.socket() as full:
+            full.bind(("127.0.0.1", 0))
+            full.listen(0)
+            for _ in range(4):
+                filler = socket.socket()
+                self.addCleanup(filler.close)
+                filler.setblocking(False)
+                filler.connect_ex(full.getsockname())
+            client = circuits_net.TCPClient()
+            app = self.tree(client)
+            client.fire(circuits_net.Connect(*full.getsockname()))
+            pump(app)
+            self.assertEqual(len(circuits.poller_of(app)._interest), 1)
+            app.unregisterChild(client)
+            pump(app)
+            pump(client)
+            self.assertEqual(list(circuits.poller_of(app)._interest), [])
+            self.assertIsNone(client._reactor.poller)
+
+    def test_leaving_the_tree_ends_a_look_up(self):
+        client = circuits_net.TCPClient()
+        app = self.tree(client)
+        client.fire(circuits_net.Connect("localhost", 1))
+        app.tick(0)
+        app.unregisterChild(client)
+        pump(app)
+        for _ in range(100):
+            client.tick(0.001)
+        self.assertIsNone(client._connecting)
+        self.assertIsNone(client._reactor.poller)
+
+    def test_bad_addresses_are_refused_at_once(self):
+        for bind in ("localhost", "localhost:x", "localhost:70000", "localhost:٥", None, 1.5):
+            with self.assertRaises((TypeError, ValueError)):
+                circuits_net.TCPServer(bind)
+
+    def test_a_port_in_use_is_named(self):
+        server = circuits_net.TCPServer(("127.0.0.1", 0))
+        self.addCleanup(server.close)
+        with self.assertRaises(OSError) as caught:
+            circuits_net.TCPServer(("127.0.0.1", server.port))
+        self.assertEqual(caught.exception.errno, errno.EADDRINUSE)
+        self.assertIn(str(server.port), str(caught.exception))
+
+    def test_a_ready_socket_is_taken(self):
+        listening = socket.socket()
+        listening.bind(("127.0.0.1", 0))
+        server, client = circuits_net.TCPServer(listening), circuits_net.TCPClient()
+        self.assertEqual(server.port, listening.getsockname()[1])
+        self.tree(server, client, Echo())
+        client.fire(circuits_net.Connect("127.0.0.1", server.port))
+        client.fire(circuits_net.Write(b"x"))
+        self.seen("read", 2)
+
+    def test_a_connected_socket_is_taken(self):
+        one, other = socket.socketpair()
+        self.addCleanup(other.close)
+        client = circuits_net.TCPClient(one)
+        self.tree(client)
+        self.seen("connected")
+        other.sendall(b"hello")
+        self.assertEqual(self.seen("read").args, [b"hello"])
+
+    def test_servers_of_one_channel_mind_their_own_connections(self):
+        one, other = circuits_net.TCPServer(("127.0.0.1", 0)), circuits_net.TCPServer(("127.0.0.1", 0))
+        self.tree(one, other, Echo())
+        for server in (one, other):
+            sock = socket.create_connection((server.host, server.port), PATIENCE)
+            self.addCleanup(sock.close)
+            sock.sendall(b"x")
+        self.seen("write", 2)
+        pump(self.app)
+        self.assertEqual((len(one._clients), len(other._clients)), (1, 1))
+        one.fire(circuits_net.Close(list(one._clients)[0]))
+        self.seen("disconnect")
+        self.assertEqual((len(one._clients), len(other._clients)), (0, 1))
+
+    def test_a_tree_has_one_poller(self):
+        poller = circuits.Select()
+        server, client = circuits_net.TCPServer(("127.0.0.1", 0)), circuits_net.TCPClient()
+        app = self.tree(poller, server, client)
+        self.assertIs(circuits.poller_of(server), poller)
+        self.assertIs(circuits.poller_of(client), poller)
+        self.assertEqual(circuits.findtype(app, circuits.BasePoller, all=True), [poller])
+
+    def test_events_of_others_that_are_called_the_same_do_no_harm(self):
+        server, client = circuits_net.TCPServer(("127.0.0.1", 0)), circuits_net.TCPClient()
+        self.tree(server, client)
+        for event in (Event.create("started"), Event.create("stopped"), Event.create("stopped", 1, 2),
+                      Event.create("registered")):
+            self.app.fire(event, "*")
+        pump(self.app)
+        self.assertNotFired(self.rec, "error", "close")
+        self.assertIsNotNone(server.port)
+
+    def test_a_server_may_be_the_root(self):
+        class Loud(circuits_net.TCPServer):
+            def read(self, sock, data):
+                return data.upper()
+
+        server = Loud(("127.0.0.1", 0))
+        with serving(server):
+            port = server.port
+            self.assertEqual(raw(port, b"hi", until=b"HI"), b"HI")
+
+    def test_listeners_of_the_poller_events_change_nothing(self):
+        class Spy(BaseComponent):
+            channel = "server"
+            seen = ()
+
+            @handler("_read", priority=5)
+            def _on_read(self, sock):
+                self.seen += (sock,)
+
+        spy, server = Spy(), circuits_net.TCPServer(("127.0.0.1", 0))
+        self.tree(spy, server, Echo())
+        sock = socket.create_connection((server.host, server.port), PATIENCE)
+        self.addCleanup(sock.close)
+        sock.sendall(b"x")
+        self.seen("write")
+        pump(self.app)
+        self.assertEqual(receive(sock, 1), b"x")
+        self.assertIn(server._sock, spy.seen)
+
+    def test_a_tree_that_joins_another_keeps_its_connections(self):
+        server = circuits_net.TCPServer(("127.0.0.1", 0))
+        app = self.tree(server, Echo())
+        sock = socket.create_connection((server.host, server.port), PATIENCE)
+        self.addCleanup(sock.close)
+        self.accepted()
+        above = Component()
+        above += circuits_net.UDPServer(("127.0.0.1", 0))
+        pump(above)
+        app.register(above)
+        pump(above)
+        self.assertEqual(len(circuits.findtype(above, circuits.BasePoller, all=True)), 1)
+        self.app = above
+        sock.sendall(b"x")
+        self.seen("write")
+        pump(above)
+        self.assertEqual(receive(sock, 1), b"x")
+        self.addCleanup(self.clear_up, above)
+
+
+@unittest.skipUnless(_has_ssl(), "this Python has no ssl")
+class TestTLS(NetTest):
+
+    def serve(self, *components, name="good", secure=True, **kwargs):
+        server = circuits_net.TCPServer(("127.0.0.1", 0), secure=secure, certfile=certificate(self, name), **kwargs)
+        self.client = circuits_net.TCPClient()
+        self.tree(server, self.client, *components)
+        return server
+
+    def connect(self, server, host="localhost", ca="ca", **kwargs):
+        ca_certs = None if ca is None else certificate(self, ca)
+        self.client.fire(circuits_net.Connect(host, server.port, secure=True, ca_certs=ca_certs, **kwargs))
+
+    def refused(self):
+        event = self.seen("unreachable")
+        self.assertNotFired(self.rec, "connected", "error")
+        self.seen("socket_error")
+        return event.args[2]
+
+    def test_a_host_name_that_is_not_in_the_certificate_is_refused(self):
+        server = self.serve()
+        self.connect(server, server_hostname="example.org")
+        self.assertIn("example.org", str(self.refused()))
+
+    def test_an_expired_certificate_is_refused(self):
+        server = self.serve(name="expired")
+        self.connect(server)
+        self.assertIn("expired", str(self.refused()))
+
+    def test_an_unknown_authority_is_refused(self):
+        server = self.serve()
+        self.connect(server, ca=None)
+        self.assertIn("CERTIFICATE_VERIFY_FAILED", str(self.refused()))
+
+    def test_verification_can_be_switched_off(self):
+        server = self.serve(Echo(), name="expired")
+        self.connect(server, ca=None, verify=False)
+        self.client.fire(circuits_net.Write(b"x"))
+        self.seen("read", 2)
+
+    def test_both_ends_know_protocol_and_version(self):
+        server = self.serve(alpn=["b", "a"])
+        self.connect(server, alpn=["a", "b"])
+        self.seen("connected")
+        sock = self.accepted()
+        for end in (sock, self.client.sock):
+            self.assertEqual(end.selected_alpn_protocol(), "b")
+            self.assertIn(end.version(), ("TLSv1.2", "TLSv1.3"))
+            self.assertTrue(end.cipher())
+
+    def test_a_client_certificate_reaches_the_connect_handler(self):
+        seen = []
+
+        class Door(Component):
+            channel = "server"
+
+            def connect(self, sock, host, port):
+                seen.append(sock.getpeercert())
+
+        server = self.serve(Door(), ca_certs=certificate(self, "ca"))
+        self.connect(server, certfile=certificate(self, "client"))
+        self.until(lambda: seen)
+        self.assertEqual(seen[0]["subject"], ((("commonName", "a client"),),))
+
+    def test_a_client_without_certificate_is_turned_away(self):
+        server = self.serve(ca_certs=certificate(self, "ca"))
+        self.connect(server)
+        self.until(lambda: any(e.channels == ("server",) for e in self.rec.named("socket_error")))
+        self.until(lambda: not self.client.connected)
+        self.assertFalse([e for e in self.rec.named("connect") if e.channels == ("server",)])
+        self.assertNotFired(self.rec, "error")
+
+    def test_a_context_of_ones_own(self):
+        context = circuits_net.server_context(certificate(self, "good"))
+        server, self.client = circuits_net.TCPServer(("127.0.0.1", 0), secure=context), circuits_net.TCPClient()
+        self.tree(server, self.client, Echo())
+        self.client.fire(circuits_net.Connect("localhost", server.port,
+                                 secure=circuits_net.client_context(ca_certs=certificate(self, "ca"))))
+        self.client.fire(circuits_net.Write(b"x"))
+        self.seen("read", 2)
+
+    def test_a_server_needs_a_certificate(self):
+        with self.assertRaisesRegex(RuntimeError, "certfile must be specified"):
+            circuits_net.TCPServer(("127.0.0.1", 0), secure=True)
+
+    def test_silent_handshakes_hold_up_nobody(self):
+        server = self.serve(Echo())
+        silent = []
+        for _ in range(100):
+            silent.append(socket.create_connection((server.host, server.port), PATIENCE))
+            self.addCleanup(silent[-1].close)
+        self.connect(server)
+        self.client.fire(circuits_net.Write(b"x"))
+        self.until(lambda: [e for e in self.rec.named("read") if e.channels == ("client",)])
+        self.assertEqual(len(server._clients), 101)
+
+    def test_a_handshake_has_a_deadline(self):
+        server = self.serve(handshake_timeout=5)
+        self.app.clock = clock = FakeClock()
+        sock = socket.create_connection((server.host, server.port), PATIENCE)
+        self.addCleanup(sock.close)
+        self.until(lambda: server._clients)
+        sock.sendall(b"\x16\x03\x01")       # one that dribbles gains nothing
+        clock.advance(6)
+        self.assertEqual(self.seen("socket_error").args[1].errno, errno.ETIMEDOUT)
+        self.assertFalse(server._clients)
+        self.assertNotFired(self.rec, "disconnect", "error")
+        self.assertIsNone(self.app._reactor.next_deadline())
+
+    def test_the_deadline_goes_with_the_connection(self):
+        server = self.serve()
+        self.connect(server)
+        self.seen("connected")
+        self.accepted()
+        self.assertIsNone(self.app._reactor.next_deadline())
+
+    def test_a_peer_that_speaks_no_tls_can_be_told_apart(self):
+        server = self.serve()
+        sock = socket.create_connection((server.host, server.port), PATIENCE)
+        self.addCleanup(sock.close)
+        sock.sendall(b"GET / HTTP/1.0\r\n\r\n")
+        self.assertEqual(self.seen("socket_error").args[1].reason, "HTTP_REQUEST")
+        self.assertNotFired(self.rec, "connect", "disconnect", "error")
+
+    def test_a_peer_that_speaks_no_tls_can_be_answered(self):
+        server = self.serve(plain_reply=b"speak TLS!")
+        sock = socket.create_connection((server.host, server.port), PATIENCE)
+        self.addCleanup(sock.close)
+        sock.sendall(b"hello")
+        self.seen("socket_error")
+        self.assertEqual(receive(sock, 100), b"speak TLS!")
+        self.connect(server)
+        self.seen("connected")
+
+    def test_connect_comes_before_what_came_with_the_handshake(self):
+        order = []
+
+        class Step(BaseComponent):
+            channel = "server"
+
+            @circuits._own_step
+            @handler("read")
+            def _on_read(self, sock, data):
+                order.append("read")
+
+        class Door(Component):
+            channel = "server"
+
+            def connect(self, sock, host, port):
+                order.append("connect")
+
+        import ssl
+        server = circuits_net.TCPServer(("127.0.0.1", 0), secure=True, certfile=certificate(self, "good"))
+        app = make_app(server, Step(), Door())
+        self.addCleanup(app._reactor.close)
+        self.addCleanup(pump, app)
+        self.addCleanup(server.close)
+        incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+        context = ssl.create_default_context(cafile=certificate(self, "ca"))
+        session = context.wrap_bio(incoming, outgoing, server_hostname="localhost")
+        with socket.create_connection((server.host, server.port), PATIENCE) as peer:
+            while True:
+                try:
+                    session.do_handshake()
+                    break
+                except ssl.SSLWantReadError:
+                    peer.sendall(outgoing.read())
+                    peer.setblocking(False)
+                    pump(app, lambda: self.peeked(peer, incoming))
+                    peer.setblocking(True)
+            session.write(b"hello")
+            peer.sendall(outgoing.read())       # the end of the handshake, and data
+            pump(app, lambda: len(order) == 2)
+        self.assertEqual(order, ["connect", "read"])
+
+    @staticmethod
+    def peeked(peer, incoming):
+        try:
+            incoming.write(peer.recv(65536))
+        except BlockingIOError:
+            return False
+        return True
+
+    def test_a_handshake_that_dribbles_in_is_a_handshake(self):
+        server = self.serve(plain_reply=b"speak TLS!")
+        import ssl
+        outgoing = ssl.MemoryBIO()
+        session = ssl.create_default_context().wrap_bio(ssl.MemoryBIO(), outgoing,
+                                                        server_hostname="localhost")
+        with self.assertRaises(ssl.SSLWantReadError):
+            session.do_handshake()
+        with socket.create_connection((server.host, server.port), PATIENCE) as peer:
+            peer.setblocking(False)
+            for byte in outgoing.read():
+                peer.send(bytes([byte]))
+                for _ in range(3):
+                    self.app.tick(0)
+            answer = ssl.MemoryBIO()
+            pump(self.app, lambda: self.peeked(peer, answer))
+            self.assertEqual(answer.read(2), b"\x16\x03")
+
+    def test_starttls_on_both_sides(self):
+        class Upgrade(Component):
+            channel = "server"
+
+            def read(self, sock, data):
+                if data == b"STARTTLS":
+                    self.fire(circuits_net.Write(sock, b"go"))
+                    self.fire(circuits_net.StartTLS(sock))
+                else:
+                    self.fire(circuits_net.Write(sock, data + b" " + sock.version().encode()[:5]))
+
+        server = self.serve(Upgrade(), secure=False)
+        self.client.fire(circuits_net.Connect("localhost", server.port))
+        self.client.fire(circuits_net.Write(b"STARTTLS"))
+        self.until(lambda: any(e.args == [b"go"] for e in self.rec.named("read")))
+        self.client.fire(circuits_net.StartTLS(ca_certs=certificate(self, "ca")))
+        self.client.fire(circuits_net.Write(b"secret"))      # waits for the handshake
+        self.until(lambda: any(e.args == [b"secret TLSv1"] for e in self.rec.named("read")))
+        self.seen("secured", 2)
+        self.assertTrue(self.client.secure)
+        self.client.fire(circuits_net.Close())
+        self.seen("disconnect")
+        self.assertNotFired(self.rec, "error", "socket_error")
+
+    def test_starttls_that_fails_ends_the_connection(self):
+        class Upgrade(Component):
+            channel = "server"
+
+            def connect(self, sock, host, port):
+                self.fire(circuits_net.StartTLS(sock))
+
+        server = self.serve(Upgrade(), secure=False)
+        sock = socket.create_connection((server.host, server.port), PATIENCE)
+        self.addCleanup(sock.close)
+        self.seen("starttls")
+        sock.sendall(b"this is no handshake")
+        self.seen("disconnect")
+        self.assertFired(self.rec, "connect", "socket_error", "disconnect")
+        self.assertNotFired(self.rec, "error", "read")
+
+    def test_starttls_without_certificate_says_so(self):
+        server = circuits_net.TCPServer(("127.0.0.1", 0))
+        self.tree(server)
+        sock = socket.create_connection((server.host, server.port), PATIENCE)
+        self.addCleanup(sock.close)
+        self.expect_stderr("give the server certfile=")
+        server.fire(circuits_net.StartTLS(self.accepted()))
+        self.seen("error")
+
+    def test_a_server_that_hangs_up_in_the_handshake_is_unreachable(self):
+        with socket.socket() as listening:
+            listening.bind(("127.0.0.1", 0))
+            listening.listen()
+            client = circuits_net.TCPClient()
+            self.tree(client)
+            client.fire(circuits_net.Connect("127.0.0.1", listening.getsockname()[1], secure=True))
+            pump(self.app)
+            listening.accept()[0].close()
+            self.assertIsInstance(self.seen("unreachable").args[2], OSError)
+        self.assertNotFired(self.rec, "connected", "disconnected", "error")
+        self.assertFalse(client.connected)
+
+    def test_a_server_silent_in_the_handshake_is_given_up(self):
+        with socket.socket() as listening:
+            listening.bind(("127.0.0.1", 0))
+            listening.listen()
+            client = circuits_net.TCPClient(connect_timeout=30)
+            self.tree(client)
+            self.app.clock = clock = FakeClock()
+            client.fire(circuits_net.Connect("127.0.0.1", listening.getsockname()[1], secure=True))
+            self.until(lambda: client._connecting is not None and client._connecting.conn is not None
+                       and client._connecting.conn.tls is not None)
+            clock.advance(31)
+            self.assertEqual(self.seen("unreachable").args[2].errno, errno.ETIMEDOUT)
+
+
+def _openssl(*args):
+    return subprocess.Popen(("openssl",) + args, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                            stderr=subprocess.STDOUT)
+
+
+@unittest.skipUnless(_has_ssl() and shutil.which("openssl"), "needs the openssl program")
+class TestTLSAgainstOpenSSL(NetTest):
+
+    def s_client(self, *args, **kwargs):
+        """What openssl s_client prints, told to say hello to an echo server of ours."""
+        server = circuits_net.TCPServer(("127.0.0.1", 0), secure=True, certfile=certificate(self, "good"), **kwargs)
+        with serving(self.tree(server, Echo())):
+            process = _openssl("s_client", "-connect", "127.0.0.1:%d" % server.port, "-CAfile",
+                               certificate(self, "ca"), "-verify_return_error", *args)
+            timer = threading.Timer(PATIENCE, process.kill)
+            timer.start()
+            out = bytearray()
+            try:
+                process.stdin.write(b"hello from openssl\n")
+                process.stdin.flush()
+            except BrokenPipeError:     # it was turned away at once
+                pass
+            while out.count(b"hello from openssl") < 1:
+                piece = process.stdout.read1(65536)
+                if not piece:
+                    break
+                out += piece
+            process.communicate()
+            timer.cancel()
+        return out.decode()
+
+    def test_s_client_with_each_version(self):
+        for flag, version in (("-tls1_2", "TLSv1.2"), ("-tls1_3", "TLSv1.3")):
+            out = self.s_client(flag, "-servername", "localhost", "-verify_hostname", "localhost")
+            self.assertIn(version, out)
+            self.assertIn("hello from openssl", out)
+
+    def test_s_client_with_alpn_and_certificate(self):
+        out = self.s_client("-alpn", "x,circuits", "-cert", certificate(self, "client"),
+                            "-key", certificate(self, "client"),
+                            ca_certs=certificate(self, "ca"), alpn=["circuits"])
+        self.assertIn("ALPN protocol: circuits", out)
+        self.assertIn("hello from openssl", out)
+
+    def test_s_client_with_an_old_version_is_refused(self):
+        out = self.s_client("-tls1_1", "-cipher", "DEFAULT:@SECLEVEL=0")
+        self.assertNotIn("hello from openssl", out)
+
+    def test_our_client_with_s_server(self):
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            probe.listen()
+            port = probe.getsockname()[1]
+        process = _openssl("s_server", "-accept", "127.0.0.1:%d" % port, "-rev",
+                           "-cert", certificate(self, "good"), "-key", certificate(self, "good"))
+        self.addCleanup(process.stdout.close)
+        self.addCleanup(process.stdin.close)
+        self.addCleanup(process.wait)
+        self.addCleanup(process.kill)
+        while b"ACCEPT" not in process.stdout.readline():
+            pass
+        client = circuits_net.TCPClient()
+        self.tree(client)
+        client.fire(circuits_net.Connect("localhost", port, secure=True, ca_certs=certificate(self, "ca")))
+        client.fire(circuits_net.Write(b"circuits\n"))
+        self.until(lambda: b"stiucric" in b"".join(e.args[0] for e in self.rec.named("read")))
+
+
+@unittest.skipUnless(hasattr(socket, "AF_UNIX"), "this platform has no UNIX sockets")
+class TestUNIX(NetTest):
+
+    def test_a_dead_socket_is_replaced(self):
+        path = os.path.join(self.folder(), "s")
+        with socket.socket(socket.AF_UNIX) as dead:
+            dead.bind(path)
+        server = circuits_net.UNIXServer(path)
+        self.assertEqual(server.host, path)
+        self.assertIsNone(server.port)
+        server.close()
+        self.assertFalse(os.path.exists(path))
+
+    def test_a_living_server_or_a_file_is_not_replaced(self):
+        folder = self.folder(file="text")
+        path = os.path.join(folder, "s")
+        server = circuits_net.UNIXServer(path)
+        self.addCleanup(server.close)
+        for taken in (path, os.path.join(folder, "file")):
+            with self.assertRaises(OSError) as caught:
+                circuits_net.UNIXServer(taken)
+            self.assertEqual(caught.exception.errno, errno.EADDRINUSE)
+            self.assertTrue(os.path.exists(taken))
+
+    def test_only_the_same_user_may_connect(self):
+        path = os.path.join(self.folder(), "s")
+        server = circuits_net.UNIXServer(path)
+        self.assertEqual(os.stat(path).st_mode & 0o777, 0o600)
+        server.close()
+        server = circuits_net.UNIXServer(path, mode=0o666)
+        self.assertEqual(os.stat(path).st_mode & 0o777, 0o666)
+        server.close()
+
+    def test_a_path_without_server_is_unreachable(self):
+        client = circuits_net.UNIXClient()
+        self.tree(client)
+        client.fire(circuits_net.Connect(os.path.join(self.folder(), "none")))
+        self.assertEqual(self.seen("unreachable").args[2].errno, errno.ENOENT)
+
+    def test_a_full_backlog_is_waited_for(self):
+        path = os.path.join(self.folder(), "s")
+        with socket.socket(socket.AF_UNIX) as full:
+            full.bind(path)
+            full.listen(0)
+            code = 0
+            while not code:
+                filler = socket.socket(socket.AF_UNIX)
+                self.addCleanup(filler.close)
+                filler.setblocking(False)
+                code = filler.connect_ex(path)
+            client = circuits_net.UNIXClient()
+            app = self.tree(client)
+            app.clock = clock = FakeClock()
+            client.fire(circuits_net.Connect(path))
+            pump(app)
+            self.assertNotFired(self.rec, "connected", "unreachable")
+            full.accept()[0].close()
+            clock.advance(0.1)
+            self.seen("connected")
+
+
+class TestPipe(NetTest):
+
+    def test_what_one_writes_the_other_reads(self):
+        one, other = circuits_net.Pipe()
+        self.tree(one, other)
+        self.seen("connected", 2)
+        one.fire(circuits_net.Write(b"ping"))
+        self.seen("read")
+        other.fire(circuits_net.Write(b"pong"))
+        self.seen("read", 2)
+        self.assertEqual([(e.channels, e.args) for e in self.rec.named("read")],
+                         [(("b",), [b"ping"]), (("a",), [b"pong"])])
+        one.fire(circuits_net.Close())
+        self.seen("disconnected", 2)
+
+    def test_the_channels_have_names(self):
+        for given, channels in ((("x", "y"), ["x", "y"]), (("x",), ["x", "b"])):
+            ends = circuits_net.Pipe(*given)
+            self.assertEqual([end.channel for end in ends], channels)
+            self.tree(*ends)
+
+    def test_stop_disconnects_both(self):
+        app = self.tree(*circuits_net.Pipe())
+        with serving(app):
+            wait_for(lambda: self.rec.names.count("connected") == 2)
+        self.assertEqual(self.rec.names.count("disconnected"), 2)
+
+
+class TestUDP(NetTest):
+
+    server_class, client_class, host = circuits_net.UDPServer, circuits_net.UDPClient, "127.0.0.1"
+
+    def pair(self, *components):
+        server = self.server_class((self.host, 0))
+        client = self.client_class((self.host, 0), channel="client")
+        self.tree(server, client, *components)
+        return server, client
+
+    def test_a_datagram_and_its_reply(self):
+        server, client = self.pair(Echo())
+        client.fire(circuits_net.Write((server.host, server.port), b"hi"))
+        self.seen("read", 2)
+        there, back = self.rec.named("read")
+        self.assertEqual(there.args[0][:2], (client.host, client.port))
+        self.assertEqual((there.args[1], back.args[1]), (b"hi", b"hi"))
+        self.assertEqual(back.args[0][:2], (server.host, server.port))
+
+    def test_a_burst_arrives_to_the_last(self):
+        server, client = self.pair()
+        for i in range(100):
+            client.fire(circuits_net.Write((server.host, server.port), b"%d" % i))
+        self.seen("read", 100)
+        self.assertEqual([e.args[1] for e in self.rec.named("read")], [b"%d" % i for i in range(100)])
+
+    def test_a_large_datagram_arrives_whole(self):
+        server, client = self.pair()
+        client.fire(circuits_net.Write((server.host, server.port), bytes(60000)))
+        self.assertEqual(len(self.seen("read").args[1]), 60000)
+
+    def test_close_reports_once_and_frees_the_port(self):
+        server, client = self.pair()
+        port = server.port
+        for _ in range(2):
+            server.fire(circuits_net.Close())
+            pump(self.app)
+        self.assertFired(self.rec, "ready", "close", "closed", "disconnect")
+        self.assertEqual(self.rec.names.count("closed"), 1)
+        self.assertEqual((server.host, server.port), (None, None))
+        with socket.socket(socket.AF_INET6 if ":" in self.host else socket.AF_INET,
+                           socket.SOCK_DGRAM) as again:
+            again.bind((self.host, port))
+
+    def test_a_name_is_looked_up(self):
+        server, client = self.pair()
+        if ":" not in self.host:
+            client.fire(circuits_net.Write(("localhost", server.port), b"x"))
+            self.seen("read")
+
+    def test_a_port_nobody_listens_on_is_no_error(self):
+        server, client = self.pair()
+        port = server.port
+        server.fire(circuits_net.Close())
+        pump(self.app)
+        for _ in range(3):
+            client.fire(circuits_net.Write((self.host, port), b"x"))
+            pump(self.app)
+        self.assertNotFired(self.rec, "error", "socket_error")
+
+    def test_bytes_that_are_no_datagram_say_so(self):
+        server, client = self.pair()
+        client.fire(circuits_net.Write((server.host, server.port), bytes(70000)))
+        error = self.seen("socket_error").args[1]
+        self.assertEqual(error.errno, errno.EMSGSIZE)
+
+    def test_a_multicast_group_can_be_joined_and_left(self):
+        server, client = self.pair()
+        group, interface = ("ff01::4711", None) if ":" in self.host else ("239.255.47.11", "127.0.0.1")
+        try:
+            server.join(group, interface)
+        except OSError:
+            self.skipTest("this machine has no multicast")
+        if interface is not None:
+            client._sock.setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_IF, socket.inet_aton(interface))
+            wide = circuits_net.UDPServer(("", 0)).register(self.app)
+            wide.join(group, interface)
+            client.fire(circuits_net.Write((group, wide.port), b"all"))
+            self.assertEqual(self.seen("read").args[1], b"all")
+        server.leave(group, interface)
+
+    def test_broadcast(self):
+        server = circuits_net.UDPServer(("", 0))
+        client = circuits_net.UDPClient(0, channel="client")
+        self.tree(server, client)
+        client.fire(circuits_net.Broadcast(b"anybody?", server.port))
+        self.until(lambda: "read" in self.rec.names or "socket_error" in self.rec.names)
+        if "socket_error" in self.rec.names:
+            self.skipTest("this machine has no network to broadcast to")
+        self.assertEqual(self.seen("read").args[1], b"anybody?")
+
+
+@unittest.skipUnless(_has_ipv6(), "this machine has no IPv6")
+class TestUDP6(TestUDP):
+
+    server_class, client_class, host = circuits_net.UDP6Server, circuits_net.UDP6Client, "::1"
+
+
+class TestLineBuffers(CircuitsTest):
+
+    def feed(self, buffer, data, step):
+        return [m for i in range(0, len(data), step) for m in buffer.feed(data[i:i + step])]
+
+    def test_lines_are_cut_however_they_arrive(self):
+        data = b"one\r\n\r\ntwo\nth\rree\r\r\nrest"
+        for step in range(1, len(data) + 1):
+            buffer = circuits_net.LineBuffer()
+            self.assertEqual(self.feed(buffer, data, step), [b"one", b"", b"two", b"th\rree\r"], step)
+            self.assertEqual(bytes(buffer.rest), b"rest")
+
+    def test_frames_are_cut_however_they_arrive(self):
+        messages = [b"", b"one", bytes(300), b"x"]
+        data = b"".join(map(circuits_net.FrameBuffer().frame, messages))
+        for step in range(1, len(data) + 1):
+            self.assertEqual(self.feed(circuits_net.FrameBuffer(), data, step), messages, step)
+
+    def test_too_long_ones_come_after_those_before(self):
+        for buffer, data in ((circuits_net.LineBuffer(5), b"ok\n123456\n"),
+                             (circuits_net.LineBuffer(5), b"ok\n123456"),
+                             (circuits_net.FrameBuffer(5), b"\0\0\0\2ok\0\0\0\6")):
+            got = []
+            with self.assertRaises(circuits_net.TooLong):
+                for message in buffer.feed(data):
+                    got.append(message)
+            self.assertEqual(got, [b"ok"])
+
+    def test_time_is_linear(self):
+        for buffer, data in ((circuits_net.LineBuffer(1 << 24), b"x" * 200000 + b"\n"),
+                             (circuits_net.FrameBuffer(), (200000).to_bytes(4, "big") + bytes(200000))):
+            self.assertEqual(len(self.feed(buffer, data, 1)), 1)
+
+    def test_only_declared_errors_leave(self):
+        random_ = random.Random(1)
+        for _ in range(300):
+            for buffer in (circuits_net.LineBuffer(20), circuits_net.FrameBuffer(20)):
+                try:
+                    for _ in range(5):
+                        list(buffer.feed(bytes(random_.choice(b"\0\1\r\na") for _ in range(30))))
+                except circuits_net.TooLong:
+                    pass
+
+
+class TestLineProtocol(CircuitsTest):
+
+    def lines(self, component, *events):
+        self.rec = Recorder()
+        self.app = app = make_app(component, self.rec)
+        for event in events:
+            app.fire(event)
+            pump(app)
+        return [e.args for e in self.rec.named("line")]
+
+    def test_a_client_gets_lines_of_text(self):
+        self.assertEqual(self.lines(circuits_net.LP(), circuits_net.Read(b"a\r\n\xc3"), circuits_net.Read(b"\xa4\n\xff\nx")),
+                         [["a"], ["ä"], ["\ufffd"]])
+
+    def test_a_server_keeps_the_peers_apart(self):
+        self.assertEqual(self.lines(circuits_net.LP(), circuits_net.Read("A", b"a"), circuits_net.Read("B", b"b"),
+                                    circuits_net.Read("A", b"1\n"), circuits_net.Read("B", b"2\n")),
+                         [["A", "a1"], ["B", "b2"]])
+
+    def test_state_goes_with_the_connection(self):
+        lp = circuits_net.LP()
+        self.assertEqual(self.lines(lp, circuits_net.Read("A", b"half"), circuits_net.Disconnect("A"),
+                                    circuits_net.Read("A", b"whole\n"), circuits_net.Disconnect("A"),
+                                    circuits_net.Read(b"half"), circuits_net.Disconnected(), circuits_net.Read(b"x\n"),
+                                    circuits_net.Disconnected()),
+                         [["A", "whole"], ["x"]])
+        self.assertEqual(lp._buffers, {})
+
+    def test_bytes_and_buffers_of_ones_own(self):
+        self.assertEqual(self.lines(circuits_net.LineProtocol(), circuits_net.Read(b"\xff\n")), [[b"\xff"]])
+        kept = {}
+        lp = circuits_net.LP(getBuffer=lambda sock: kept.get(sock, b""),
+                             updateBuffer=kept.__setitem__)
+        self.assertEqual(self.lines(lp, circuits_net.Read("A", b"a"), circuits_net.Read("A", b"b\nc")), [["A", "ab"]])
+        self.assertEqual(kept, {"A": b"c"})
+        lp = circuits_net.LP(splitter=lambda s, rest: ((rest + s).split(b";")[:-1],
+                                                       (rest + s).split(b";")[-1]))
+        self.assertEqual(self.lines(lp, circuits_net.Read(b"a;b"), circuits_net.Read(b"c;")), [["a"], ["bc"]])
+
+    def test_an_endless_line_closes_its_peer_alone(self):
+        lines = self.lines(circuits_net.LP(max_line=10), circuits_net.Read("A", b"x" * 11), circuits_net.Read("A", b"\nmore\n"),
+                           circuits_net.Read("B", b"fine\n"))
+        self.assertEqual(lines, [["B", "fine"]])
+        self.assertEqual([e.args for e in self.rec.named("close")], [["A"]])
+        self.assertIsInstance(self.rec.named("socket_error")[0].args[1], circuits_net.TooLong)
+
+    def test_nothing_is_built_where_only_the_framework_listens(self):
+        class Lines(BaseComponent):
+            got = ()
+
+            @handler("line")
+            def _on_line(self, line):
+                self.got += (line,)
+
+        lines = Lines()
+        app = make_app(circuits_net.LP(), lines)
+        app._reactor.tell(app, circuits_net.Read, "*", b"a\nb\n")
+        pump(app)
+        self.assertEqual(lines.got, ("a", "b"))
+
+    def test_frames_over_a_pipe(self):
+        one, other = circuits_net.Pipe("x", "y")
+        rec = Recorder()
+        app = make_app(one, other, circuits_net.LengthPrefix(channel="x"),
+                       circuits_net.LengthPrefix(channel="y"), rec)
+        self.addCleanup(app._reactor.close)
+        self.addCleanup(pump, app)
+        self.addCleanup(one.close)
+        for data in (b"one", b"", "zwö", bytes(100000)):
+            app.fire(circuits_net.WriteFrame(data), "x")
+        pump(app, lambda: len(rec.named("frame")) == 4)
+        self.assertEqual([e.args[0] for e in rec.named("frame")],
+                         [b"one", b"", "zwö".encode(), bytes(100000)])
+
+
+class TestIRC(CircuitsTest):
+
+    def written(self, *commands):
+        rec = Recorder()
+        app = make_app(circuits_net.IRC(), rec)
+        for command in commands:
+            app.fire(command)
+        pump(app)
+        self.rec = rec
+        return [e.args[0] for e in rec.named("write")]
+
+    def responses(self, *lines):
+        rec = Recorder()
+        app = make_app(circuits_net.IRC(), rec)
+        app.fire(circuits_net.Read("".join(line + "\r\n" for line in lines).encode()))
+        pump(app)
+        self.rec = rec
+        return [(e.name, e.args) for e in rec.events if isinstance(e, circuits_net.Response)]
+
+    def test_each_command_is_a_line(self):
+        n = circuits_net
+        for command, line in (
+                (n.RAW("ANYTHING at all"), "ANYTHING at all"), (n.PASS("secret"), "PASS secret"),
+                (n.USER("foo", "localhost", "localhost", "Test Client"),
+                 "USER foo localhost localhost :Test Client"),
+                (n.NICK("test"), "NICK test"), (n.PING("localhost"), "PING :localhost"),
+                (n.PONG("localhost"), "PONG :localhost"), (n.QUIT(), "QUIT :Leaving"),
+                (n.QUIT("Test"), "QUIT :Test"), (n.JOIN("#test"), "JOIN #test"),
+                (n.JOIN("#test", "key"), "JOIN #test key"), (n.PART("#test"), "PART #test :Leaving"),
+                (n.PRIVMSG("test", "Hello World"), "PRIVMSG test :Hello World"),
+                (n.NOTICE("test", "Hello"), "NOTICE test :Hello"),
+                (n.CTCP("test", "PING", "1234567890"), "PRIVMSG test :\x01PING 1234567890\x01"),
+                (n.CTCP("test", "VERSION", ""), "PRIVMSG test :\x01VERSION\x01"),
+                (n.CTCPREPLY("test", "PING", "1"), "NOTICE test :\x01PING 1\x01"),
+                (n.KICK("#test", "test"), "KICK #test test :"),
+                (n.KICK("#test", "test", "Testing"), "KICK #test test :Testing"),
+                (n.TOPIC("#test", "Hello World!"), "TOPIC #test :Hello World!"),
+                (n.MODE("+i"), "MODE :+i"), (n.MODE("+o test", "#test"), "MODE #test :+o test"),
+                (n.INVITE("test", "#test"), "INVITE test #test"), (n.NAMES(), "NAMES"),
+                (n.NAMES("#test"), "NAMES #test")):
+            self.assertEqual(self.written(command), [line + "\r\n"])
+            kind = type(command).__name__.lower()
+            self.assertFired(self.rec, "command_" + kind, "write")
+
+    def test_a_command_that_would_be_two_is_refused(self):
+        for kind in (circuits_net.PRIVMSG, circuits_net.NOTICE, circuits_net.TOPIC):
+            for bad in ("a\r\nQUIT", "a\nQUIT", "a\rQUIT", "a\0"):
+                with self.assertRaisesRegex(ValueError, "one per line"):
+                    kind("#room", bad)
+        command = circuits_net.PRIVMSG("#room", "fine")
+        command.args[1] = "a\r\nQUIT"
+        self.expect_stderr("one per line")
+        self.assertEqual(self.written(command), [])
+
+    def test_words_in_the_middle_stay_words(self):
+        self.expect_stderr("cannot stand in the middle")
+        for command in (circuits_net.NICK("two words"), circuits_net.NICK(""), circuits_net.NICK(":x"),
+                        circuits_net.JOIN("#a", "b c"), circuits_net.NICK(None)):
+            self.assertEqual(self.written(command), [])
+
+    def test_each_line_is_a_response(self):
+        me = ("nick", "~ident", "host")
+        source = ":nick!~ident@host "
+        for line, name, args in (
+                ("PING :localhost", "ping", ["localhost"]),
+                (":localhost 001 test :Welcome to IRC", "numeric",
+                 ["localhost", "test", 1, None, "Welcome to IRC"]),
+                (":localhost 433 * test :Nickname is already in use.", "numeric",
+                 ["localhost", "*", 433, "test", "Nickname is already in use."]),
+                (":localhost 353 me = #room :a b", "numeric",
+                 ["localhost", "me", 353, "=", "#room :a b"]),
+                (source + "PRIVMSG #test :Hello World", "message", [me, "#test", "Hello World"]),
+                (source + "PRIVMSG #test :\x01ACTION waves\x01", "ctcp",
+                 [me, "#test", "ACTION", "waves"]),
+                (source + "NOTICE test :Hello", "notice", [me, "test", "Hello"]),
+                (source + "JOIN #test", "join", [me, "#test"]),
+                (source + "JOIN :#test", "join", [me, "#test"]),
+                (source + "PART #test :bye", "part", [me, "#test", "bye"]),
+                (source + "PART #test", "part", [me, "#test", ""]),
+                (source + "QUIT :bye", "quit", [me, "bye"]),
+                (source + "NICK :other", "nick", [me, "other"]),
+                (source + "MODE #test +o x", "mode", [me, "#test", "+o x"]),
+                (":localhost NOTICE * :***", "notice", [("localhost", None, None), "*", "***"]),
+                ("@time=1 " + source + "NICK other", "nick", [me, "other"])):
+            self.assertEqual(self.responses(line), [(name, args)], line)
+            self.assertFired(self.rec, "read", "line", name)
+
+    def test_ping_is_answered(self):
+        self.responses("PING :token")
+        self.assertEqual([e.args for e in self.rec.named("write")], [["PONG :token\r\n"]])
+
+    def test_nonsense_is_ignored(self):
+        self.assertEqual(self.responses("", " ", ":", ":x", "::", ":x ", "PRIVMSG", "PRIVMSG a",
+                                        "NICK", "JOIN", "MODE", "@", "@x", "UNKNOWN a b", "\x01"), [])
+        random_ = random.Random(2)
+        for _ in range(2000):
+            line = "".join(random_.choice(":!@ #\x01AB1PRIVMSG") for _ in range(random_.randrange(40)))
+            circuits_net.irc_response(line)
+
+    def test_on_the_channel_of_a_server_the_sock_comes_first(self):
+        rec = Recorder()
+        app = make_app(circuits_net.IRC(), rec)
+        app.fire(circuits_net.Read("SOCK", b"NICK :me\r\nPING :x\r\n"))
+        pump(app)
+        self.assertEqual(rec.named("nick")[0].args, ["SOCK", ("", None, None), "me"])
+        self.assertNotFired(rec, "write", "error")
+
+    def test_a_server_gets_what_is_no_response_and_replies(self):
+        rec = Recorder()
+        app = make_app(circuits_net.IRC(), rec)
+        app.fire(circuits_net.Read("SOCK", b"USER me 0 * :My Name\r\n\r\n:x\r\n"))
+        pump(app)
+        self.assertEqual([e.args for e in rec.named("ircrequest")],
+                         [["SOCK", ("", None, None), "USER", ["me", "0", "*", "My Name"]]])
+        app.fire(circuits_net.REPLY("SOCK", "irc.host", circuits_net.RPL_WELCOME, "me", "Welcome, you!"))
+        app.fire(circuits_net.REPLY("SOCK", "me!i@h", "PRIVMSG", "#room", "hello all"))
+        app.fire(circuits_net.REPLY("SOCK", "me!i@h", "QUIT"))
+        pump(app)
+        self.assertEqual([e.args for e in rec.named("write")],
+                         [["SOCK", ":irc.host 001 me :Welcome, you!\r\n"],
+                          ["SOCK", ":me!i@h PRIVMSG #room :hello all\r\n"],
+                          ["SOCK", ":me!i@h QUIT\r\n"]])
+        self.expect_stderr("cannot stand in the middle")
+        app.fire(circuits_net.REPLY("SOCK", "a b", "QUIT"))
+        pump(app)
+        with self.assertRaises(ValueError):
+            circuits_net.REPLY("SOCK", "x", "PRIVMSG", "#room", "a\r\nKICK")
+        self.assertEqual(len(rec.named("write")), 3)
+
+    def test_the_numbers_have_names(self):
+        self.assertEqual((circuits_net.RPL_WELCOME, circuits_net.RPL_NAMREPLY,
+                          circuits_net.RPL_NAMEREPLY, circuits_net.ERR_NICKNAMEINUSE,
+                          circuits_net.ERR_USERSDONTMATCH), (1, 353, 353, 433, 502))
+
+
+@unittest.skipUnless(shutil.which("ngircd"), "needs the IRC server ngircd")
+class TestIRCServer(CircuitsTest):
+
+    def test_two_bots_talk_through_a_real_server(self):
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            port = probe.getsockname()[1]
+        folder = self.folder(conf="""
+            [Global]
+            Name = irc.test
+            Info = test
+            Listen = 127.0.0.1
+            Ports = %d
+            [Limits]
+            MaxConnectionsIP = 0
+            [Options]
+            DNS = no
+            Ident = no
+            PAM = no
+            SyslogFacility = local1
+            """ % port)
+        process = subprocess.Popen(["ngircd", "-n", "-f", os.path.join(folder, "conf")],
+                                   stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        self.addCleanup(process.wait)
+        self.addCleanup(process.kill)
+
+        class Bot(Component):
+            def init(self, nick, channel):
+                self.nick = nick
+                self.heard = []
+                self.members = set()
+                circuits_net.TCPClient(channel=channel, reconnect=True).register(self)
+                circuits_net.IRC(channel=channel).register(self)
+
+            def ready(self, component):
+                self.fire(circuits_net.Connect("127.0.0.1", port))
+
+            def connected(self, host, port):
+                self.fire(circuits_net.NICK(self.nick))
+                self.fire(circuits_net.USER(self.nick, "x", "x", "a bot"))
+
+            def numeric(self, source, target, number, arg, message):
+                if number == circuits_net.RPL_WELCOME:
+                    self.fire(circuits_net.JOIN("#room"))
+                elif number == circuits_net.RPL_NAMREPLY:
+                    self.members.update(message.partition(":")[2].replace("@", "").split())
+
+            def join(self, source, channel):
+                self.members.add(source[0])
+
+            def message(self, source, target, text):
+                self.heard.append((source[0], target, text))
+
+        app = Component()
+        bots = [Bot("one", channel="one").register(app), Bot("two", channel="two").register(app)]
+        with serving(app):
+            wait_for(lambda: all(bot.members == {"one", "two"} for bot in bots))
+            app.fire(circuits_net.PRIVMSG("#room", "hello there"), "one")
+            app.fire(circuits_net.CTCP("one", "VERSION", ""), "two")
+            wait_for(lambda: bots[1].heard)
+        self.assertEqual(bots[1].heard, [("one", "#room", "hello there")])
+
+
+class TestWire(CircuitsTest):
+
+    def test_declared_types_come_back(self):
+        for value in (None, True, 0, -1, 1.5, "text \ud800", "", b"", b"\0\xff", [], [1, [2, {}]], (),
+                      (1, (2,)), {"a": 1}, {"~": "bytes", "=": "x"}, {1: 2, (3, 4): b"5"}, {1, 2},
+                      {"__class__": "x", "channels": []}):
+            data = circuits_net.dump_message({"v": circuits_net.to_wire(value)})
+            back = circuits_net.from_wire(circuits_net.load_message(data)["v"])
+            self.assertEqual((back, type(back)), (value, type(value)))
+
+    def test_others_are_refused(self):
+        deep = []
+        for _ in range(100000):
+            deep = [deep]
+        for value in (object(), [object()], lambda: 0, Event(), deep):
+            with self.assertRaises((circuits_net.WireError, RecursionError)):
+                circuits_net.dump_message({"v": circuits_net.to_wire(value)})
+
+    def test_only_declared_errors_leave(self):
+        random_ = random.Random(3)
+        good = b'{"call":1,"name":"x","args":[{"~":"bytes","=":"eA=="}],"kwargs":{},"channels":[]}'
+        for _ in range(3000):
+            data = bytearray(good)
+            for _ in range(random_.randrange(1, 6)):
+                data[random_.randrange(len(data))] = random_.choice(b'"{}[]:,~=0x\xff1')
+            try:
+                circuits_net.from_wire(circuits_net.load_message(bytes(data)))
+            except circuits_net.WireError:
+                pass
+        for data in (b"[" * 100000, b"[]", b"1", b"", b"nul", b'{"a":'):
+            with self.assertRaises(circuits_net.WireError):
+                circuits_net.load_message(data)
+
+
+class Adder(Component):
+    """What the tests call at the other end."""
+
+    def init(self, channel=None):
+        self.calls = []
+
+    def add(self, a, b=0):
+        self.calls.append((a, b))
+        return a + b
+
+    def boom(self):
+        raise ValueError("no")
+
+    def several(self):
+        yield 1
+        yield [2, b"3"]
+
+    def nothing(self):
+        pass
+
+
+class Say(Event):
+    """Called name() there."""
+
+    def __init__(self, name, *args, **kwargs):
+        super().__init__(*args, **kwargs)
+        self.name = name
+
+
+class RemoteCaller(Component):
+    """Runs run_one(waiting) as a task and keeps what came of it."""
+
+    def init(self):
+        self.results = []
+
+    @handler("run_one")
+    def _on_run_one(self, make):
+        try:
+            value = yield make()
+        except Exception as error:
+            self.results.append(error)
+        else:
+            self.results.append(getattr(value, "value", value))
+
+    def waits_for(self, make):
+        self.fire(Event.create("run_one", make))
+
+    waits_for = handler(False)(waits_for)
+
+
+class TestExchange(CircuitsTest):
+    """Two conversations back to back, with a wire that can be cut."""
+
+    def setUp(self):
+        self.adder, self.caller, self.rec = Adder(), RemoteCaller(), Recorder()
+        self.app = make_app(self.adder, self.caller, self.rec)
+        self.wires = [[], []]
+        self.allowed = lambda name, channel: name != "secret"
+        one, other = (circuits_net.Exchange(self.app, None, lambda *args: self.allowed(*args), "*", 10000)
+                      for _ in range(2))
+        self.one, self.other = one, other
+        self.link()
+
+    def link(self, known=True):
+        self.one.resume(self.wires[0].append, known)
+        self.other.resume(self.wires[1].append, known)
+
+    def cut(self):
+        self.one.transmit = self.other.transmit = None
+        for wire in self.wires:
+            wire.clear()
+
+    def carry(self):
+        """Carry what is on the wires until nothing is."""
+        pump(self.app)
+        while any(self.wires):
+            for wire, end in zip(self.wires, (self.other, self.one)):
+                while wire:
+                    end.take(circuits_net.load_message(wire.pop(0)))
+            pump(self.app)
+
+    def call(self, event, **kwargs):
+        self.caller.waits_for(lambda: self.one.call(event, (), **kwargs))
+
+    def test_results_come_back(self):
+        for event in (Say("add", 1, b=2), Say("several"), Say("nothing"), Say("nobody_hears")):
+            self.call(event)
+        self.carry()
+        self.assertEqual(self.caller.results, [3, None, None, [1, [2, b"3"]]])
+        self.assertEqual((self.one.calls, self.app._reactor.next_deadline()), ({}, None))
+
+    def test_errors_come_back(self):
+        self.call(Say("boom"))
+        self.carry()
+        error = self.caller.results[0]
+        self.assertIsInstance(error, circuits_net.RemoteError)
+        self.assertEqual(str(error), "ValueError: no")
+        self.assertIn("in boom", "".join(error.args[2]))
+        self.assertNotFired(self.rec, "error")
+
+    def test_what_cannot_travel_says_so(self):
+        class Odd(Component):
+            def odd(self):
+                return object()
+
+            def large(self):
+                return "x" * 20000
+        Odd().register(self.app)
+        for event in (Say("add", object()), Say("odd"), Say("add", "x" * 20000), Say("large"),
+                      Say("add", 1)):
+            self.call(event)
+        self.carry()
+        for error in self.caller.results[:4]:
+            self.assertIn("WireError", repr(error))
+        self.assertEqual(self.caller.results[-1], 1)
+
+    def test_what_is_not_allowed_is_not_fired(self):
+        self.call(Say("secret"))
+        self.carry()
+        self.assertIn("NotAllowed", str(self.caller.results[0]))
+        self.assertNotFired(self.rec, "secret")
+
+    def test_a_call_has_a_timeout(self):
+        self.app.clock = clock = FakeClock()
+        self.cut()
+        self.call(Say("add", 1), timeout=5)
+        pump(self.app)
+        clock.advance(6)
+        pump(self.app)
+        self.app.tick(0)
+        pump(self.app)
+        self.assertIsInstance(self.caller.results[0], circuits.TimeoutError)
+
+    def test_nothing_is_lost_or_done_twice_wherever_the_wire_is_cut(self):
+        for cut_after in range(1, 5):
+            self.setUp()
+            for i in range(3):
+                self.call(Say("add", i))
+            pump(self.app)
+            for _ in range(cut_after):          # some calls arrive, no reply does
+                if self.wires[0]:
+                    self.other.take(circuits_net.load_message(self.wires[0].pop(0)))
+            if cut_after % 2:
+                pump(self.app)                  # and are served before the cut
+            self.cut()
+            pump(self.app)
+            self.link()
+            self.carry()
+            self.assertEqual(self.caller.results, [0, 1, 2])
+            self.assertEqual(self.adder.calls, [(0, 0), (1, 0), (2, 0)])
+
+    def test_a_peer_that_forgot_us_fails_what_was_sent(self):
+        self.call(Say("add", 1))
+        pump(self.app)
+        self.cut()
+        self.call(Say("add", 2))
+        pump(self.app)
+        self.other = circuits_net.Exchange(self.app, None, self.allowed, "*", 10000)
+        self.link(known=False)
+        self.carry()
+        self.assertIsInstance(self.caller.results[0], circuits_net.LinkLost)
+        self.assertEqual(self.caller.results[1:], [2])
+
+    def test_what_is_served_is_forgotten(self):
+        for i in range(100):
+            self.call(Say("add", i))
+            self.carry()
+        self.assertLessEqual(len(self.other.served), 1)
+
+    def test_complete_waits_for_what_follows_there(self):
+        class Chain(Component):
+            def begin(self):
+                self.fire(Event.create("later"))
+                return "begun"
+
+            def later(self):
+                yield circuits.sleep(0)
+                self.fire(Event.create("much_later"))
+
+        Chain().register(self.app)
+        event = Say("begin")
+        event.complete = True
+        self.call(event)
+        seen = []
+        self.one.transmit = lambda data: (seen.append(self.rec.names.count("much_later")),
+                                          self.wires[0].append(data))
+        self.other.transmit = lambda data: (seen.append(self.rec.names.count("much_later")),
+                                            self.wires[1].append(data))
+        self.carry()
+        pump(self.app, lambda: self.caller.results or self.carry())
+        self.assertEqual(self.caller.results, ["begun"])
+        self.assertEqual(seen, [0, 1])
+
+    def test_hostile_messages_change_nothing(self):
+        before = dict(vars(self.app)), dict(vars(Event))
+        good = {"call": 1, "name": "add", "args": [1], "kwargs": {}, "channels": [], "success": False,
+                "failure": False, "complete": False, "notify": False, "over": 0}
+        for change in ({"call": "1"}, {"call": True}, {"name": "__class__.x"}, {"name": ""},
+                       {"name": "a b"}, {"name": "x" * 200}, {"name": 1}, {"args": {}}, {"args": None},
+                       {"kwargs": []}, {"kwargs": {"~": "tuple", "=": []}}, {"channels": "*"},
+                       {"channels": [1]}, {"channels": [None]}, {"success": "yes"}, {"over": None},
+                       {"args": [{"~": "object", "=": 1}]}, {"args": [{"~": "set", "=": [[1]]}]}):
+            with self.assertRaises(circuits_net.WireError, msg=change):
+                self.other.take(dict(good, **change))
+        for message in ({}, {"reply": "1"}, {"x": 1}):
+            with self.assertRaises(circuits_net.WireError):
+                self.other.take(message)
+        self.one.take({"reply": 7, "value": 1})
+        self.other.take(dict(good, __class__="x", handler=1, _state=2, args=[5]))
+        self.carry()
+        self.assertEqual(self.adder.calls, [(5, 0)])
+        self.assertEqual((dict(vars(self.app)), dict(vars(Event))), before)
+
+
+class TestBridge(CircuitsTest):
+
+    def pair(self, **kwargs):
+        """Two trees that are linked; returns (tree, recorder) of both."""
+        made = []
+        for end in circuits_net.Pipe("x", "y"):
+            app, rec = Component(), Recorder()
+            rec.register(app)
+            circuits_net.Bridge(end, **kwargs).register(app)
+            made.append((app, rec))
+            self.addCleanup(app._reactor.close)
+            self.addCleanup(pump, app)
+            self.addCleanup(end.close)
+        return made
+
+    def both(self, condition):
+        deadline = time.monotonic() + PATIENCE
+        while not condition():
+            for app, _ in self.made:
+                app.tick(0)
+            self.assertLess(time.monotonic(), deadline)
+
+    def test_an_event_is_handled_at_the_other_end(self):
+        self.made = (app, rec), (there, rec_there) = self.pair()
+        Adder().register(there)
+        value = app.fire(Say("add", 1, 2))
+        self.both(lambda: value.result)
+        self.assertEqual(value.value, 3)
+        self.both(lambda: not len(app) and not len(there))
+        self.assertEqual(rec.names.count("add"), 1)
+        self.assertEqual(rec_there.names.count("add"), 1)
+
+    def test_errors_and_waiting(self):
+        self.made = (app, _), (there, _) = self.pair()
+        Adder().register(there)
+        caller = RemoteCaller().register(app)
+        caller.waits_for(lambda: app.call(Say("boom")))
+        caller.waits_for(lambda: app.call(circuits_net.ipc(Say("add", 4)), "bridge"))
+        self.both(lambda: len(caller.results) == 2)
+        self.assertEqual(str(caller.results[0]), "ValueError: no")
+        self.assertEqual(caller.results[1], 4)
+
+    def test_what_cannot_travel_stays_here(self):
+        self.made = (app, rec), (there, rec_there) = self.pair()
+        value = app.fire(Say("add", object()))
+        app.fire(Say("last"))
+        self.both(lambda: "last" in rec_there.names)
+        self.assertNotFired(rec_there, "add")
+        self.assertEqual(rec_there.names.count("ready"), 1)
+
+    def test_only_named_events_are_sent(self):
+        self.made = (app, _), (there, rec_there) = self.pair(events=["yes"])
+        app.fire(Say("no"))
+        app.fire(Say("yes"))
+        self.both(lambda: "yes" in rec_there.names)
+        self.assertNotFired(rec_there, "no")
+
+    def test_the_end_of_the_other_is_an_event(self):
+        self.made = (app, rec), (there, _) = self.pair()
+        caller = RemoteCaller().register(app)
+        caller.waits_for(lambda: app.call(circuits_net.ipc(Say("add", 4)), "bridge"))
+        pump(app)
+        circuits.findtype(there, circuits_net.UNIXClient).close()
+        self.both(lambda: "bridge_lost" in rec.names and caller.results)
+        self.assertIsInstance(caller.results[0], circuits_net.LinkLost)
+        caller.waits_for(lambda: app.call(circuits_net.ipc(Say("add", 4)), "bridge"))
+        self.both(lambda: len(caller.results) == 2)
+        self.assertIsInstance(caller.results[1], circuits_net.LinkLost)
+
+    def test_rubbish_on_the_wire_ends_the_bridge(self):
+        one, other = socket.socketpair()
+        self.addCleanup(other.close)
+        app, rec = Component(), Recorder()
+        rec.register(app)
+        circuits_net.Bridge(circuits_net.UNIXClient(one, channel="x")).register(app)
+        self.addCleanup(app._reactor.close)
+        other.sendall(b"\0\0\0\x05hello")
+        pump(app, lambda: "bridge_lost" in rec.names)
+        self.assertNotFired(rec, "error")
+
+
+@unittest.skipUnless(hasattr(os, "fork"), "this platform cannot fork")
+class TestLinkedProcess(CircuitsTest):
+
+    def run_child(self, code):
+        out, err = child("""
+            import os, sys
+            from circuits import *
+            from circuits_net import *
+
+            class Child(Component):
+                def where(self):
+                    return os.getpid()
+                def boom(self):
+                    raise ValueError("no")
+                def leave(self):
+                    os._exit(7)
+
+            class Parent(Component):
+                def started(self, component):
+                    if component is self:
+                        self.fire(Event.create("go"))
+            """ + code)
+        self.assertEqual(err, "")
+        return out.split()
+
+    def test_a_component_in_a_process_of_its_own(self):
+        out = self.run_child("""
+            class App(Parent):
+                def go(self):
+                    value = yield self.call(Event.create("where"))
+                    print(value.value == child.pid != os.getpid())
+                    try:
+                        yield self.call(Event.create("boom"))
+                    except RemoteError as error:
+                        print(error.args[0])
+                    child.stop()
+                def bridge_lost(self, bridge):
+                    bridge.process.join()
+                    print(bridge.process.exitcode)
+                    self.stop()
+            child, app = Child(), App()
+            process, bridge = child.start(process=True, link=app)
+            app.run()
+            """)
+        self.assertEqual(out, ["True", "ValueError", "0"])
+
+    def test_a_process_that_is_killed_is_noticed(self):
+        out = self.run_child("""
+            class App(Parent):
+                def go(self):
+                    try:
+                        yield self.call(ipc(Event.create("leave")), "bridge")
+                    except LinkLost:
+                        print("lost")
+                def bridge_lost(self, bridge):
+                    bridge.process.join()
+                    print(bridge.process.exitcode)
+                    self.stop()
+            child, app = Child(), App()
+            child.start(process=True, link=app)
+            app.run()
+            """)
+        self.assertEqual(sorted(out), ["7", "lost"])
+
+    def test_a_process_ends_with_its_parent(self):
+        out = self.run_child("""
+            child, app = Child(), Parent()
+            process, bridge = child.start(process=True, link=app)
+            app.start()
+            app.stop()
+            app.join()
+            child.join(20)
+            print(process.exitcode)
+            """)
+        self.assertEqual(out, ["0"])
+
+    def test_a_process_linked_to_a_tree_that_runs_in_a_thread(self):
+        out = self.run_child("""
+            import time
+            class Busy(Component):
+                def tock(self):
+                    if self.root.running:
+                        self.fire(Event.create("tock"), "a%d" % time.monotonic_ns(), "*")
+            app = Component() + Busy()
+            app.start()
+            app.fire(Event.create("tock"))
+            for _ in range(3):
+                child = Child()
+                process, bridge = child.start(process=True, link=app)
+                value = app.fire(Event.create("where"))
+                while not value.result:
+                    time.sleep(0.001)
+                print(value.value == child.pid)
+                child.stop()
+                child.join()
+                print(process.exitcode)
+            app.stop()
+            app.join()
+            """)
+        self.assertEqual(out, ["True", "0"] * 3)
+
+    def test_a_process_without_link(self):
+        out = self.run_child("""
+            child = Child()
+            process, bridge = child.start(process=True)
+            print(bridge, child.pid == process.pid)
+            child.stop()
+            child.join()
+            print(process.exitcode)
+            """)
+        self.assertEqual(out, ["None", "True", "0"])
+
+    def test_connections_of_the_parent_are_not_kept_open(self):
+        out = self.run_child("""
+            import socket
+            class App(Parent):
+                def connect(self, sock, host, port):
+                    child.start(process=True, link=self)
+                    self.fire(Close(sock), "server")
+                def disconnect(self, sock):
+                    peer.settimeout(10)
+                    print(peer.recv(10) == b"")
+                    self.stop()
+            child, app = Child(), App()
+            server = TCPServer(("127.0.0.1", 0)).register(app)
+            peer = socket.create_connection((server.host, server.port))
+            app.run()
+            """)
+        self.assertEqual(out, ["True"])
+
+
+class TestNode(NetTest):
+
+    def nodes(self, *components, server={}, client={}, name="there", link=True):
+        """A node that listens and one that is linked to it, in one tree."""
+        options = {"secret": "a secret", "receives": ["*"], "sends": ["*", "*@app"]}
+        self.server = circuits_net.Node(("127.0.0.1", 0), channel="served", **dict(options, **server))
+        self.client = circuits_net.Node(channel="calling", **dict(options, **client))
+        self.caller = RemoteCaller()
+        self.clock = FakeClock()
+        self.tree(self.server, self.client, self.caller, *components, clock=self.clock)
+        self.client.add(name, "127.0.0.1", self.server.port)
+        if link:
+            self.seen("connected_to")
+
+    def call(self, event, name="there", **kwargs):
+        self.caller.waits_for(lambda: self.app.call(
+            circuits_net.Remote(event, name, **kwargs), "calling"))
+
+    def results(self, count):
+        self.until(lambda: len(self.caller.results) >= count)
+        return self.caller.results
+
+    def test_results_and_errors_come_back(self):
+        self.nodes(Adder(channel="served"))
+        self.call(Say("add", 1, b=2))
+        self.call(Say("boom"))
+        self.call(Say("several"))
+        results = self.results(3)
+        self.assertEqual([results[0], str(results[1]), results[2]],
+                         [3, "ValueError: no", [1, [2, b"3"]]])
+        self.assertEqual(self.seen("connected_to").args[:3],
+                         ["there", "127.0.0.1", self.server.port])
+
+    def test_the_value_of_a_fired_remote_fills(self):
+        self.nodes(Adder(channel="served"))
+        value = self.app.fire(circuits_net.Remote(Say("add", 1, 2), "there"), "calling")
+        self.until(lambda: value.result)
+        self.assertEqual(value.value, 3)
+
+    def test_the_server_can_call_its_clients(self):
+        self.nodes(Adder(channel="calling"))
+        sock, = self.server.server.get_socks()
+        self.caller.waits_for(lambda: self.server.server.send(Say("add", 5), sock))
+        self.assertEqual(self.results(1), [5])
+        self.assertEqual(len(self.server.server.send_all(Say("add", 6))), 1)
+        self.until(lambda: [e.args for e in self.rec.named("add")] == [[5], [6]])
+
+    def test_a_channel_can_be_named_where_that_is_allowed(self):
+        self.nodes(Adder(channel="app"), server={"receives": ["add@app"]})
+        self.call(Say("add", 1), channel="app")
+        self.call(Say("add", 1))
+        self.call(Say("boom"), channel="app")
+        results = self.results(3)
+        self.assertIn(1, results)
+        for error in [result for result in results if result != 1]:
+            self.assertEqual(error.args[0], "NotAllowed")
+        self.assertNotFired(self.rec, "boom")
+
+    def test_nothing_is_allowed_by_default(self):
+        self.nodes(Adder(channel="served"), server={"receives": ()})
+        self.call(Say("add", 1))
+        self.assertEqual(self.results(1)[0].args[0], "NotAllowed")
+        self.assertNotFired(self.rec, "add")
+        self.nodes(Adder(channel="served"), client={"sends": ()})
+        self.call(Say("add", 1))
+        self.assertIn("name it in sends=", str(self.results(1)[0]))
+        self.assertNotFired(self.rec, "add")
+
+    def test_a_node_needs_a_secret_or_certificates(self):
+        for kwargs in ({}, {"secret": ""}, {"secret": None}):
+            with self.assertRaisesRegex(ValueError, "needs secret="):
+                circuits_net.Node(("127.0.0.1", 0), **kwargs)
+            with self.assertRaisesRegex(ValueError, "needs secret="):
+                circuits_net.Node(**kwargs).add("x", "127.0.0.1", 1)
+        with self.assertRaises(TypeError):
+            circuits_net.Node(secret="x", receives="hello")
+
+    def test_an_unknown_node_says_so(self):
+        self.nodes()
+        self.call(Say("add"), "elsewhere")
+        self.assertIn("add(name, host, port) it first", str(self.results(1)[0]))
+
+    def test_a_wrong_secret_is_turned_away_at_both_ends(self):
+        self.nodes(server={"secret": "another"}, link=False)
+        self.call(Say("add", 1), timeout=1000)
+        error = self.seen("socket_error").args[-1]
+        self.assertIn("secret", str(error))
+        self.assertEqual(self.server.server.get_socks(), [])
+        self.assertNotFired(self.rec, "connected_to", "add", "error")
+        self.assertFalse(self.server.server.sessions)
+
+    def test_a_server_that_does_not_know_the_secret_gets_nothing(self):
+        with socket.socket() as listening:
+            listening.bind(("127.0.0.1", 0))
+            listening.listen()
+            client = circuits_net.Node(secret="x", sends=["*"])
+            self.tree(client)
+            client.add("there", *listening.getsockname())
+            self.app.fire(circuits_net.Remote(Say("add", 1), "there"))
+            pump(self.app)
+            peer = listening.accept()[0]
+            self.addCleanup(peer.close)
+            peer.settimeout(PATIENCE)
+            frames = circuits_net.FrameBuffer()
+            peer.sendall(frames.frame(b'{"node":1,"nonce":"00"}'))
+            self.until(lambda: client.get_peer("there").link is not None
+                       and hasattr(client.get_peer("there").link, "theirs"))
+            pump(self.app)
+            self.assertIn(b'"proof"', peer.recv(4096))
+            peer.sendall(frames.frame(b'{"welcome":true,"proof":"00"}'))
+            self.until(lambda: any("secret" in str(e.args[-1]) for e in self.rec.named("socket_error")))
+            self.assertNotFired(self.rec, "connected_to", "error")
+            self.assertEqual(peer.recv(4096), b"")
+
+    def test_a_lost_connection_comes_back_and_nothing_happens_twice(self):
+        adder = Adder(channel="served")
+        self.nodes(adder)
+        for i in range(5):
+            for _ in range(3):
+                self.call(Say("add", i))
+            self.app.tick(0)
+            self.client.get_peer("there").hang_up()
+            self.seen("disconnected_from", i + 1)
+            self.clock.advance(1)
+            self.seen("connected_to", i + 2)
+        self.assertEqual(self.results(15), [i for i in range(5) for _ in range(3)])
+        self.assertEqual(len(adder.calls), 15)
+
+    def test_a_connection_cut_at_every_byte_of_a_frame(self):
+        adder = Adder(channel="served")
+        self.nodes(adder)
+        client = self.client.get_peer("there")
+        size = cut = 0
+        while cut <= size:
+            def transmit(data):
+                nonlocal size
+                frame = circuits_net.FrameBuffer().frame(data)
+                size = len(frame)
+                client.transport.write(frame[:cut])
+                client.hang_up()
+            client.exchange.transmit = transmit
+            self.call(Say("add", cut))
+            self.until(lambda: self.rec.names.count("disconnected_from") == cut + 1)
+            self.clock.advance(1)
+            self.until(lambda: len(self.caller.results) == cut + 1)
+            cut += 1
+        self.assertGreater(size, 100)
+        self.assertEqual(self.caller.results, list(range(cut)))
+        self.assertEqual([a for a, _ in adder.calls], list(range(cut)))
+
+    def test_a_silent_peer_is_dropped(self):
+        self.nodes(server={"heartbeat": 10}, client={"heartbeat": 10})
+        sock, = self.server.server.get_socks()
+        for _ in range(10):                 # pings keep it alive
+            self.clock.advance(10)
+            pump(self.app)
+            for _ in range(10):
+                self.app.tick(0)
+        self.assertNotFired(self.rec, "disconnected_from")
+        self.server.server.links[sock].say = lambda **message: None
+        self.server.server.links[sock].feed = lambda data: None
+        for _ in range(4):
+            self.clock.advance(10)
+            for _ in range(10):
+                self.app.tick(0)
+        self.seen("disconnected_from")
+
+    def test_calls_without_connection_time_out(self):
+        client = circuits_net.Node(secret="x", sends=["*"])
+        self.caller = RemoteCaller()
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            self.tree(client, self.caller, clock=FakeClock())
+            client.add("there", *free.getsockname())
+            self.caller.waits_for(lambda: self.app.call(
+                circuits_net.Remote(Say("add"), "there"), "node"))
+            pump(self.app)
+            self.app.clock.advance(61)
+            self.assertIsInstance(self.results(1)[0], circuits.TimeoutError)
+
+    def test_hostile_peers_are_dropped_before_they_cost_anything(self):
+        self.nodes()
+        for data in (b"\0\0\x10\0", b"GET / HTTP/1.0\r\n\r\n", b"\0\0\0\2{}", b"\0\0\0\1x",
+                     circuits_net.FrameBuffer().frame(b'{"call":1,"name":"add"}'),
+                     circuits_net.FrameBuffer().frame(
+                         b'{"node":1,"session":"x","nonce":"y","proof":"z"}')):
+            peer = socket.create_connection(("127.0.0.1", self.server.port), PATIENCE)
+            self.addCleanup(peer.close)
+            peer.sendall(data)
+            before = self.rec.names.count("disconnect")
+            self.seen("disconnect", before + 1)
+        self.assertNotFired(self.rec, "error", "add")
+        self.assertEqual(len(self.server.server.links), 1)
+
+    def test_a_peer_that_never_greets_is_dropped(self):
+        self.nodes(link=False)
+        peer = socket.create_connection(("127.0.0.1", self.server.port), PATIENCE)
+        self.addCleanup(peer.close)
+        self.until(lambda: len(self.server.server.links) == 2)
+        pump(self.app)
+        self.clock.advance(circuits_net.HANDSHAKE_TIMEOUT + 1)
+        self.seen("disconnect")
+
+    def test_order_is_kept(self):
+        adder = Adder(channel="served")
+        self.nodes(adder)
+        for i in range(200):
+            self.call(Say("add", i))
+        self.assertEqual(self.results(200), list(range(200)))
+        self.assertEqual([a for a, _ in adder.calls], list(range(200)))
+
+    def test_remove_and_unregister_leave_nothing(self):
+        self.nodes(Adder(channel="served"))
+        self.client.remove("there")
+        self.until(lambda: not self.server.server.links)
+        self.server.unregister()
+        self.client.unregister()
+        self.seen("unregistered", 3)
+        self.assertEqual(list(circuits.poller_of(self.app)._interest), [])
+        self.assertIsNone(self.app._reactor.next_deadline())
+
+    @unittest.skipUnless(_has_ssl(), "this Python has no ssl")
+    def test_certificates_instead_of_a_secret(self):
+        ca = certificate(self, "ca")
+        server = circuits_net.Node(("127.0.0.1", 0), channel="served", receives=["add"], secure=True,
+                      certfile=certificate(self, "good"), ca_certs=ca)
+        client = circuits_net.Node(channel="calling", sends=["add"])
+        self.caller = RemoteCaller()
+        self.tree(server, client, self.caller, Adder(channel="served"))
+        client.add("there", "localhost", server.port, secure=True, ca_certs=ca,
+                   certfile=certificate(self, "client"))
+        self.call(Say("add", 7))
+        self.assertEqual(self.results(1), [7])
+
+    def test_two_programs(self):
+        process = subprocess.Popen([sys.executable, "-c", textwrap.dedent("""
+            from circuits import Component
+            from circuits_net import Node
+            class App(Component):
+                channel = "node"
+                def hello(self, name):
+                    return "Hello %s!" % name
+            app = App()
+            node = Node(("127.0.0.1", 0), secret="s", receives=["hello"]).register(app)
+            print(node.port, flush=True)
+            app.run()
+            """)], cwd=os.path.dirname(circuits.__file__), stdout=subprocess.PIPE)
+        self.addCleanup(process.stdout.close)
+        self.addCleanup(process.wait)
+        self.addCleanup(process.kill)
+        client = circuits_net.Node(channel="calling", secret="s", sends=["hello"])
+        self.caller = RemoteCaller()
+        self.tree(client, self.caller)
+        client.add("there", "127.0.0.1", int(process.stdout.readline()))
+        self.call(Say("hello", "World"))
+        self.assertEqual(self.results(1), ["Hello World!"])
+        process.kill()
+        self.seen("disconnected_from")
+
+
+EXAMPLES = os.path.join(HERE, "examples")
+
+
+class TestNetExamples(CircuitsTest):
+    """The programs in examples/, and tools that everybody has, talk to each other."""
+
+    def example(self, name, *args, lines=1):
+        """Start one; returns the process and the first lines it prints."""
+        process = subprocess.Popen(
+            [sys.executable, os.path.join(EXAMPLES, name)] + list(map(str, args)),
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, universal_newlines=True,
+            env=dict(os.environ, PYTHONPATH=HERE, PYTHONDONTWRITEBYTECODE="1"))
+        for stream in (process.stdout, process.stdin):
+            self.addCleanup(stream.close)
+        self.addCleanup(process.wait)
+        self.addCleanup(process.kill)
+        return process, [process.stdout.readline() for _ in range(lines)]
+
+    def serve(self, name, *args):
+        """Start a server on a free port; returns that."""
+        _, (line,) = self.example(name, *args)
+        return int(re.search(r"(\d+)$", line.strip()).group(1))
+
+    def run_example(self, name, *args):
+        process, _ = self.example(name, *args, lines=0)
+        return process.stdout.read()
+
+    def tool(self, *command, data=b""):
+        if not shutil.which(command[0]):
+            self.skipTest("needs the program " + command[0])
+        return subprocess.run(list(map(str, command)), input=data, stdout=subprocess.PIPE,
+                              stderr=subprocess.DEVNULL, timeout=PATIENCE).stdout
+
+    def test_echo(self):
+        port = self.serve("20_echo_server.py", 0)
+        self.assertEqual(self.run_example("21_echo_client.py", "localhost", port), "Hello, echo!\n")
+        self.assertEqual(self.tool("nc", "-N", "127.0.0.1", port, data=b"from nc\n"), b"from nc\n")
+
+    def test_echo_and_socat(self):
+        port = self.serve("20_echo_server.py", 0)
+        data = os.urandom(1 << 20)
+        self.assertEqual(self.tool("socat", "-t5", "-", "TCP:127.0.0.1:%d" % port, data=data), data)
+
+    def test_port_forwarder_and_curl(self):
+        folder = self.folder(page="hello through two sockets")
+        web = subprocess.Popen([sys.executable, "-u", "-m", "http.server", "0", "--bind", "127.0.0.1"],
+                               cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+        self.addCleanup(web.stdout.close)
+        self.addCleanup(web.wait)
+        self.addCleanup(web.kill)
+        target = re.search(rb"port (\d+)", web.stdout.readline()).group(1).decode()
+        port = self.serve("22_port_forwarder.py", 0, "127.0.0.1", target)
+        for _ in range(3):
+            self.assertEqual(self.tool("curl", "-s", "http://127.0.0.1:%d/page" % port),
+                             b"hello through two sockets")
+
+    @unittest.skipUnless(_has_ssl(), "this Python has no ssl")
+    def test_tls_echo(self):
+        path = certificate(self, "good")
+        port = self.serve("23_tls_echo.py", path, path, 0)
+        out = self.tool("socat", "-t5", "-", "OPENSSL:localhost:%d,cafile=%s" % (
+            port, certificate(self, "ca")), data=b"secret\n")
+        self.assertEqual(out, b"secret\n")
+
+    def test_udp_ping(self):
+        self.assertEqual(self.run_example("24_udp_ping.py").count("pong"), 5)
+
+    def test_lines(self):
+        port = self.serve("26_lines.py", 0)
+        self.assertEqual(raw(port, b"6 * 7\n1 / 0\nnonsense\nquit\n").count(b"what?"), 2)
+        self.assertEqual(raw(port, b"6 * 7\r\nquit\r\n"), b"42\n")
+
+    def test_nodes(self):
+        port = self.serve("27_node_server.py", 0)
+        self.assertEqual(self.run_example("28_remote_call.py", port).split("\n"),
+                         ["1", "3", "6", "ValueError: it only goes up", ""])
+
+    @unittest.skipUnless(hasattr(os, "fork"), "this platform cannot fork")
+    def test_two_processes(self):
+        here, there, prime = re.findall(r"\d+", self.run_example("29_two_processes.py"))
+        self.assertNotEqual(here, there)
+        self.assertEqual(prime, "103")
+
+
+class TestManyConnections(CircuitsTest):
+
+    def test_a_process_out_of_descriptors_recovers(self):
+        try:
+            import resource
+        except ImportError:
+            self.skipTest("needs a limit of descriptors")
+        del resource
+        out, err = child("""
+            import resource, socket, threading
+            from circuits import Component
+            from circuits_net import TCPServer
+
+            class Echo(TCPServer):
+                troubles = 0
+                def read(self, sock, data):
+                    return data
+                def socket_error(self, sock, error):
+                    self.troubles += 1
+
+            server = Echo(("127.0.0.1", 0))
+            server.start()
+            peers = [socket.socket() for _ in range(60)]
+            for peer in peers:
+                peer.settimeout(20)
+            limit = max(peer.fileno() for peer in peers) + 30
+            resource.setrlimit(resource.RLIMIT_NOFILE, (limit, limit))
+            for peer in peers:
+                peer.connect((server.host, server.port))
+            while not server.troubles:
+                pass
+            print(len(server._clients) < 60)
+            for peer in peers[:30]:
+                peer.close()
+            for peer in peers[30:]:
+                peer.sendall(b"x")
+            print(all(peer.recv(1) == b"x" for peer in peers[30:]))
+            print(server.troubles < 40)
+            server.stop()
+            server.join()
+            """)
+        self.assertEqual((out.split(), err), (["True"] * 3, ""))
+
+    def test_thousands_of_idle_connections_cost_little_memory_and_no_time(self):
+        if (not hasattr(os, "fork") or circuits.Poller is circuits.Select
+                or sys.implementation.name != "cpython"):
+            self.skipTest("needs fork, tracemalloc, and a poller without a limit")
+        out, err = child("""
+            import gc, os, resource, socket, sys, time, tracemalloc
+            from circuits import Component
+            from circuits_net import TCPServer
+            soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+            count = min(2000, hard - 100 if hard > 0 else 2000)
+            resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, count + 100), hard))
+            app = Component()
+            server = TCPServer(("127.0.0.1", 0)).register(app)
+            for _ in range(5):
+                app.tick(0)
+            ours, theirs = os.pipe()
+            pid = os.fork()
+            if not pid:
+                peers = [socket.create_connection((server.host, server.port)) for _ in range(count)]
+                os.close(theirs)
+                os.read(ours, 1)
+                os._exit(0)
+            os.close(ours)
+            gc.collect()
+            tracemalloc.start()
+            before = tracemalloc.get_traced_memory()[0]
+            while len(server._clients) < count:
+                app.tick(0.1)
+            for _ in range(5):
+                app.tick(0)
+            gc.collect()
+            print((tracemalloc.get_traced_memory()[0] - before) / count < 1024)
+            print(app._reactor.poller._wait(0) == [] and not len(app))
+            os.close(theirs)
+            os.waitpid(pid, 0)
+            while server._clients:
+                app.tick(0.1)
+            """)
+        self.assertEqual((out.split(), err), (["True"] * 2, ""))
+
+
+class TestNetInOddPlaces(CircuitsTest):
+
+    def test_without_a_socket_module_it_imports_and_says_what_is_missing(self):
+        out, _ = child("""
+            import sys
+            sys.modules["_socket"] = sys.modules["_ssl"] = None
+            import circuits_net
+            try:
+                circuits_net.TCPServer(0)
+            except RuntimeError as error:
+                print(error)
+            """)
+        self.assertIn("no socket module", out)
+
+    def test_it_imports_neither_ssl_nor_threading(self):
+        out, _ = child("""
+            import sys
+            before = set(sys.modules)
+            import circuits_net
+            heavy = "ssl asyncio threading json hmac multiprocessing".split()
+            print([m for m in heavy if m in set(sys.modules) - before])
+            """)
+        self.assertIn("[]", out)
+
+    def test_a_missing_core_is_named(self):
+        folder = self.folder()
+        with open(circuits_net.__file__, encoding="utf-8") as file:
+            text = file.read()
+        with open(os.path.join(folder, "circuits_net.py"), "w", encoding="utf-8") as file:
+            file.write(text)
+        _, err = child("import circuits_net", cwd=folder, check=False)
+        self.assertIn("needs circuits.py", err.splitlines()[-1])
+
+    def test_a_core_of_another_version_is_refused(self):
+        folder = self.folder()
+        for name, change in (("circuits_net", "2.1.0"), ("circuits", "9.9.9")):
+            with open(os.path.join(os.path.dirname(circuits.__file__), name + ".py"),
+                      encoding="utf-8") as file:
+                text = file.read().replace('__version__ = "2.1.0"', '__version__ = "%s"' % change)
+            with open(os.path.join(folder, name + ".py"), "w", encoding="utf-8") as file:
+                file.write(text)
+        _, err = child("import circuits_net", cwd=folder, check=False)
+        self.assertIn("files of one version", err.splitlines()[-1])
+
+
+# ---------------------------------------------------------------------------
+# circuits_io
+# ---------------------------------------------------------------------------
+
+class Errors(BaseComponent):
+    """Takes the error events of its tree: errors.seen, tuples of arguments."""
+
+    def init(self):
+        self.seen = []
+
+    @handler("error", channel="*")
+    def _on_error(self, *args):
+        self.seen.append(args)
+
+
+class Finder(BaseComponent):
+    """Calls back for events of a name: Finder("read", function, channel="*")."""
+
+    def init(self, name, function, channel="*"):
+        self.addHandler(_listener(name, function, channel))
+
+
+def _listener(name, function, channel):
+    def _on_event(self, *args):
+        return function(*args)
+    return handler(name, channel=channel)(_on_event)
+
+
+def make_io_app(*components):
+    """(app, recorder, errors), settled."""
+    rec, errors = Recorder(), Errors()
+    app = make_app(rec, errors, *components)
+    rec.clear()
+    return app, rec, errors
+
+
+def blocked(*modules):
+    """Code that makes these modules missing."""
+    return "import sys\nfor name in %r: sys.modules[name] = None\n" % (modules,)
+
+
+def open_numbers():
+    return set(os.listdir("/proc/self/fd"))
+
+
+class TestFile(CircuitsTest):
+
+    def path(self, text=None):
+        path = os.path.join(self.folder(), "file")
+        if text is not None:
+            with open(path, "wb") as file:
+                file.write(text)
+        return path
+
+    def content(self, path):
+        with open(path, "rb") as file:
+            return file.read()
+
+    def pipe(self, app, channels=("in", "out"), **options):
+        """(reading File, writing File) of a new pipe, open."""
+        ours, theirs = os.pipe()
+        reading = circuits_io.File(ours, "r", channel=channels[0], **options).register(app)
+        writing = circuits_io.File(theirs, "w", channel=channels[1], **options).register(app)
+        pump(app, lambda: not reading.closed and not writing.closed)
+        return reading, writing
+
+    def data(self, rec, channel="file"):
+        return b"".join(e.args[0] for e in rec.named("read") if e.channels == (channel,))
+
+    def test_reads_in_the_documented_order(self):
+        app, rec, _ = make_io_app()
+        file = circuits_io.File(self.path(b"Hello World!")).register(app)
+        pump(app, lambda: "closed" in rec.names)
+        self.assertEqual([n for n in rec.names if n != "registered"],
+                         ["ready", "open", "opened", "read", "eof", "closed"])
+        self.assertEqual(rec.named("opened")[0].args, [file.filename, "r"])
+        self.assertIs(rec.named("ready")[0].args[0], file)
+        self.assertEqual(self.data(rec), b"Hello World!")
+        self.assertTrue(file.closed)
+
+    def test_what_is_written_before_it_is_open_is_kept(self):
+        app, rec, _ = make_io_app()
+        path = self.path()
+        file = circuits_io.File(path, "w")
+        file.write("before ")
+        file.register(app)
+        app.fire(circuits_io.Write(b"Hello "), "file")
+        app.fire(circuits_io.Write("World!"), "file")
+        app.fire(circuits_io.Close(), "file")
+        pump(app, lambda: "closed" in rec.names)
+        self.assertEqual(self.content(path), b"before Hello World!")
+
+    def test_modes_are_those_of_open(self):
+        for mode, expected in (("a", b"oldnew"), ("w", b"new"), ("ab", b"oldnew")):
+            app, rec, _ = make_io_app()
+            path = self.path(b"old")
+            file = circuits_io.File(path, mode).register(app)
+            file.write("new")
+            file.close()
+            pump(app, lambda: "closed" in rec.names)
+            self.assertEqual(self.content(path), expected)
+        for mode in ("", "rw", "q", "b"):
+            self.assertRaises(ValueError, circuits_io.File, "x", mode)
+        self.assertRaises(ValueError, circuits_io.File, "x", bufsize=0)
+
+    def test_exclusive_creation_fails_if_it_exists(self):
+        app, rec, errors = make_io_app(circuits_io.File(self.path(b""), "x"))
+        pump(app, lambda: errors.seen)
+        self.assertIsInstance(errors.seen[0][0], FileExistsError)
+
+    def test_a_large_file_comes_in_pieces_of_bufsize(self):
+        data = os.urandom(300000)
+        app, rec, _ = make_io_app()
+        circuits_io.File(self.path(data), bufsize=1000).register(app)
+        pump(app, lambda: "closed" in rec.names)
+        self.assertEqual(self.data(rec), data)
+        self.assertEqual(max(len(e.args[0]) for e in rec.named("read")), 1000)
+
+    def test_a_file_may_be_the_root(self):
+        class Cat(circuits_io.File):
+            def read(self, data):
+                seen.append(data)
+
+            def closed(self):
+                raise SystemExit(0)
+
+        seen = []
+        with self.assertRaises(SystemExit):
+            Cat(self.path(b"root")).run()
+        self.assertEqual(seen, [b"root"])
+
+    def test_a_pipe_carries_everything_both_ways_of_writing(self):
+        app, rec, _ = make_io_app()
+        reading, writing = self.pipe(app)
+        data = os.urandom(3000000)
+        writing.write(data)                         # more than it takes at once
+        app.fire(circuits_io.Write(bytearray(b"tail")), "out")
+        app.fire(circuits_io.Close(), "out")
+        pump(app, lambda: reading.closed and writing.closed)
+        pump(app)
+        self.assertEqual(self.data(rec, "in"), data + b"tail")
+        self.assertEqual([rec.names.count(n) for n in ("eof", "closed", "error")], [1, 2, 0])
+
+    def test_what_is_written_while_the_buffer_is_full_waits(self):
+        app, rec, _ = make_io_app()
+        reading, writing = self.pipe(app, max_buffer=100000)
+        reading.pause()
+        value = app.fire(circuits_io.Write(b"x" * 1000000), "out")
+        for _ in range(50):
+            app.tick(0)
+        self.assertTrue(value.promise)
+        reading.resume()
+        pump(app, lambda: not value.promise)
+        self.assertLessEqual(writing.pending, 100000)
+
+    def test_reading_stops_while_what_it_causes_waits(self):
+        app, rec, _ = make_io_app()
+        reading, writing = self.pipe(app, max_buffer=1 << 24)
+        slow, out = self.pipe(app, ("slow", "copy"), max_buffer=100000)
+        slow.pause()
+        Finder("read", lambda data: app.fire(circuits_io.Write(data), "copy") and None,
+               "in").register(app)
+        reading.max_ahead = 200000
+        writing.write(b"x" * 3000000)
+        for _ in range(200):
+            app.tick(0)
+        self.assertLess(out.pending, 1000000)
+        self.assertGreater(writing.pending, 1000000)
+        writing.close()
+        slow.resume()
+        pump(app, lambda: reading.closed)
+        pump(app, lambda: not out.pending)
+
+    def test_seek_goes_back_in_order_with_writes(self):
+        app, rec, _ = make_io_app()
+        path = self.path(b"0123456789")
+        file = circuits_io.File(path, "r+").register(app)
+        pump(app, lambda: "eof" in rec.names)
+        app.fire(circuits_io.Seek(2), "file")
+        app.fire(circuits_io.Write("ab"), "file")
+        app.fire(circuits_io.Seek(0), "file")
+        pump(app, lambda: rec.names.count("eof") == 2)
+        self.assertTrue(self.data(rec).endswith(b"01ab456789"))
+        self.assertFalse(file.closed)
+        self.assertEqual(file.tell(), 10)
+
+    def test_a_pipe_cannot_seek_but_stays_open(self):
+        app, rec, errors = make_io_app()
+        reading, writing = self.pipe(app)
+        app.fire(circuits_io.Seek(0), "in")
+        pump(app, lambda: errors.seen)
+        self.assertIsInstance(errors.seen[0][0], OSError)
+        self.assertFalse(reading.closed)
+
+    def test_without_autoclose_it_reads_what_is_added(self):
+        app, rec, _ = make_io_app()
+        path = self.path(b"one ")
+        file = circuits_io.File(path, autoclose=False).register(app)
+        pump(app, lambda: "eof" in rec.names)
+        with open(path, "ab") as more:
+            more.write(b"two")
+        file.resume()
+        pump(app, lambda: rec.names.count("eof") == 2)
+        self.assertEqual(self.data(rec), b"one two")
+        self.assertFalse(file.closed)
+
+    def test_open_again_and_open_another(self):
+        app, rec, _ = make_io_app()
+        file = circuits_io.File(self.path(b"one")).register(app)
+        pump(app, lambda: "closed" in rec.names)
+        file.open()
+        pump(app, lambda: rec.names.count("closed") == 2)
+        app.fire(circuits_io.Open(self.path(b"two")), "file")
+        pump(app, lambda: rec.names.count("closed") == 3)
+        self.assertEqual(self.data(rec), b"oneonetwo")
+
+    def test_files_on_one_channel_open_each_for_itself(self):
+        app, rec, _ = make_io_app()
+        circuits_io.File(self.path(b"one")).register(app)
+        pump(app, lambda: "closed" in rec.names)
+        circuits_io.File(self.path(b"two")).register(app)
+        pump(app, lambda: rec.names.count("closed") == 2)
+        pump(app)
+        self.assertEqual(rec.names.count("opened"), 2)
+        self.assertEqual(self.data(rec), b"onetwo")
+
+    def test_a_file_object_gives_mode_place_and_name(self):
+        app, rec, _ = make_io_app()
+        source = open(self.path(b"line 1\nline 2\n"), encoding="latin-1")
+        source.readline()
+        file = circuits_io.File(source).register(app)
+        pump(app, lambda: "closed" in rec.names)
+        self.assertEqual(self.data(rec), b"line 2\n")
+        self.assertEqual((file.mode, file.filename), ("r", source.name))
+        self.assertTrue(source.closed)
+
+    def test_a_file_object_without_a_number_works_too(self):
+        app, rec, _ = make_io_app()
+        for made, text in ((io.StringIO(), "h\u00e9"), (io.BytesIO(), "h\u00e9".encode())):
+            file = circuits_io.File(made, "w", channel="memory").register(app)
+            file.write("h\u00e9")
+            file.close()
+            pump(app, lambda: "closed" in rec.names)
+            rec.clear()
+            self.assertEqual(made.getvalue(), text)
+        circuits_io.File(io.BytesIO(b"data"), channel="bytes").register(app)
+        pump(app, lambda: self.data(rec, "bytes"))
+        self.assertEqual(self.data(rec, "bytes"), b"data")
+
+    def test_a_full_disk_is_one_error_and_the_rest_goes_on(self):
+        app, rec, errors = make_io_app()
+        full = circuits_io.File("/dev/full", "w", channel="full").register(app)
+        other = circuits_io.File(self.path(), "w").register(app)
+        full.write("x" * 100000)
+        app.fire(circuits_io.Write("y"), "full")
+        pump(app, lambda: errors.seen and not other.closed)
+        value = app.fire(circuits_io.Write("z"), "full")
+        other.write("goes on")
+        other.close()
+        pump(app, lambda: rec.names.count("closed") == 2)
+        self.assertEqual(len(errors.seen), 1)
+        self.assertEqual(errors.seen[0][0].errno, 28)
+        self.assertIs(value.value, False)
+        self.assertEqual(self.content(other.filename), b"goes on")
+
+    def test_what_is_missing_or_a_folder_is_one_error(self):
+        app, rec, errors = make_io_app(circuits_io.File("/nonexistent/file"), circuits_io.File(self.folder()))
+        pump(app, lambda: len(errors.seen) == 2)
+        pump(app)
+        self.assertEqual({type(args[0]) for args in errors.seen},
+                         {FileNotFoundError, IsADirectoryError})
+        self.assertNotFired(rec, "opened", "closed")
+
+    def test_permission_denied_is_one_error(self):
+        out, _ = child("""
+            import os, sys, concurrent.futures
+            from circuits import BaseComponent, handler
+            from circuits_io import File
+            class App(BaseComponent):
+                @handler("error", channel="*")
+                def _on_error(self, *args):
+                    print(*map(repr, args))
+                    raise SystemExit(0)
+            import select, traceback
+            try:
+                os.setuid(65534)
+            except OSError:
+                pass
+            (App() + File(sys.argv[1])).run()
+            """, self.secret())
+        self.assertEqual(out, "PermissionError(13, 'Permission denied')\n")
+
+    def secret(self):
+        path = self.path(b"secret")
+        os.chmod(os.path.dirname(path), 0o755)
+        os.chmod(path, 0)
+        return path
+
+    def test_a_broken_pipe_is_one_error(self):
+        app, rec, errors = make_io_app()
+        reading, writing = self.pipe(app)
+        reading.close()
+        writing.write("x")
+        app.fire(circuits_io.Write("y"), "out")
+        pump(app, lambda: "error" in rec.names)
+        pump(app)
+        self.assertEqual([type(a[0]) for a in errors.seen], [BrokenPipeError])
+        self.assertEqual(rec.names.count("closed"), 2)
+
+    def test_signals_do_not_break_a_write(self):
+        app, rec, errors = make_io_app()
+        reading, writing = self.pipe(app)
+        signal.signal(signal.SIGALRM, lambda *args: None)
+        self.addCleanup(signal.signal, signal.SIGALRM, signal.SIG_DFL)
+        signal.setitimer(signal.ITIMER_REAL, 0.0005, 0.0005)
+        self.addCleanup(signal.setitimer, signal.ITIMER_REAL, 0)
+        writing.write(b"x" * 5000000)
+        writing.close()
+        pump(app, lambda: reading.closed)
+        pump(app)
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        self.assertEqual(len(self.data(rec, "in")), 5000000)
+        self.assertEqual(errors.seen, [])
+
+    def test_a_slow_disk_does_not_hold_up_the_loop(self):
+        app, rec, _ = make_io_app()
+        going = threading.Event()
+        real = circuits_io._Descriptor.read
+
+        def slow(d, size):
+            going.wait(PATIENCE)
+            return real(d, size)
+
+        circuits_io._Descriptor.read = slow
+        self.addCleanup(setattr, circuits_io._Descriptor, "read", real)
+        circuits_io.File(self.path(b"late")).register(app)
+        pump(app, lambda: "opened" in rec.names)
+        app.fire(Event.create("meanwhile"))
+        pump(app, lambda: "meanwhile" in rec.names)
+        self.assertNotFired(rec, "read")
+        going.set()
+        pump(app, lambda: "closed" in rec.names)
+        self.assertEqual(self.data(rec), b"late")
+
+    def test_closing_while_a_thread_reads_does_no_harm(self):
+        app, rec, _ = make_io_app()
+        going, began = threading.Event(), threading.Event()
+        real = circuits_io._Descriptor.read
+
+        def slow(d, size):
+            began.set()
+            going.wait(PATIENCE)
+            return real(d, size)
+
+        circuits_io._Descriptor.read = slow
+        self.addCleanup(setattr, circuits_io._Descriptor, "read", real)
+        before = open_numbers()
+        file = circuits_io.File(self.path(b"late")).register(app)
+        pump(app, began.is_set)
+        file.close()
+        pump(app, lambda: "closed" in rec.names)
+        going.set()
+        wait_for(lambda: len(open_numbers() - before) <= 3)     # the poller's own
+        pump(app)
+        self.assertEqual(self.data(rec), b"")
+        self.assertEqual(rec.names.count("closed"), 1)
+
+    def test_a_fifo_waits_for_its_reader(self):
+        app, rec, _ = make_io_app()
+        path = os.path.join(self.folder(), "fifo")
+        os.mkfifo(path)
+        writing = circuits_io.File(path, "w", channel="out").register(app)
+        writing.write("through")
+        writing.close()
+        app.fire(Event.create("meanwhile"))
+        pump(app, lambda: "meanwhile" in rec.names)
+        self.assertNotFired(rec, "opened")
+        circuits_io.File(path, channel="in").register(app)
+        pump(app, lambda: "eof" in rec.names)
+        self.assertEqual(self.data(rec, "in"), b"through")
+
+    def test_a_fifo_that_nobody_reads_can_be_closed(self):
+        app, rec, errors = make_io_app()
+        path = os.path.join(self.folder(), "fifo")
+        os.mkfifo(path)
+        writing = circuits_io.File(path, "w").register(app)
+        pump(app, lambda: writing._job is not None and writing._job.alone and writing._job.begun)
+        writing.close()
+        pump(app, lambda: "closed" in rec.names)
+        self.assertEqual(errors.seen, [])
+
+    def test_devices_that_no_poller_takes_are_read_by_a_thread(self):
+        app, rec, _ = make_io_app()
+        zero = circuits_io.File("/dev/zero", bufsize=1000).register(app)
+        pump(app, lambda: len(rec.named("read")) > 10)
+        zero.close()
+        pump(app, lambda: "closed" in rec.names)
+        null = circuits_io.File("/dev/null", "w").register(app)
+        null.write("x" * 100000)
+        null.close()
+        pump(app, lambda: rec.names.count("closed") == 2)
+
+    def test_close_is_told_once(self):
+        app, rec, _ = make_io_app()
+        file = circuits_io.File(self.path(), "w").register(app)
+        pump(app, lambda: not file.closed)
+        for _ in range(3):
+            app.fire(circuits_io.Close(), "file")
+            file.close()
+        pump(app)
+        self.assertEqual(rec.names.count("closed"), 1)
+        self.assertRaises(ValueError, file.write, "late")
+
+    def test_leaving_the_tree_writes_what_waits_and_closes(self):
+        app, rec, _ = make_io_app()
+        path = self.path()
+        file = circuits_io.File(path, "w").register(app)
+        pump(app, lambda: not file.closed)
+        file.write("x" * 100000)
+        file.unregister()
+        pump(app, lambda: "unregistered" in rec.names)
+        self.assertEqual(len(self.content(path)), 100000)
+        self.assertTrue(file.closed)
+        self.assertFired(rec, "prepare_unregister", "closed", "unregistered")
+
+    def stuck(self):
+        """(app, recorder, errors, File) with more to write than its pipe takes."""
+        app, rec, errors = make_io_app()
+        ours, theirs = os.pipe()
+        self.addCleanup(os.close, ours)
+        file = circuits_io.File(theirs, "w", linger=0.05).register(app)
+        file.write(b"x" * 1000000)
+        pump(app, lambda: not file.closed)
+        return app, rec, errors, file
+
+    def test_leaving_the_tree_gives_up_on_a_stuck_pipe(self):
+        app, rec, errors, file = self.stuck()
+        file.unregister()
+        pump(app, lambda: "unregistered" in rec.names)
+        self.assertEqual([a[0].errno for a in errors.seen], [errno.ETIMEDOUT])
+        self.assertTrue(file.closed)
+
+    def test_stopping_gives_up_on_a_stuck_pipe(self):
+        app, rec, errors, file = self.stuck()
+        with serving(app):
+            pass
+        self.assertEqual([a[0].errno for a in errors.seen], [errno.ETIMEDOUT])
+        self.assertTrue(file.closed)
+
+    def test_an_open_file_can_move_to_another_tree(self):
+        app, rec, _ = make_io_app()
+        reading, writing = self.pipe(app)
+        other, rec2, _ = make_io_app()
+        reading.register(other)
+        pump(app)
+        writing.write("moved")
+        pump(other, lambda: self.data(rec2, "in") == b"moved")
+
+    def test_many_files_leave_nothing_behind(self):
+        app, rec, _ = make_io_app()
+        path = self.path(b"x")
+        before = open_numbers()
+        files = [circuits_io.File(path).register(app) for _ in range(300)]
+        pump(app, lambda: rec.names.count("closed") == 300)
+        for file in files:
+            file.unregister()
+        pump(app)
+        self.assertLessEqual(len(open_numbers() - before), 3)
+        self.assertEqual(app._reactor.told, {})
+
+    def test_a_line_protocol_makes_lines_of_it(self):
+        from circuits_net import LP
+        app, rec, _ = make_io_app()
+        LP(channel="file").register(app)
+        circuits_io.File(self.path(b"one\r\ntwo\nthree\n"), bufsize=5).register(app)
+        pump(app, lambda: "closed" in rec.names)
+        pump(app)
+        self.assertEqual([e.args[0] for e in rec.named("line")], ["one", "two", "three"])
+
+    def test_a_running_tree_takes_writes_from_other_threads(self):
+        path = self.path()
+        rec = Recorder()
+        app = Component() + rec + circuits_io.File(path, "w")
+        with serving(app):
+            def write():
+                for _ in range(100):
+                    app.fire(circuits_io.Write(b"x" * 10), "file")
+
+            threads = [threading.Thread(target=write) for _ in range(4)]
+            for thread in threads:
+                thread.start()
+            for thread in threads:
+                thread.join()
+        self.assertEqual(self.content(path), b"x" * 4000)       # stopping wrote the rest
+
+    def test_wrong_data_is_refused(self):
+        file = circuits_io.File("x", "w")
+        self.assertRaises(TypeError, file.write, 5)
+        self.assertRaises(ValueError, circuits_io.File("x", "r").write, "x")
+
+    def test_repr_tells_the_state(self):
+        self.assertEqual(repr(circuits_io.File("x", channel="c")), "<File/c 'x' r, closed>")
+
+
+class TestFileByThreads(CircuitsTest):
+    """Pipes that no poller takes, as on Windows."""
+
+    pipe = TestFile.pipe
+    data = TestFile.data
+
+    def setUp(self):
+        real = circuits_io._is_pollable
+        circuits_io._is_pollable = lambda number: False
+        self.addCleanup(setattr, circuits_io, "_is_pollable", real)
+
+    def test_a_pipe_carries_everything(self):
+        app, rec, errors = make_io_app()
+        reading, writing = self.pipe(app)
+        data = os.urandom(1000000)
+        writing.write(data)
+        app.fire(circuits_io.Write("tail"), "out")
+        app.fire(circuits_io.Close(), "out")
+        pump(app, lambda: reading.closed and writing.closed)
+        pump(app)
+        self.assertEqual(self.data(rec, "in"), data + b"tail")
+        self.assertEqual(errors.seen, [])
+
+    def test_one_that_nobody_writes_to_can_be_closed(self):
+        app, rec, errors = make_io_app()
+        reading, writing = self.pipe(app)
+        pump(app, lambda: reading._job is not None and reading._job.begun)
+        reading.close()
+        self.assertTrue(reading.closed)
+        writing.write("x")
+        writing.close()
+        pump(app, lambda: writing.closed)
+        self.assertEqual(self.data(rec, "in"), b"")
+
+
+class TestStandardStreams(CircuitsTest):
+
+    CAT = """
+        import os, sys
+        from circuits import Component, Event, handler
+        import circuits_io
+        from circuits_io import stdin, stdout, Write
+
+        class Cat(Component):
+            out, source = stdout, stdin
+
+            @handler("read", channel="stdin")
+            def _on_read(self, data):
+                yield self.call(Write(data), self.out)
+
+            @handler("closed", channel="stdin")
+            def _on_closed(self):
+                raise SystemExit(0)
+
+        print("first")
+        Cat().run()
+        """
+
+    def test_cat_copies_everything_and_ends(self):
+        text = "line\n" * 200000
+        out, err = child(self.CAT, stdin=text)
+        self.assertEqual(out, "first\n" + text)
+        self.assertEqual(err, "")
+
+    def test_shared_descriptors_stay_as_they_are(self):
+        ours, theirs = os.openpty()
+        self.addCleanup(os.close, ours)
+        self.addCleanup(os.close, theirs)
+        process = subprocess.Popen([sys.executable, "-c", textwrap.dedent(self.CAT)],
+                                   stdin=theirs, stdout=theirs, stderr=theirs, cwd=HERE)
+        seen = b""
+        os.write(ours, b"hello\n")
+        while seen.count(b"hello") < 2:             # the echo, and the copy
+            self.assertTrue(os.get_blocking(theirs))
+            seen += os.read(ours, 1000)
+        self.assertTrue(os.get_blocking(theirs))
+        os.write(ours, b"\x04")
+        self.assertEqual(process.wait(PATIENCE), 0)
+        self.assertTrue(os.get_blocking(theirs))
+
+    def test_output_at_the_end_is_not_lost(self):
+        out, _ = child("""
+            from circuits import Component
+            from circuits_io import stdout, Write
+            class App(Component):
+                out = stdout
+                def started(self, *args):
+                    self.fire(Write("x" * 500000 + "!"), self.out)
+                    raise SystemExit(0)
+                def stopped(self, *args):
+                    self.fire(Write("bye"), self.out)
+            App().run()
+            """)
+        self.assertEqual((len(out), out[-4:]), (500004, "!bye"))
+
+    def test_streams_are_made_on_first_use(self):
+        out, err = child("""
+            import sys
+            keep = sys.stdout
+            class Untouched:
+                def __getattr__(self, name): raise SystemExit("touched: " + name)
+            sys.stdin = sys.stdout = sys.stderr = Untouched()
+            import circuits_io
+            assert "stdout" not in vars(circuits_io)
+            sys.stdin = sys.stdout = sys.stderr = None
+            from circuits_io import stdin, stdout, File, Close
+            from circuits import Component, handler
+            class App(Component):
+                def started(self, *args):
+                    stdin.register(self); stdout.register(self)
+                    stdout.write("nowhere")
+                @handler("closed", channel="stdin")
+                def _on_closed(self):
+                    raise SystemExit(0)
+            try:
+                App().run()
+            except SystemExit:
+                keep.write("fine")
+                keep.flush()
+            assert circuits_io.stdin is stdin
+            """)
+        self.assertEqual((out, err), ("fine", ""))
+
+    def test_a_stream_stays_open_for_the_process(self):
+        out, _ = child("""
+            from circuits import Component
+            from circuits_io import stdout, Write
+            class App(Component):
+                out = stdout
+                def started(self, *args):
+                    self.fire(Write("one\\n"), self.out)
+                    raise SystemExit(0)
+            try: App().run()
+            except SystemExit: print("two")
+            """)
+        self.assertEqual(out, "one\ntwo\n")
+
+
+class TestProcess(CircuitsTest):
+
+    def run_one(self, *args, until=None, **options):
+        """Run a process to its end; returns (process, recorder, errors)."""
+        app, rec, errors = make_io_app()
+        process = circuits_io.Process(*args, **options).register(app)
+        self.addCleanup(self.end, process)
+        process.start()
+        if until is not None:
+            pump(app, lambda: until(process))
+        else:
+            pump(app, lambda: not process.alive)
+            pump(app)
+        return process, rec, errors
+
+    def end(self, process):
+        if process.alive:
+            process.kill()
+            pump(process.root, lambda: not process.alive)
+
+    def app_of(self, process):
+        return process.root
+
+    def test_events_come_in_the_documented_order(self):
+        app, rec, _ = make_io_app()
+        process = circuits_io.Process(["cat"]).register(app)
+        app.fire(circuits_io.Start(), "process")
+        app.fire(circuits_io.Write(b"hello"), "process")
+        app.fire(circuits_io.Close(), "process")
+        pump(app, lambda: not process.alive and process.p)
+        pump(app)
+        pid = process.p.pid
+        self.assertFired(rec, "start", "write", "close", "registered", "started", "write", "close",
+                         "read", "terminated", "stopped")
+        where = [(e.name, e.channels[0]) for e in rec.events]
+        for name, channel in (("started", "process"), ("write", "%d.stdin" % pid),
+                              ("read", "%d.stdout" % pid), ("eof", "%d.stdout" % pid),
+                              ("closed", "%d.stderr" % pid)):
+            self.assertIn((name, channel), where)
+        last = max(i for i, e in enumerate(rec.events) if e.name == "closed")
+        self.assertLess(last, rec.names.index("terminated"))
+        for name in ("started", "terminated", "stopped"):
+            self.assertEqual([e.args for e in rec.named(name)], [[process]])
+        self.assertEqual(process.stdout.getvalue(), b"hello")
+        self.assertEqual(process.status, 0)
+        self.assertEqual(len(process.components), 0)
+
+    def test_status_and_both_outputs_are_collected(self):
+        process, _, _ = self.run_one("echo out; echo err >&2; exit 3", shell=True)
+        self.assertEqual((process.stdout.getvalue(), process.stderr.getvalue(), process.status),
+                         (b"out\n", b"err\n", 3))
+
+    def test_folder_and_environment_are_its_own(self):
+        folder = os.path.realpath(self.folder())
+        process, _, _ = self.run_one(["sh", "-c", "pwd; echo $X"], cwd=folder, env={"X": "y"})
+        self.assertEqual(process.stdout.getvalue().decode(), "%s\ny\n" % folder)
+
+    def test_collected_output_is_limited_but_told(self):
+        process, rec, _ = self.run_one(["head", "-c", "100000", "/dev/zero"], max_output=1000)
+        self.assertEqual(len(process.stdout.getvalue()), 1000)
+        self.assertTrue(process.truncated)
+        self.assertEqual(sum(len(e.args[0]) for e in rec.named("read")), 100000)
+
+    def test_wait_gives_the_status_and_blocks_nothing(self):
+        class App(Component):
+            def init(self):
+                self.results = []
+
+            def go(self, process):
+                process.start()
+                self.results.append((yield process.wait()))
+                self.results.append((yield self.call(circuits_io.Wait(), "process")).value)
+
+        app, rec, _ = make_io_app()
+        worker = App().register(app)
+        process = circuits_io.Process(["sh", "-c", "read x; exit 4"]).register(app)
+        app.fire(Event.create("go", process))
+        pump(app, lambda: process.alive)
+        app.fire(Event.create("meanwhile"))
+        pump(app, lambda: "meanwhile" in rec.names)
+        self.assertEqual(worker.results, [])
+        process.close()
+        pump(app, lambda: len(worker.results) == 2)
+        self.assertEqual(worker.results, [4, 4])
+
+    def test_a_missing_command_is_one_error(self):
+        process, rec, errors = self.run_one(["/nonexistent/command"])
+        self.assertEqual([type(a[0]) for a in errors.seen], [FileNotFoundError])
+        self.assertNotFired(rec, "started", "terminated", "stopped")
+        process.args = ["true"]
+        process.start()
+        pump(process.root, lambda: not process.alive)
+        self.assertEqual(process.status, 0)
+
+    def test_what_may_not_be_run_is_one_error(self):
+        process, rec, errors = self.run_one([os.path.join(self.folder(tool="x"), "tool")])
+        self.assertEqual([type(a[0]) for a in errors.seen], [PermissionError])
+
+    def test_one_that_ignores_sigterm_is_killed(self):
+        process, _, _ = self.run_one("trap '' TERM; echo ready; while :; do sleep 1; done",
+                                     shell=True, kill_after=0.1,
+                                     until=lambda p: p.stdout.getvalue())
+        process.root.fire(circuits_io.Stop(), "process")
+        pump(process.root, lambda: not process.alive)
+        self.assertEqual(process.status, -signal.SIGKILL)
+
+    def test_what_it_started_dies_with_it(self):
+        process, _, _ = self.run_one("(sleep 1000; echo no) | (echo $$; sleep 1000 & echo $!; cat)",
+                                     shell=True,
+                                     until=lambda p: p.stdout.getvalue().count(b"\n") == 2)
+        grandchild = int(process.stdout.getvalue().split()[1])
+        process.stop()
+        pump(process.root, lambda: not process.alive)
+        wait_for(lambda: not circuits_io._is_alive(grandchild))
+        self.assertEqual(process.status, -signal.SIGTERM)
+
+    def test_signals_reach_it_but_not_those_of_the_system(self):
+        process, _, _ = self.run_one(
+            "trap 'echo usr1' USR1; echo ready; while :; do sleep 0.01; done", shell=True,
+            until=lambda p: b"ready" in p.stdout.getvalue())
+        app = process.root
+        app.fire(circuits.Signal(signal.SIGTERM, None), "*")
+        pump(app)
+        app.fire(circuits_io.Signal(signal.SIGUSR1), "process")
+        pump(app, lambda: b"usr1" in process.stdout.getvalue())
+        self.assertTrue(process.alive)
+        app.fire(circuits_io.Kill(), "process")
+        pump(app, lambda: not process.alive)
+        self.assertIs(process.signal(signal.SIGTERM), False)
+
+    def test_a_timeout_is_an_error_and_stops_it(self):
+        process, _, errors = self.run_one(["sleep", "1000"], timeout=0.05)
+        self.assertEqual([type(a[0]) for a in errors.seen], [circuits.TimeoutError])
+        self.assertTrue(process.timed_out)
+        self.assertEqual(process.status, -signal.SIGTERM)
+
+    def test_closing_its_output_early_ends_it(self):
+        process, rec, errors = self.run_one(["yes"], until=lambda p: p.stdout.getvalue())
+        process.root.fire(circuits_io.Close(), "%d.stdout" % process.p.pid)
+        pump(process.root, lambda: not process.alive)
+        self.assertEqual(process.status, -signal.SIGPIPE)
+        self.assertEqual(errors.seen, [])
+
+    def test_a_pipeline_that_closes_early_ends(self):
+        process, _, errors = self.run_one("yes | head -n 1", shell=True)
+        self.assertEqual((process.stdout.getvalue(), process.status), (b"y\n", 0))
+        self.assertEqual(errors.seen, [])
+
+    def test_writing_to_one_that_closed_its_input_is_one_error(self):
+        process, rec, errors = self.run_one("exec <&-; echo closed; sleep 1000", shell=True,
+                                            until=lambda p: p.stdout.getvalue())
+        for _ in range(3):
+            process.root.fire(circuits_io.Write(b"x" * 100000), "process")
+        pump(process.root, lambda: errors.seen)
+        pump(process.root)
+        self.assertEqual([type(a[0]) for a in errors.seen], [BrokenPipeError])
+        self.assertTrue(process.alive)
+
+    def test_a_daemon_that_keeps_its_pipes_does_not_hold_the_end_up(self):
+        process, rec, _ = self.run_one("setsid sleep 1000 & echo $!", shell=True, linger=0.1)
+        self.addCleanup(os.kill, int(process.stdout.getvalue()), signal.SIGKILL)
+        self.assertEqual(process.status, 0)
+        self.assertEqual(rec.names.count("terminated"), 1)
+
+    def test_a_hundred_megabytes_both_ways_in_bounded_memory(self):
+        out, _ = child("""
+            import hashlib, os, resource, sys
+            from circuits import Component, handler
+            from circuits_io import Process, Write, Close
+            class App(Component):
+                def init(self):
+                    self.cat = Process(["cat"], max_output=0).register(self)
+                    self.sent, self.got, self.size = hashlib.md5(), hashlib.md5(), 0
+                def started(self, component):
+                    if component is not self:
+                        return
+                    self.cat.start()
+                    for _ in range(1600):
+                        piece = os.urandom(16) * 4096
+                        self.sent.update(piece)
+                        yield self.call(Write(piece), "process")
+                    self.fire(Close(), "process")
+                @handler("read", channel="*")
+                def _on_read(self, data):
+                    self.got.update(data)
+                    self.size += len(data)
+                @handler("terminated", channel="*")
+                def _on_terminated(self, process):
+                    raise SystemExit(0)
+            app = App()
+            before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+            try: app.run()
+            except SystemExit: pass
+            more = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
+            print(app.size, app.sent.digest() == app.got.digest(), more < 90000 or more)
+            """)
+        self.assertEqual(out, "%d True True\n" % (1600 * 65536))
+
+    def many(self, count):
+        app, rec, errors = make_io_app()
+        before = open_numbers()
+        processes = [circuits_io.Process(["sh", "-c", "echo %d; exit %d" % (i, i % 7)]).register(app)
+                     for i in range(count)]
+        for process in processes:
+            process.start()
+        pump(app, lambda: not any(process.alive for process in processes))
+        pump(app)
+        for i, process in enumerate(processes):
+            self.assertEqual((process.stdout.getvalue(), process.status), (b"%d\n" % i, i % 7))
+            self.assertRaises(ChildProcessError, os.waitpid, process.p.pid, os.WNOHANG)
+        self.assertLessEqual(len(open_numbers() - before), 3)       # the poller's
+        self.assertEqual(errors.seen, [])
+
+    def test_two_hundred_at_once(self):
+        self.many(200)
+
+    def test_without_pidfd_threads_wait(self):
+        real = getattr(os, "pidfd_open", None)
+        if real is not None:
+            del os.pidfd_open
+            self.addCleanup(setattr, os, "pidfd_open", real)
+        self.many(20)
+
+    def test_other_children_keep_their_status(self):
+        other = subprocess.Popen(["sh", "-c", "exit 5"])
+        self.run_one(["true"])
+        self.assertEqual(other.wait(), 5)
+
+    def test_a_terminal_program_runs_on_a_terminal(self):
+        process, _, errors = self.run_one("tty; read x; stty size; cat", shell=True, pty=True,
+                                          until=lambda p: b"/dev/" in p.stdout.getvalue())
+        process.resize(33, 99)
+        process.write("go\n")
+        pump(process.root, lambda: b"33 99" in process.stdout.getvalue())
+        process.close()
+        pump(process.root, lambda: not process.alive)
+        self.assertEqual(process.status, 0)
+        self.assertEqual(errors.seen, [])
+
+    def test_interrupting_at_the_terminal(self):
+        process, _, _ = self.run_one(["cat"], pty=True, until=lambda p: p.alive)
+        pump(process.root, lambda: not process._files["stdin"].closed)
+        process.write("\x03")
+        pump(process.root, lambda: not process.alive)
+        self.assertEqual(process.status, -signal.SIGINT)
+
+    def test_it_can_be_started_again(self):
+        process, rec, _ = self.run_one(["echo", "x"])
+        process.start()
+        self.assertRaises(RuntimeError, process.start)
+        pump(process.root, lambda: not process.alive)
+        pump(process.root)
+        self.assertEqual(process.stdout.getvalue(), b"x\n")
+        self.assertEqual(rec.names.count("terminated"), 2)
+
+    def test_before_it_starts(self):
+        process = circuits_io.Process(["true"])
+        self.assertIs(process.kill(), False)
+        self.assertIsNone(process.status)
+        self.assertRaises(RuntimeError, process.write, "x")
+        self.assertIn("new", repr(process))
+
+    def test_the_end_of_a_process_is_not_the_end_of_the_system(self):
+        app, rec, errors = make_io_app()
+        path = os.path.join(self.folder(), "file")
+        file, watcher = circuits_io.File(path, "w").register(app), circuits_io.Notify().register(app)
+        watcher.add_path(os.path.dirname(path))
+        daemon = circuits_io.Daemon(os.path.join(self.folder(), "pid"), foreground=True).register(app)
+        process = circuits_io.Process(["true"]).register(app)
+        pump(app, lambda: not file.closed)
+        process.start()
+        pump(app, lambda: "stopped" in rec.names)
+        pump(app)
+        self.assertFalse(file.closed)
+        self.assertIsNotNone(watcher._native)
+        self.assertFalse(daemon._done)
+        self.assertEqual(errors.seen, [])
+
+    def test_leaving_the_tree_stops_it(self):
+        process, rec, _ = self.run_one(["sleep", "1000"], until=lambda p: p.alive)
+        app = process.root
+        process.unregister()
+        pump(app, lambda: "unregistered" in [e.name for e in rec.events if e.args[:1] == [process]])
+        self.assertEqual(process.status, -signal.SIGTERM)
+
+    def test_the_end_of_the_system_stops_it(self):
+        out, _ = child("""
+            import os
+            from circuits import Component, handler
+            from circuits_io import Process
+            class App(Component):
+                def init(self):
+                    self.all = [Process(["sleep", "1000"]).register(self) for _ in range(3)]
+                def started(self, component):
+                    if component is self:
+                        for process in self.all:
+                            process.start()
+                        raise SystemExit(0)
+            app = App()
+            try: app.run()
+            except SystemExit: print([process.status for process in app.all])
+            """)
+        self.assertEqual(out, "[-15, -15, -15]\n")
+
+
+class TestNotify(CircuitsTest):
+
+    polling = None
+
+    def watch(self, folder=None, **options):
+        """(folder, app, recorder, errors, Notify) with the folder watched."""
+        folder = os.path.realpath(folder or self.folder())
+        app, rec, errors = make_io_app()
+        notify = circuits_io.Notify(polling=self.polling, interval=0.02).register(app)
+        self.addCleanup(notify._close)
+        notify.add_path(folder, **options)
+        pump(app)
+        rec.clear()
+        return folder, app, rec, errors, notify
+
+    def told(self, rec, name):
+        return [tuple(e.args) for e in rec.named(name)]
+
+    def write(self, *names, text="x"):
+        path = os.path.join(*names)
+        with open(path, "w") as file:
+            file.write(text)
+        return path
+
+    def test_what_is_made_changed_and_removed_is_told(self):
+        folder, app, rec, _, _ = self.watch()
+        path = self.write(folder, "file")
+        pump(app, lambda: "created" in rec.names)
+        self.write(folder, "file", text="longer")
+        pump(app, lambda: "modified" in rec.names)
+        os.remove(path)
+        pump(app, lambda: "deleted" in rec.names)
+        expected = [("file", folder, path, False)]
+        self.assertEqual(self.told(rec, "created"), expected)
+        self.assertEqual(set(self.told(rec, "modified")), set(expected))
+        self.assertEqual(self.told(rec, "deleted"), expected)
+
+    def test_a_rename_is_paired(self):
+        folder, app, rec, _, _ = self.watch(recursive=True)
+        source, destination = os.path.join(folder, "a"), os.path.join(folder, "b")
+        os.mkdir(source)
+        self.write(source, "inside")
+        pump(app, lambda: len(rec.named("created")) == 2)
+        os.rename(source, destination)
+        pump(app, lambda: "renamed" in rec.names)
+        self.assertEqual(self.told(rec, "renamed"), [(source, destination, True)])
+        self.assertEqual(self.told(rec, "moved"), [("a", folder, source, True),
+                                                   ("b", folder, destination, True)])
+        rec.clear()
+        self.write(destination, "later")
+        pump(app, lambda: "created" in rec.names)
+        self.assertEqual(self.told(rec, "created")[0][1], destination)
+
+    def test_every_file_in_new_nested_folders_is_told_once(self):
+        memory = "/dev/shm" if os.path.isdir("/dev/shm") else None      # disks may be slow
+        folder = tempfile.mkdtemp(dir=memory)
+        self.addCleanup(shutil.rmtree, folder, ignore_errors=True)
+        folder, app, rec, errors, _ = self.watch(folder, recursive=True)
+        maker = subprocess.Popen([sys.executable, "-c", textwrap.dedent("""
+            import os, sys
+            for i in range(100):
+                path = os.path.join(sys.argv[1], "a%d" % (i % 10), "b%d" % i, "c")
+                os.makedirs(path)
+                for j in range(100):
+                    open(os.path.join(path, "f%d" % j), "w").close()
+            """), folder])
+        files = []
+        Finder("created", lambda *args: args[3] or files.append(args), "notify").register(app)
+        pump(app, lambda: len(files) >= 10000, rounds=10 ** 6)
+        self.assertEqual(maker.wait(), 0)
+        pump(app)
+        created = [e.args[2] for e in rec.named("created")]
+        self.assertEqual((len(created), len(set(created))), (10210, 10210))
+        self.assertEqual(errors.seen, [])
+
+    def test_a_deleted_watched_folder_is_one_error(self):
+        folder, app, rec, errors, notify = self.watch(recursive=True)
+        other = os.path.realpath(self.folder())
+        notify.add_path(other)
+        os.makedirs(os.path.join(folder, "a", "b"))
+        pump(app, lambda: "created" in rec.names)
+        shutil.rmtree(folder)
+        pump(app, lambda: errors.seen)
+        pump(app)
+        self.assertEqual([type(a[0]) for a in errors.seen], [FileNotFoundError])
+        self.assertEqual(errors.seen[0][0].filename, folder)
+        self.write(other, "goes on")
+        pump(app, lambda: "goes on" in [a[0] for a in self.told(rec, "created")])
+
+    def test_a_missing_path_is_one_error(self):
+        app, rec, errors = make_io_app()
+        notify = circuits_io.Notify(polling=self.polling).register(app)
+        notify.add_path("/nonexistent/folder")
+        pump(app)
+        self.assertEqual([type(a[0]) for a in errors.seen], [FileNotFoundError])
+
+    def test_a_mask_chooses(self):
+        folder, app, rec, _, _ = self.watch(mask=(circuits_io.Deleted,))
+        os.remove(self.write(folder, "file"))
+        self.write(folder, "other")
+        os.remove(os.path.join(folder, "other"))
+        if self.polling is None:
+            pump(app, lambda: len(rec.named("deleted")) == 2)
+        self.assertNotFired(rec, "created", "modified", "opened", "closed")
+
+    def test_add_and_remove_are_events_too(self):
+        folder, app, rec, _, notify = self.watch()
+        other = os.path.realpath(self.folder())
+        app.fire(circuits_io.AddPath(other), "notify")
+        app.fire(circuits_io.RemovePath(folder), "notify")
+        pump(app)
+        self.write(folder, "unseen")
+        self.write(other, "seen")
+        pump(app, lambda: "created" in rec.names)
+        self.assertEqual([a[0] for a in self.told(rec, "created")], ["seen"])
+        self.assertRaises(KeyError, notify.remove_path, folder)
+
+    def test_one_file_can_be_watched(self):
+        folder, app, rec, _, notify = self.watch()
+        notify.remove_path(folder)
+        path = self.write(folder, "file")
+        notify.add_path(path)
+        self.write(folder, "file", text="changed")
+        pump(app, lambda: "modified" in rec.names)
+        self.assertEqual(self.told(rec, "modified")[0], ("", path, path, False))
+
+    def test_leaving_the_tree_closes_it(self):
+        before = open_numbers()
+        folder, app, rec, _, notify = self.watch()
+        notify.unregister()
+        pump(app, lambda: "unregistered" in rec.names)
+        self.assertLessEqual(len(open_numbers() - before), 3)
+
+
+class TestNotifyByScanning(TestNotify):
+
+    polling = True
+
+    def test_a_new_file_with_the_number_of_an_old_one_is_new(self):
+        folder, app, rec, _, notify = self.watch()
+        compare = notify._scanner._compare
+        old, new = os.path.join(folder, "old"), os.path.join(folder, "new")
+        mask = circuits_io.MASK
+        compare(folder, mask, {old: ((1, 5), False, 10, 3)}, {new: ((1, 5), False, 20, 3)})
+        compare(folder, mask, {old: ((1, 6), False, 10, 3)}, {new: ((1, 6), False, 10, 3)})
+        pump(app)
+        self.assertEqual([n for n in rec.names if n != "modified"][:5],
+                         ["created", "deleted", "moved", "moved", "renamed"])
+
+    def test_without_auto_add_what_is_there_is_not_lost(self):
+        folder = self.folder()
+        os.makedirs(os.path.join(folder, "sub"))
+        self.write(folder, "sub", "file")
+        folder, app, rec, _, _ = self.watch(folder, recursive=True, auto_add=False)
+        self.write(folder, "news")
+        pump(app, lambda: "created" in rec.names)
+        self.assertNotFired(rec, "deleted")
+
+
+class TestNotifyByKqueue(CircuitsTest):
+    """The kqueue back end on a system call that a pipe plays."""
+
+    watch = TestNotify.watch
+    told = TestNotify.told
+    write = TestNotify.write
+    polling = None
+
+    def setUp(self):
+        import select
+        test = self
+        test.watched = {}
+
+        class Queue:
+            def __init__(self):
+                self.pipe = os.pipe()
+                os.set_blocking(self.pipe[0], False)
+                test.queue = self
+
+            def fileno(self):
+                return self.pipe[0]
+
+            def control(self, changes, count, timeout=None):
+                for number in changes or ():
+                    test.watched[number] = os.readlink("/proc/self/fd/%d" % number)
+                try:
+                    return [1] if count and os.read(self.pipe[0], 100) else []
+                except BlockingIOError:
+                    return []
+
+            def close(self):
+                os.close(self.pipe[0])
+                os.close(self.pipe[1])
+
+        fake = dict(kqueue=Queue, kevent=lambda number, *args: number, KQ_FILTER_VNODE=0)
+        fake.update({name: 0 for name in ("KQ_EV_ADD", "KQ_EV_CLEAR", "KQ_NOTE_WRITE",
+                     "KQ_NOTE_EXTEND", "KQ_NOTE_ATTRIB", "KQ_NOTE_DELETE", "KQ_NOTE_RENAME")})
+        for name, value in fake.items():
+            self.assertFalse(hasattr(select, name))
+            setattr(select, name, value)
+            self.addCleanup(delattr, select, name)
+        real = circuits_io._Inotify
+        circuits_io._Inotify = None                 # another system
+        self.addCleanup(setattr, circuits_io, "_Inotify", real)
+
+    def test_a_sign_of_change_leads_to_a_scan(self):
+        folder, app, rec, errors, notify = self.watch(recursive=True)
+        self.assertIn(folder, self.watched.values())
+        other = os.path.realpath(self.folder())
+        notify.add_path(other)
+        self.assertLessEqual({folder, other}, set(notify._native.kqueue._files))
+        os.mkdir(os.path.join(folder, "new"))
+        self.write(folder, "new", "file")
+        os.write(self.queue.pipe[1], b"!")
+        pump(app, lambda: len(rec.named("created")) == 2)
+        pump(app, lambda: os.path.join(folder, "new", "file") in self.watched.values())
+        self.write(folder, "new", "file", text="longer")
+        os.write(self.queue.pipe[1], b"!")
+        pump(app, lambda: "modified" in rec.names)
+        shutil.rmtree(folder)
+        os.write(self.queue.pipe[1], b"!")
+        pump(app, lambda: errors.seen)
+        self.assertEqual(len(rec.named("deleted")), 3)
+
+
+class TestInotify(CircuitsTest):
+    """What only the system call can tell."""
+
+    watch = TestNotify.watch
+    told = TestNotify.told
+    write = TestNotify.write
+    polling = False
+
+    def test_opening_and_closing_are_told(self):
+        folder, app, rec, _, _ = self.watch()
+        path = self.write(folder, "file")
+        open(path).close()
+        pump(app, lambda: rec.names.count("closed") == 2)
+        self.assertFired(rec, "created", "opened", "modified", "closed", "opened", "closed")
+
+    def test_what_was_missed_in_an_overflow_is_told(self):
+        folder, app, rec, errors, notify = self.watch(recursive=True)
+        old = self.write(folder, "old")
+        os.mkdir(os.path.join(folder, "known"))
+        pump(app, lambda: len(rec.named("created")) == 2)
+        rec.clear()
+        os.remove(old)
+        os.makedirs(os.path.join(folder, "new", "deep"))
+        self.write(folder, "known", "file")
+        self.write(folder, "new", "deep", "file")
+        watcher = notify._native
+        watcher.system.read()                       # the events are lost
+        watcher.system.read = lambda: [(-1, circuits_io._Q_OVERFLOW, 0, "")]
+        watcher.ready()
+        del watcher.system.read
+        pump(app)
+        self.assertFired(rec, "overflow", "deleted")
+        self.assertFired(rec, "overflow", "created")
+        self.assertEqual([a[2] for a in self.told(rec, "deleted")], [old])
+        self.assertEqual({os.path.relpath(a[2], folder) for a in self.told(rec, "created")},
+                         {"new", "new/deep", "new/deep/file", "known/file"})
+        rec.clear()
+        self.write(folder, "new", "deep", "later")
+        pump(app, lambda: "created" in rec.names)
+
+    def test_what_ended_in_an_overflow_is_told_too(self):
+        folder, app, rec, errors, notify = self.watch(recursive=True)
+        os.mkdir(os.path.join(folder, "known"))
+        pump(app, lambda: "created" in rec.names)
+        shutil.rmtree(folder)
+        watcher = notify._native
+        watcher.system.read()
+        watcher.system.read = lambda: [(-1, circuits_io._Q_OVERFLOW, 0, "")]
+        watcher.ready()
+        del watcher.system.read
+        pump(app)
+        self.assertEqual([type(a[0]) for a in errors.seen], [FileNotFoundError])
+        self.assertEqual((watcher.watches, watcher.numbers), ({}, {}))
+
+    def test_a_folder_that_moves_away_is_watched_no_more(self):
+        folder, app, rec, _, notify = self.watch(recursive=True)
+        outside = os.path.realpath(self.folder())
+        os.makedirs(os.path.join(folder, "a", "b"))
+        pump(app, lambda: len(notify._native.watches) == 3)
+        os.rename(os.path.join(folder, "a"), os.path.join(outside, "a"))
+        pump(app, lambda: len(notify._native.watches) == 1)
+        os.rename(os.path.join(outside, "a"), os.path.join(folder, "back"))
+        pump(app, lambda: len(notify._native.watches) == 3)
+        pump(app)
+        self.assertIn(os.path.join(folder, "back", "b"),
+                      [a[2] for a in self.told(rec, "created")])
+        self.assertNotFired(rec, "renamed")
+
+    def test_a_folder_that_may_not_be_read_is_one_error(self):
+        folder, app, rec, errors, notify = self.watch()
+        for name in ("a", "b", "c"):
+            os.mkdir(os.path.join(folder, name))
+        real = notify._native.system.add
+
+        def refuse(path, mask):
+            if path != folder and not path.endswith("c"):
+                raise PermissionError(13, "Permission denied", path)
+            return real(path, mask)
+
+        notify._native.system.add = refuse
+        notify.add_path(folder, recursive=True)
+        pump(app)
+        self.assertEqual([type(a[0]) for a in errors.seen], [PermissionError])
+        rec.clear()
+        self.write(folder, "c", "seen")
+        pump(app, lambda: "seen" in [a[0] for a in self.told(rec, "created")])
+
+    def test_file_systems_that_do_not_tell_are_scanned(self):
+        self.assertTrue(circuits_io._is_mute("/proc/self"))
+        self.assertFalse(circuits_io._is_mute(self.folder()))
+
+
+class TestSerial(CircuitsTest):
+
+    def pair(self, **options):
+        """(app, recorder, errors, Serial, File of the other side), open."""
+        ours, theirs = os.openpty()
+        os.set_blocking(ours, False)
+        app, rec, errors = make_io_app()
+        port = circuits_io.Serial(os.ttyname(theirs), **options).register(app)
+        other = circuits_io.File(ours, "r+", channel="other").register(app)
+        pump(app, lambda: not port.closed and not other.closed)
+        os.close(theirs)
+        return app, rec, errors, port, other
+
+    def data(self, rec, channel):
+        return [e.args[0] for e in rec.named("read") if e.channels == (channel,)]
+
+    def test_bytes_go_both_ways_unchanged(self):
+        app, rec, errors, port, other = self.pair()
+        every = bytes(range(256))
+        port.write(every)
+        other.write(every)
+        pump(app, lambda: b"".join(self.data(rec, "serial")) == every
+             and b"".join(self.data(rec, "other")) == every)
+        self.assertEqual(self.opened(rec), [port.port, 115200])
+        self.assertEqual(errors.seen, [])
+
+    def opened(self, rec):
+        return [e.args for e in rec.named("opened") if e.channels == ("serial",)][0]
+
+    def test_line_mode_tells_whole_lines(self):
+        app, rec, _, port, other = self.pair(readline=True, timeout=0.05)
+        other.write("one\r\ntw")
+        pump(app, lambda: self.data(rec, "serial"))
+        other.write("o\n")
+        pump(app, lambda: len(self.data(rec, "serial")) == 2)
+        other.write("silence")
+        pump(app, lambda: len(self.data(rec, "serial")) == 3)
+        self.assertEqual(self.data(rec, "serial"), [b"one\r\n", b"two\n", b"silence"])
+
+    def test_settings_are_set(self):
+        import termios
+        seen = []                   # a pseudo-terminal knows no parity
+        real = termios.tcsetattr
+        termios.tcsetattr = lambda number, when, attributes: seen.append(attributes)
+        self.addCleanup(setattr, termios, "tcsetattr", real)
+        self.pair(baudrate=9600, bytesize=7, parity="E", stopbits=2, xonxoff=True, rtscts=True)
+        iflag, _, cflag, lflag, ispeed, ospeed, _ = seen[0]
+        self.assertEqual((ispeed, ospeed), (termios.B9600, termios.B9600))
+        for flag in ("CS7", "PARENB", "CSTOPB", "CRTSCTS", "CLOCAL"):
+            self.assertTrue(cflag & getattr(termios, flag), flag)
+        self.assertFalse(cflag & termios.PARODD)
+        self.assertTrue(iflag & termios.IXON)
+        self.assertFalse(lflag & (termios.ECHO | termios.ICANON))
+
+    def test_settings_are_checked(self):
+        for wrong in ({"baudrate": 12345}, {"bytesize": 9}, {"parity": "X"}, {"stopbits": 3}):
+            self.assertRaises(ValueError, circuits_io.Serial, "/dev/null", **wrong)
+        self.assertRaises(TypeError, circuits_io.Serial, 5)
+
+    def test_what_is_no_port_is_one_error(self):
+        app, rec, errors = make_io_app(circuits_io.Serial("/dev/null"), circuits_io.Serial("/nonexistent/port"))
+        pump(app, lambda: len(errors.seen) == 2)
+        pump(app)
+        self.assertEqual({a[0].errno for a in errors.seen}, {2, 25})
+
+    def test_two_programs_cannot_share_a_port(self):
+        app, rec, errors, port, _ = self.pair()
+        circuits_io.Serial(port.port, channel="second").register(app)
+        pump(app, lambda: errors.seen)
+        self.assertEqual(errors.seen[0][0].errno, 16)
+
+    def test_a_device_that_goes_away_closes_the_port(self):
+        app, rec, errors, port, other = self.pair()
+        other.close()
+        pump(app, lambda: port.closed)
+        pump(app)
+        self.assertIn([port.port], [e.args for e in rec.named("closed")])
+        self.assertEqual(errors.seen, [])
+
+    def test_where_there_is_no_termios_it_says_so(self):
+        out, _ = child(blocked("termios") + textwrap.dedent("""
+            from circuits_io import Serial
+            try: Serial("/dev/ttyS0")
+            except RuntimeError as error: print(error)
+            """))
+        self.assertIn("No serial support available", out)
+
+
+class TestConfig(CircuitsTest):
+
+    TEXT = "[test]\nfoo = bar\nn = 3\nhalf = 0.5\nyes = on\nrate = 100%\n"
+
+    def config(self, text=TEXT, **options):
+        path = os.path.join(self.folder(**{"app.ini": text}), "app.ini")
+        config = circuits_io.Config(path, **options)
+        app, rec, errors = make_io_app(config)
+        return config, app, rec, errors
+
+    def test_load_and_get(self):
+        config, app, rec, _ = self.config()
+        app.fire(circuits_io.Load(), config.channel)
+        pump(app)
+        self.assertFired(rec, "load", "load_success")
+        self.assertEqual(config.get("test", "foo"), "bar")
+        self.assertEqual(config.get("test", "asdf", "foobar"), "foobar")
+        self.assertEqual(config.get("nowhere", "asdf", 1), 1)
+        self.assertEqual((config.getint("test", "n"), config.getfloat("test", "half"),
+                          config.getboolean("test", "yes")), (3, 0.5, True))
+        self.assertEqual((config.getint("test", "x"), config.getfloat("test", "x"),
+                          config.getboolean("test", "x")), (0, 0.0, False))
+        self.assertEqual(config.get("test", "rate"), "100%")
+        self.assertIn(("foo", "bar"), config.items("test"))
+        self.assertTrue(config.has_section("test") and config.has_option("test", "foo"))
+
+    def test_set_and_save_round_trip(self):
+        config, app, rec, _ = self.config()
+        config.set("new", "number", 5)
+        config.set("new", "path", "/a%b")
+        app.fire(circuits_io.Save(), config.channel)
+        pump(app)
+        self.assertFired(rec, "save", "save_success")
+        again = circuits_io.Config(config.filename)
+        again.load()
+        self.assertEqual((again.getint("new", "number"), again.get("new", "path")), (5, "/a%b"))
+
+    def test_loading_again_forgets_what_is_gone(self):
+        config, app, rec, _ = self.config()
+        config.load()
+        with open(config.filename, "w") as file:
+            file.write("[other]\n")
+        config.load()
+        self.assertEqual(config.sections(), ["other"])
+
+    def test_a_failure_is_told_and_the_old_file_stays(self):
+        config, app, rec, errors = self.config()
+        app.fire(circuits_io.Load("/nonexistent/file"), config.channel)
+        app.fire(circuits_io.Save("/nonexistent/file"), config.channel)
+        pump(app)
+        self.assertFired(rec, "load_failure", "save_failure")
+        self.assertNotFired(rec, "load_success", "save_success")
+
+    def test_defaults_and_interpolation(self):
+        config, app, rec, _ = self.config("[test]\nwhere = %(home)s/x\n", interpolation=True,
+                                          defaults={"home": "/root"})
+        config.load()
+        self.assertEqual(config.get("test", "where"), "/root/x")
+        self.assertEqual(config.get("test", "where", raw=True), "%(home)s/x")
+        self.assertEqual(config.get("test", "where", vars={"home": "/h"}), "/h/x")
+
+
+class TestLogger(CircuitsTest):
+
+    def logger(self, level="DEBUG", **options):
+        path = os.path.join(self.folder(), "log")
+        logger = circuits_io.Logger(path, "test", "file", level, **options)
+        self.addCleanup(logger.close)
+        app, rec, errors = make_io_app(logger)
+        return logger, app, errors, path
+
+    def read(self, path):
+        with open(path, encoding="utf-8") as file:
+            return file.read()
+
+    def test_each_level_has_its_documented_line(self):
+        logger, app, _, path = self.logger()
+        for level, shown in circuits_io.LEVELS.items():
+            app.fire(circuits_io.Log(level, "Hello %s!", "World"))
+            pump(app)
+            self.assertRegex(self.read(path).splitlines()[-1],
+                             r"^\d\d:\d\d:\d\d test\[log\] %s: Hello World!$" % shown)
+
+    def test_methods_do_the_same(self):
+        logger, app, _, path = self.logger()
+        for level in ("debug", "info", "warning", "warn", "error", "critical"):
+            getattr(logger, level)("by method %d", 1)
+        try:
+            1 / 0
+        except ZeroDivisionError:
+            logger.exception("caught")
+        text = self.read(path)
+        self.assertEqual(text.count("by method 1"), 6)
+        self.assertIn("ZeroDivisionError", text)
+
+    def test_lower_levels_are_left_out(self):
+        logger, app, _, path = self.logger("odd")
+        logger.info("no")
+        logger.warning("yes")
+        self.assertNotIn("no", self.read(path))
+        self.assertIn("yes", self.read(path))
+
+    def test_a_full_disk_is_one_error(self):
+        app, rec, errors = make_io_app()
+        logger = circuits_io.Logger("/dev/full", "test", "file").register(app)
+        for _ in range(3):
+            app.fire(circuits_io.Log("error", "x"))
+        pump(app)
+        self.assertEqual([a[0].errno for a in errors.seen], [28])
+        logger.close()
+
+    def test_types(self):
+        self.assertRaises(ValueError, circuits_io.Logger, None, "test", "nowhere")
+        self.assertRaises(ValueError, circuits_io.Logger(None, "test").log, "loud", "x")
+        self.expect_stderr("test[log] INFO: Hello")
+        circuits_io.Logger(None, "test", "STDERR", "INFO").info("Hello")
+
+    def test_many_loggers_leave_nothing_behind(self):
+        import logging
+        before, known = open_numbers(), len(logging.Logger.manager.loggerDict)
+        for _ in range(20):
+            logger, app, _, _ = self.logger()
+            logger.info("x")
+            logger.unregister()
+            pump(app)
+        self.assertLessEqual(open_numbers(), before)
+        self.assertEqual(len(logging.Logger.manager.loggerDict), known)
+
+
+class TestEnvironment(CircuitsTest):
+
+    def make(self, path=None):
+        path = path or os.path.join(self.folder(), "100%app")
+        env = circuits_io.Environment(path, "test")
+        app, rec, errors = make_io_app(env)
+        return env, app, rec
+
+    def do(self, app, env, event):
+        value = app.fire(event, env.channel)
+        pump(app, lambda: not value.promise and not len(app))
+        pump(app)
+        if env.log is not None:
+            self.addCleanup(env.log.close)
+        return value
+
+    def test_create_makes_the_folder_and_load_opens_it(self):
+        env, app, rec = self.make()
+        self.do(app, env, circuits_io.Create())
+        self.assertFired(rec, "create", "create_success")
+        for name in ("VERSION", "README", "conf/test.ini", "log"):
+            self.assertTrue(os.path.exists(os.path.join(env.path, name)), name)
+        self.do(app, env, circuits_io.LoadEnvironment(verify=True))
+        self.assertFired(rec, "load", "verify", "verify_success", "load", "load_success", "ready")
+        self.assertIn(("config",), [e.channels for e in rec.named("load_success")])
+        self.assertEqual(env.config.get("general", "pidfile"), env.path + "/log/test.pid")
+        env.log.info("hello")
+        with open(env.path + "/log/test.log") as file:
+            self.assertIn("hello", file.read())
+
+    def test_create_again_keeps_what_is_there(self):
+        env, app, rec = self.make()
+        self.do(app, env, circuits_io.Create())
+        with open(env.configfile, "a") as file:
+            file.write("[mine]\nx = 1\n")
+        self.do(app, env, circuits_io.Create())
+        self.do(app, env, circuits_io.LoadEnvironment())
+        self.assertEqual(env.config.get("mine", "x"), "1")
+
+    def test_an_environment_may_be_moved(self):
+        env, app, rec = self.make()
+        self.do(app, env, circuits_io.Create())
+        os.rename(env.path, env.path + "-moved")
+        env, app, rec = self.make(env.path + "-moved")
+        self.do(app, env, circuits_io.LoadEnvironment())
+        self.assertEqual(env.config.get("logging", "file"), env.path + "/log/test.log")
+
+    def test_loading_twice_makes_one_config_and_one_logger(self):
+        env, app, rec = self.make()
+        self.do(app, env, circuits_io.Create())
+        for _ in range(3):
+            self.do(app, env, circuits_io.LoadEnvironment())
+        self.assertEqual(sorted(c.name for c in env.components), ["Config", "Logger"])
+
+    def test_no_version_or_an_old_one_is_refused(self):
+        for text, error in (("", circuits_io.ERRORS[0]), ("0\n", circuits_io.ERRORS[1])):
+            env, app, rec = self.make()
+            self.do(app, env, circuits_io.Create())
+            with open(os.path.join(env.path, "VERSION"), "w") as file:
+                file.write(text)
+            value = self.do(app, env, circuits_io.LoadEnvironment(verify=True))
+            self.assertFired(rec, "verify_failure", "load_failure")
+            etype, evalue, _ = value.value
+            self.assertIs(etype, circuits_io.EnvironmentError)
+            self.assertEqual(evalue.args, error)
+            self.do(app, env, circuits_io.Upgrade())
+            self.assertFalse(self.do(app, env, circuits_io.LoadEnvironment(verify=True)).errors)
+
+
+class TestDaemon(CircuitsTest):
+
+    PROGRAM = """
+        import os, sys
+        from circuits import Component, handler
+        from circuits_io import Daemon, Notify, File, Write
+        class App(Component):
+            def init(self):
+                self.log = File("out", "a", channel="log").register(self)
+                self.seen = Notify().register(self)
+                self.seen.add_path(sys.argv[1])
+            def daemonized(self, component):
+                print("on stdout", os.getcwd(), flush=True)
+                self.log.write("daemonized\\n")
+            def signal(self, number, stack):
+                self.log.write("signal %d\\n" % number)
+            @handler("created", channel="notify")
+            def _on_created(self, name, *args):
+                self.log.write("created %s\\n" % name)
+        (App() + Daemon("pid", path=sys.argv[1], stdout="stdout")).run()
+        """
+
+    def start(self, folder):
+        done = self.launch(folder)
+        pid = circuits_io.running_pid(os.path.join(folder, "pid"))
+        if done.returncode == 0 and pid is not None:
+            self.addCleanup(self.kill, pid)
+        return done, pid
+
+    def launch(self, folder):
+        return subprocess.run([sys.executable, "-c", textwrap.dedent(self.PROGRAM), folder],
+                              cwd=folder, env=dict(os.environ, PYTHONPATH=HERE),
+                              stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+                              universal_newlines=True, timeout=PATIENCE)
+
+    def kill(self, pid):
+        try:
+            os.kill(pid, signal.SIGKILL)
+        except ProcessLookupError:
+            pass
+
+    def read(self, *names):
+        try:
+            with open(os.path.join(*names)) as file:
+                return file.read()
+        except FileNotFoundError:
+            return ""
+
+    def test_it_lives_until_a_signal_and_leaves_no_pid_file(self):
+        folder = os.path.realpath(self.folder())
+        done, pid = self.start(folder)
+        self.assertEqual((done.returncode, done.stdout), (0, ""))
+        self.assertEqual(self.read(folder, "pid"), str(pid))
+        self.assertNotEqual(os.getsid(pid), os.getsid(0))
+        self.assertEqual(os.readlink("/proc/%d/fd/0" % pid), "/dev/null")
+        wait_for(lambda: "daemonized" in self.read(folder, "out"))
+        self.assertEqual(self.read(folder, "stdout"), "on stdout %s\n" % folder)
+        self.assertEqual(os.stat(os.path.join(folder, "out")).st_mode & 0o777, 0o600)
+        open(os.path.join(folder, "news"), "w").close()     # the watcher came along
+        wait_for(lambda: "created news" in self.read(folder, "out"))
+        os.kill(pid, signal.SIGTERM)
+        wait_for(lambda: not circuits_io._is_alive(pid))
+        self.assertIn("signal 15\n", self.read(folder, "out"))
+        self.assertFalse(os.path.exists(os.path.join(folder, "pid")))
+
+    def test_there_is_one_at_a_time_and_a_stale_file_does_no_harm(self):
+        folder = os.path.realpath(self.folder(pid=str(os.getpid())))
+        self.assertIsNone(circuits_io.running_pid(os.path.join(folder, "pid")))
+        _, pid = self.start(folder)
+        done, again = self.start(folder)
+        self.assertEqual((done.returncode, again), (1, pid))
+        self.assertIn("belongs to process %d" % pid, done.stdout)
+        os.kill(pid, signal.SIGKILL)                        # leaves its file
+        wait_for(lambda: circuits_io.running_pid(os.path.join(folder, "pid")) is None)
+        done, other = self.start(folder)
+        self.assertEqual(done.returncode, 0)
+        self.assertNotIn(other, (None, pid))
+
+    def test_the_others_do_not_begin_if_it_cannot(self):
+        out, err = child("""
+            import sys
+            from circuits import Component
+            from circuits_io import Daemon
+            class App(Component):
+                def started(self, *args):
+                    print("began")
+            (App() + Daemon("none/such/pid", path=sys.argv[1])).run()
+            """, self.folder(), check=False)
+        self.assertEqual(out, "")
+        self.assertIn("the pid file cannot be written", err)
+
+    def test_a_link_is_not_followed(self):
+        folder = os.path.realpath(self.folder(target="precious"))
+        os.symlink(os.path.join(folder, "target"), os.path.join(folder, "pid"))
+        self.assertEqual(self.launch(folder).returncode, 1)
+        self.assertEqual(self.read(folder, "target"), "precious")
+
+    def test_paths(self):
+        self.assertRaises(AssertionError, circuits_io.Daemon, "pid", "relative")
+        daemon = circuits_io.Daemon("a.pid", "/run", stdout="log")
+        self.assertEqual((daemon.pidfile, daemon.stdout, daemon.stdin),
+                         ("/run/a.pid", "/run/log", "/dev/null"))
+
+    def test_the_pid_file_by_events(self):
+        path = os.path.join(self.folder(), "pid")
+        daemon = circuits_io.Daemon(path, foreground=True)
+        app, rec, _ = make_io_app(daemon)
+        app.fire(circuits_io.Daemonize(), "daemon")
+        pump(app)
+        self.assertFired(rec, "daemonize", "write_pid", "daemonized")
+        self.assertIs(rec.named("daemonized")[0].args[0], daemon)
+        self.assertEqual(circuits_io.running_pid(path), os.getpid())
+        app.fire(Event.create("deletepid"), "daemon")
+        pump(app)
+        self.assertFalse(os.path.exists(path))
+        app.fire(Event.create("writepid"), "daemon")
+        pump(app)
+        self.assertEqual(self.read(path), str(os.getpid()))
+        app.fire(circuits_io.DeletePID(), "daemon")
+        pump(app)
+        self.assertFalse(os.path.exists(path))
+
+    def test_in_the_foreground_it_tells_systemd(self):
+        folder = self.folder()
+        address = os.path.join(folder, "notify")
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sock:
+            sock.bind(address)
+            sock.settimeout(PATIENCE)
+            program = subprocess.Popen([sys.executable, "-c", textwrap.dedent("""
+                import sys
+                from circuits import Component
+                from circuits_io import Daemon
+                (Component() + Daemon("pid", sys.argv[1], foreground=True)).run()
+                """), folder], cwd=HERE, env=dict(os.environ, NOTIFY_SOCKET=address,
+                                                  WATCHDOG_USEC="20000"))
+            self.assertEqual(sock.recv(100), b"READY=1\nMAINPID=%d" % program.pid)
+            self.assertEqual(sock.recv(100), b"WATCHDOG=1")
+            self.assertEqual(sock.recv(100), b"WATCHDOG=1")
+            program.terminate()
+            last = sock.recv(100)
+            while last == b"WATCHDOG=1":
+                last = sock.recv(100)
+            self.assertEqual(last, b"STOPPING=1")
+            self.assertEqual(program.wait(PATIENCE), 0)
+        self.assertFalse(os.path.exists(os.path.join(folder, "pid")))
+
+    def test_it_does_not_fork_beside_threads(self):
+        out, _ = child("""
+            import sys, threading
+            from circuits import Component
+            import circuits_io
+            circuits_io.time.monotonic = iter(range(1000)).__next__
+            wait = threading.Event()
+            threading.Thread(target=wait.wait, daemon=True).start()
+            try: circuits_io._no_other_threads()
+            except RuntimeError as error: print(error)
+            """)
+        self.assertIn("other threads are running", out)
+
+    def test_privileges_are_dropped_for_good(self):
+        out, _ = child("""
+            import os
+            from circuits import Component, Event
+            from circuits_io import DropPrivileges
+            app = Component() + DropPrivileges()
+            app.fire(Event.create("ready"))
+            for _ in range(5): app.tick()
+            print(os.getuid() == os.geteuid() != 0 and os.getgid() != 0, os.umask(0) == 0o77,
+                  len(app.components))
+            """)
+        self.assertEqual(out, "True True 0\n")
+
+    def test_privileges_that_cannot_be_dropped_end_the_system(self):
+        _, err = child("""
+            from circuits import Component
+            from circuits_io import DropPrivileges
+            class App(Component):
+                def started(self, *args):
+                    from circuits import Event
+                    self.fire(Event.create("ready"))
+            (App() + DropPrivileges("no such user")).run()
+            """, check=False)
+        self.assertIn("cannot become user no such user", err)
+
+
+class TestStartup(CircuitsTest):
+
+    def command(self, *args):
+        done = subprocess.run([sys.executable, os.path.join(HERE, "circuits_io.py")] + list(args),
+                              stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+                              stdin=subprocess.DEVNULL, universal_newlines=True,
+                              timeout=2 * PATIENCE)
+        return done.returncode, done.stdout.strip()
+
+    def test_the_life_of_a_daemon_by_commands(self):
+        folder = os.path.join(os.path.realpath(self.folder()), "app")
+        pidfile = os.path.join(folder, "log", "app.pid")
+        self.addCleanup(self.stop, pidfile)
+        self.assertEqual(self.command(folder, "start"), (1, "start: Environment does not exist!"))
+        self.assertEqual(self.command(folder, "init"), (0, ""))
+        self.assertEqual(self.command(folder, "init"), (1, "init: Environment already exists!"))
+        self.assertEqual(self.command(folder, "stop"), (1, "stop: it is not running"))
+        self.assertEqual(self.command(folder, "start"), (0, ""))
+        pid = circuits_io.running_pid(pidfile)
+        self.assertEqual(self.command(folder, "start"),
+                         (1, "start: it is running already, as process %d" % pid))
+        os.rename(os.path.join(folder, "log", "app.log"), os.path.join(folder, "log", "old"))
+        self.assertEqual(self.command(folder, "rehash"), (0, ""))
+        wait_for(lambda: os.path.exists(os.path.join(folder, "log", "app.log")))
+        self.assertEqual(circuits_io.running_pid(pidfile), pid)
+        self.assertEqual(self.command(folder, "restart"), (0, ""))
+        other = circuits_io.running_pid(pidfile)
+        self.assertNotIn(other, (None, pid))
+        self.assertEqual(self.command(folder, "stop"), (0, ""))
+        self.assertFalse(circuits_io._is_alive(other))
+        self.assertFalse(os.path.exists(pidfile))
+
+    def stop(self, pidfile):
+        pid = circuits_io.running_pid(pidfile)
+        if pid is not None:
+            os.kill(pid, signal.SIGKILL)
+
+    def test_an_unknown_verb_is_refused(self):
+        self.assertRaises(ValueError, circuits_io.Startup, self.folder(), None, "dance")
+
+
+class TestIoModule(CircuitsTest):
+
+    def test_it_imports_where_modules_are_missing_and_says_so_when_used(self):
+        out, _ = child(blocked("fcntl", "termios", "ctypes", "subprocess", "pwd", "grp", "select",
+                               "configparser", "logging") + textwrap.dedent("""
+            import os, tempfile
+            import circuits_io
+            from circuits_io import File, Notify, Process
+            from circuits import Component, handler
+            class App(Component):
+                @handler("error", channel="*")
+                def _on_error(self, *args):
+                    print(args[-1] if len(args) == 1 else args[1])
+            folder = os.path.realpath(tempfile.mkdtemp())
+            with open(os.path.join(folder, "file"), "w") as file: file.write("text")
+            app = App()
+            process = Process(["true"]).register(app)
+            process.start()
+            seen = []
+            @handler("read", channel="file")
+            def _on_read(self, data):
+                seen.append(data)
+            app.addHandler(_on_read)
+            File(os.path.join(folder, "file")).register(app)
+            while not seen: app.tick(0.01)
+            print(seen[0].decode())
+            notify = Notify(interval=0.01).register(app)
+            notify.add_path(folder)
+            @handler("created", channel="notify")
+            def _on_created(self, name, *args):
+                print("created", name)
+                seen.append(name)
+            app.addHandler(_on_created)
+            open(os.path.join(folder, "new"), "w").close()
+            while len(seen) < 2: app.tick(0.01)
+            import shutil; shutil.rmtree(folder)
+            """))
+        lines = out.splitlines()
+        self.assertIn("no subprocess module", lines[0])
+        self.assertEqual(lines[1:], ["text", "created new"])
+
+    def test_dotted_names_mean_what_they_meant(self):
+        child("""
+            from circuits.io import File, Write, Close, Open, Seek, stdin, stdout, stderr
+            from circuits.io import Process, Start, Stop, Signal, Kill, Wait, Notify, Serial
+            from circuits.io import write, close, open, seek
+            from circuits.io.events import EOF, Read, eof, opened, started, stopped, moved
+            from circuits.io.file import BUFSIZE, TIMEOUT
+            from circuits.io.process import Started, Stopped
+            from circuits.io.notify import MASK, EVENT_MAP, AddPath, RemovePath, Ready, Moved
+            from circuits.app import Config, Daemon, Environment, Logger, Startup, DropPrivileges
+            from circuits.app.config import Load, Save, ConfigEvent
+            from circuits.app.env import Create, Load as LoadEnv, Verify, Upgrade, Ready as R
+            from circuits.app.env import CONFIG, ERRORS, VERSION, EnvironmentError, createFile
+            from circuits.app.daemon import Daemonize, WritePID, daemonize, deletepid, writepid
+            from circuits.app.log import Log, LEVELS
+            from circuits.app.startup import Command, Terminate, Error
+            import circuits_io
+            assert (BUFSIZE, TIMEOUT) == (4096, 0.2)
+            assert LoadEnv is not Load and LoadEnv.name == Load.name == "load"
+            assert R is not Ready and R.name == Ready.name == "ready"
+            assert open is Open and write is Write and issubclass(Error, Exception)
+            assert stdin.channel == "stdin" and circuits_io.stdin is stdin
+            assert LoadEnv(verify=True).channels == ("env",) and Load().channels == ("config",)
+            assert Log("info", "x").channels == ("logger",)
+            """)
+
+    def test_a_missing_core_and_another_version_are_named(self):
+        folder = self.folder()
+        shutil.copy(os.path.join(HERE, "circuits_io.py"), folder)
+        _, err = child("import circuits_io", cwd=folder, flags=("-S",), check=False)
+        self.assertIn("ImportError: circuits_io.py needs circuits.py beside it", err)
+        with open(os.path.join(folder, "circuits.py"), "w") as file:
+            file.write("__version__ = '9'\n")
+        _, err = child("import circuits_io", cwd=folder, flags=("-S",), check=False)
+        self.assertIn("of the same version, found 9", err)
+
+    def test_a_vendored_copy_uses_its_own_core(self):
+        folder = self.folder()
+        package = os.path.join(folder, "theirs", "vendor")
+        os.makedirs(package)
+        for name in ("circuits.py", "circuits_io.py"):
+            shutil.copy(os.path.join(HERE, name), package)
+        child("""
+            import sys
+            from theirs.vendor.circuits_io import File, stdout
+            from theirs.vendor.circuits import Component
+            assert issubclass(File, Component)
+            assert "circuits" not in sys.modules
+            """, cwd=folder)
+
+    def test_importing_costs_little_and_loads_nothing_heavy(self):
+        child("""
+            import sys
+            before = set(sys.modules)
+            import circuits_io
+            heavy = {"subprocess", "ctypes", "threading", "logging", "configparser", "signal",
+                     "socket", "fcntl", "termios", "argparse"} & (set(sys.modules) - before)
+            assert not heavy, heavy
+            """, flags=("-S",))
+
+
+class TestIoExamples(CircuitsTest):
+
+    EXAMPLES = os.path.join(HERE, "examples")
+
+    def program(self, name, *args, **options):
+        """(Popen of an example, function that gives what it has printed)."""
+        path = os.path.join(self.folder(), "output")
+        with open(path, "wb") as output:
+            process = subprocess.Popen([sys.executable, os.path.join(self.EXAMPLES, name)]
+                                       + list(args), stdout=output, stderr=subprocess.STDOUT,
+                                       env=dict(os.environ, PYTHONPATH=HERE), **options)
+        self.addCleanup(self.end, process)
+
+        def printed():
+            with open(path) as file:
+                return file.read()
+        return process, printed
+
+    def end(self, process):
+        process.kill()
+        process.wait()
+        for stream in (process.stdin, process.stdout):
+            if stream is not None:
+                stream.close()
+
+    def add(self, path, text, mode="a"):
+        with open(path, mode) as file:
+            file.write(text)
+
+    def test_cat(self):
+        folder = self.folder(a="first\n", b="second\n")
+        process, printed = self.program("30_cat.py", folder + "/a", folder + "/none", folder + "/b")
+        self.assertEqual(process.wait(PATIENCE), 0)
+        self.assertEqual(printed(), "first\ncat: [Errno 2] No such file or directory: '%s/none'\n"
+                                    "second\n" % folder)
+        process, printed = self.program("30_cat.py", stdin=subprocess.PIPE)
+        process.stdin.write(b"typed\n")
+        process.stdin.close()
+        self.assertEqual(process.wait(PATIENCE), 0)
+        self.assertEqual(printed(), "typed\n")
+
+    def test_cat_ends_when_nobody_reads_it(self):
+        path = os.path.join(self.folder(big="line\n" * 500000), "big")
+        done = subprocess.run("%s %s/30_cat.py %s | head -n 1; echo ${PIPESTATUS[0]}" % (
+            sys.executable, self.EXAMPLES, path), shell=True, executable="/bin/bash",
+            env=dict(os.environ, PYTHONPATH=HERE), stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+            universal_newlines=True, timeout=PATIENCE)
+        self.assertEqual(done.stdout, "line\n1\n")
+
+    def test_tail_follows_a_file_that_is_truncated_and_rotated(self):
+        path = os.path.join(self.folder(log="old\n"), "log")
+        process, printed = self.program("31_tail.py", path)
+        self.until_it_follows(path, printed)
+        seen = printed()
+        self.add(path, "short\n", "w")
+        wait_for(lambda: printed() == seen + "short\n")
+        self.add(path, "last words\n")
+        os.rename(path, path + ".1")
+        self.add(path, "new file\n")
+        wait_for(lambda: printed() == seen + "short\nlast words\nnew file\n", printed)
+        self.add(path, "goes on\n")
+        wait_for(lambda: printed().endswith("new file\ngoes on\n"))
+        self.assertNotIn("old", printed())
+
+    def until_it_follows(self, path, printed):
+        def follows():
+            self.add(path, "ping\n")
+            return "ping\n" in printed()
+        wait_for(follows)
+        self.add(path, "ready\n")
+        wait_for(lambda: printed().endswith("ready\n"))
+
+    def test_supervisor(self):
+        folder = self.folder()
+        process, printed = self.program(
+            "32_supervisor.py", "sh", "-c", "echo working; test -e %s/done || "
+            "{ touch %s/done; exit 3; }" % (folder, folder))
+        self.assertEqual(process.wait(PATIENCE), 0)
+        self.assertEqual(printed(), "working\nstatus 3, again in 1 s\nworking\n")
+
+    def test_dirwatch(self):
+        folder = os.path.realpath(self.folder())
+        process, printed = self.program("33_dirwatch.py", folder)
+
+        def watches():
+            self.add(folder + "/ping", "x")
+            return "modified  %s/ping" % folder in printed()
+        wait_for(watches)
+        os.makedirs(folder + "/a/b")
+        self.add(folder + "/a/b/c", "x")
+        wait_for(lambda: "created   %s/a/b/c\n" % folder in printed())
+        os.rename(folder + "/a", folder + "/z")
+        wait_for(lambda: "renamed   %s/a -> %s/z\n" % (folder, folder) in printed())
+
+    def test_serial_terminal(self):
+        ours, theirs = os.openpty()
+        self.addCleanup(os.close, ours)
+        process, printed = self.program("34_serial_terminal.py", os.ttyname(theirs), "9600",
+                                        stdin=subprocess.PIPE)
+        os.close(theirs)
+        wait_for(lambda: "at 9600\n" in printed())
+        process.stdin.write(b"hello\n")
+        process.stdin.flush()
+        self.assertEqual(os.read(ours, 100), b"hello\n")
+        os.write(ours, b"answer\r\n")
+        wait_for(lambda: "answer" in printed())
+        process.stdin.close()
+        self.assertEqual(process.wait(PATIENCE), 0)
+
+    def test_daemon(self):
+        folder = os.path.join(os.path.realpath(self.folder()), "clock")
+        log, pidfile = folder + "/log/clock.log", folder + "/log/clock.pid"
+
+        def command(verb):
+            process, printed = self.program("35_daemon.py", folder, verb)
+            self.assertEqual((process.wait(PATIENCE), printed()), (0, ""))
+
+        def logged(text):
+            with open(log) as file:
+                return text in file.read()
+
+        command("init")
+        command("start")
+        self.addCleanup(TestStartup.stop, self, pidfile)
+        wait_for(lambda: logged("settings loaded") and logged("tick"))
+        self.add(log, "", "w")
+        command("rehash")
+        wait_for(lambda: logged("settings loaded"))
+        command("stop")
+        self.assertFalse(os.path.exists(pidfile))
+
+
+class TestUnheardErrors(CircuitsTest):
+    """Needs the core to print error events that carry the exception alone."""
+
+    def test_an_error_that_nobody_handles_is_printed_and_the_loop_goes_on(self):
+        self.expect_stderr("No such file or directory: '/nonexistent/file'")
+        rec = Recorder()
+        app = make_app(rec, circuits_io.File("/nonexistent/file"))
+        pump(app, lambda: "error" in rec.names)
+        pump(app)
+
+    def test_a_debugger_prints_it(self):
+        noise = io.StringIO()
+        app = make_app(Debugger(file=noise), circuits_io.File("/nonexistent/file"))
+        pump(app, lambda: "ERROR" in noise.getvalue())
+        self.assertIn("No such file or directory: '/nonexistent/file'", noise.getvalue())
+
+
+# ---------------------------------------------------------------------------
+# Web: the codec, without a socket
+# ---------------------------------------------------------------------------
+
+HELLO = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"
+
+
+def parsed(parser, data, step=None):
+    """What a parser makes of data: heads, bodies (joined), or the status of an error.
+
+    After an error nothing more may come out.
+    """
+    out = []
+    pieces = [data] if step is None else [data[i:i + step] for i in range(0, len(data), step)]
+    body = None
+    for piece in pieces:
+        parser.feed(piece)
+        while True:
+            try:
+                item = parser.next_event()
+            except circuits_web.ProtocolError as error:
+                out.append(error.status)
+                try:
+                    parser.feed(HELLO)
+                    parser.next_event()
+                except circuits_web.ProtocolError:
+                    return out
+                raise AssertionError("the parser goes on after an error")
+            if item is None:
+                break
+            if item is circuits_web.END:
+                out.append(bytes(body))
+            elif isinstance(item, bytes):
+                body += item
+            else:
+                body = bytearray()
+                out.append(item)
+    return out
+
+
+class TestHTTPCodec(CircuitsTest):
+
+    def ways(self, data, make=circuits_web.RequestParser, **limits):
+        """The same whole, and byte by byte."""
+        whole = parsed(make(**limits), data)
+        cut = parsed(make(**limits), data, 1)
+        self.assertEqual([getattr(i, "target", i) for i in whole],
+                         [getattr(i, "target", i) for i in cut], data[:200])
+        return whole
+
+    def assertRefused(self, data, status, **limits):
+        for behind in (b"", HELLO):
+            got = self.ways(data + behind, **limits)
+            self.assertEqual(got[-1], status, data[:200])
+            self.assertFalse([i for i in got[:-1] if getattr(i, "target", None) == "/"], data)
+
+    def test_a_request_line_and_headers(self):
+        [head] = self.ways(b"GET /a?b=c HTTP/1.1\r\nHost: x:80\r\nX-Two:  a b \t\r\nEmpty:\r\n\r\n")
+        self.assertEqual((head.method, head.target, head.version), ("GET", "/a?b=c", (1, 1)))
+        self.assertEqual(head.headers.items(), [("Host", "x:80"), ("X-Two", "a b"), ("Empty", "")])
+        self.assertTrue(head.keep_alive)
+        self.assertFalse(head.has_body)
+
+    def test_bodies_by_length_and_by_chunks(self):
+        post = b"POST /p HTTP/1.1\r\nHost: a\r\n"
+        self.assertEqual(self.ways(post + b"Content-Length: 5\r\n\r\nhello" + HELLO)[1], b"hello")
+        self.assertEqual(len(self.ways(post + b"Content-Length: 0\r\n\r\n" + HELLO)), 2)
+        chunks = b"Transfer-Encoding: Chunked\r\n\r\n5\r\nhello\r\n00A;x=\"1\"\r\n0123456789\r\n0\r\n"
+        got = self.ways(post + chunks + b"\r\n" + HELLO)
+        self.assertEqual(got[1], b"hello0123456789")
+        self.assertEqual(got[2].target, "/")
+        got = self.ways(post + chunks + b"X-Sum: 1\r\n\r\n" + HELLO)
+        self.assertEqual(got[0].trailers["x-sum"], "1")
+        self.assertEqual(got[2].target, "/")
+
+    def test_empty_lines_before_a_request_are_ignored(self):
+        self.assertEqual(len(self.ways(b"\r\n" + HELLO + b"\r\n" + HELLO)), 2)
+        self.assertRefused(b"\r\n\r\n\r\n\r\nGET /x HTTP/1.1\r\nHost: a\r\n\r\n", 400)
+
+    def test_start_lines_that_are_none(self):
+        for line in (b"GET /x", b"GET  /x HTTP/1.1", b"GET /x HTTP/1.1 ", b" GET /x HTTP/1.1",
+                     b"GET\t/x HTTP/1.1", b"G(T /x HTTP/1.1", b"GET /x http/1.1", b"GET /x HTTP/11",
+                     b"GET /x HTTP/1.", b"GET /x HTTP/+1.1", b"GET /\x80 HTTP/1.1",
+                     b"GET /x\0 HTTP/1.1", b"GET /x#y HTTP/1.1", b"GET /x XTTP/1.1",
+                     b"GET /x HTTP/\xb2.1", b"\x16\x03\x01\x02", b"GET /x y HTTP/1.1"):
+            self.assertRefused(line + b"\r\nHost: a\r\n\r\n", 400)
+        for version in (b"2.0", b"0.9", b"3.1"):
+            self.assertRefused(b"GET /x HTTP/" + version + b"\r\nHost: a\r\n\r\n", 505)
+        self.assertEqual(self.ways(b"GET / HTTP/1.9\r\nHost: a\r\n\r\n")[0].version, (1, 1))
+
+    def test_garbage_is_refused_before_it_ends(self):
+        for data, status in ((b"\x16\x03\x01", 400), (b"FOO\r\n", 400), (b"GET /x HTTP/2.0\r\n", 505),
+                             (b"GET / HTTP/1.1\n", 400), (b"GET / HTTP/1.1\r\nHost: a\n", 400)):
+            self.assertEqual(parsed(circuits_web.RequestParser(), data), [status], data)
+            self.assertEqual(parsed(circuits_web.RequestParser(), data, 1), [status], data)
+
+    def test_headers_that_are_none(self):
+        for line in (b"Host : x", b"Host\xa0: x", b" Host: x", b"X: a\r\n folded", b"X: a\r\n\tb",
+                     b"NoColon", b": x", b"X\x0b: y", b"X: a\x0bb", b"X: a\0b", b"X: a\rb",
+                     b"X: a\nY: b", b"X: \x7f", b"X(: y", b"X\n: y"):
+            self.assertRefused(b"GET /x HTTP/1.1\r\nHost: a\r\n" + line + b"\r\n\r\n", 400)
+        [head] = self.ways(b"GET / HTTP/1.1\r\nHost: a\r\nX: \xa0\xff\r\n\r\n")
+        self.assertEqual(head.headers["x"], "\xa0\xff")
+
+    def test_hosts(self):
+        for lines in (b"", b"Host: a\r\nHost: a\r\n", b"Host: a/b\r\n", b"Host: a b\r\n",
+                      b"Host: u@a\r\n", b"Host: a:b\r\n", b"Host: [::1\r\n", b"Host: a,b\r\n",
+                      b"Host: <script>\r\n", b"Host: a:123456\r\n"):
+            self.assertRefused(b"GET /x HTTP/1.1\r\n" + lines + b"\r\n", 400)
+        for host in (b"a", b"a.b:80", b"[::1]:8000", b"127.0.0.1", b""):
+            self.assertEqual(len(self.ways(b"GET / HTTP/1.1\r\nHost: " + host + b"\r\n\r\n")), 1)
+        self.assertEqual(len(self.ways(b"GET / HTTP/1.0\r\n\r\n")), 1)
+
+    def test_ambiguous_framing(self):
+        for lines, status in (
+                (b"Content-Length: 5\r\nContent-Length: 5", 400),
+                (b"Content-Length: 5\r\nContent-Length: 6", 400),
+                (b"Content-Length: 5\r\nTransfer-Encoding: chunked", 400),
+                (b"Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked", 400),
+                (b"Transfer-Encoding: chunked, chunked", 400),
+                (b"Transfer-Encoding: xchunked", 400), (b"Transfer-Encoding: chunked, identity", 400),
+                (b"Transfer-Encoding: identity", 400), (b"Transfer-Encoding: ", 400),
+                (b"Transfer-Encoding: ,chunked", 400), (b"Transfer-Encoding: chunked;q=1", 400),
+                (b"Transfer-Encoding: \x0bchunked", 400), (b"Transfer-Encoding: gzip, chunked", 501),
+                (b"Transfer-Encoding: gzip", 501), (b"Transfer-Encoding:\r\n chunked", 400),
+                (b"Content-Type: a/b\r\nContent-Type: a/b", 400)):
+            self.assertRefused(b"POST /x HTTP/1.1\r\nHost: a\r\n" + lines + b"\r\n\r\n5\r\nhello\r\n0\r\n\r\n",
+                               status)
+        for value in ("+5", "-1", "0x5", "5_0", "\u0665", "5,5", "5 5", "", "5.0", "1e1", "\xb2"):
+            self.assertRefused(b"POST /x HTTP/1.1\r\nHost: a\r\nContent-Length: " + value.encode()
+                               + b"\r\n\r\nhello", 400)
+        self.assertRefused(b"POST /x HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", 400)
+        self.assertRefused(b"POST /x HTTP/1.1\r\nHost: a\r\nContent-Length: %d\r\n\r\n" % 10**30, 413)
+
+    def test_chunks_that_are_none(self):
+        post = b"POST /x HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n"
+        for chunks, status in (
+                (b"+5\r\nhello\r\n", 400), (b"-5\r\nhello\r\n", 400), (b"0x5\r\nhello\r\n", 400),
+                (b"5_0\r\nhello\r\n", 400), (b"\r\nhello\r\n", 400), (b"5 \r\nhello\r\n", 400),
+                (b"5\nhello\r\n", 400), (b"5\rhello\r\n", 400), (b"5\r\nhelloxx", 400),
+                (b"5\r\nhello\n0\r\n", 400), (b"5;a\nb\r\nhello\r\n", 400), (b"5;a\rb\r\nhello\r\n", 400),
+                (b"5;a\0b\r\nhello\r\n", 400), (b"5;" + b"a" * 300 + b"\r\nhello\r\n", 400),
+                (b"f" * 17 + b"\r\n", 413), (b"0\r\nX\r\n\r\n", 400), (b"0\r\nX: a\nY: b\r\n\r\n", 400),
+                (b"0\r\nContent-Length: 3\r\n\r\n", 400), (b"0\r\nHost: b\r\n\r\n", 400),
+                (b"0\r\n X: b\r\n\r\n", 400), (b"0\r\nTransfer-Encoding: chunked\r\n\r\n", 400)):
+            self.assertRefused(post + chunks, status)
+
+    def test_limits_hold_also_when_bytes_dribble_in(self):
+        get = b"GET /x HTTP/1.1\r\nHost: a\r\n"
+        post = b"POST /x HTTP/1.1\r\nHost: a\r\n"
+        chunked = post + b"Transfer-Encoding: chunked\r\n\r\n"
+        limits = dict(max_start_line=100, max_header_bytes=200, max_headers=10, max_body=20)
+        for data, status in (
+                (b"GET /" + b"x" * 200 + b" HTTP/1.1\r\nHost: a\r\n\r\n", 414),
+                (b"GET /" + b"x" * 200, 414), (b"x" * 200, 414),
+                (get + b"X: " + b"y" * 300 + b"\r\n\r\n", 431), (get + b"X: " + b"y" * 300, 431),
+                (get + b"X: y\r\n" * 11 + b"\r\n", 431), (post + b"Content-Length: 21\r\n\r\n", 413),
+                (chunked + b"15\r\n" + b"x" * 21, 413), (chunked + b"a\r\n" + b"x" * 10
+                                                        + b"\r\nb\r\n", 413),
+                (chunked + b"0\r\n" + b"X: " + b"y" * 300, 431),
+                (chunked + b"0\r\n" + b"X: y\r\n" * 11 + b"\r\n", 431),
+                (chunked + (b"1;" + b"e" * 90 + b"\r\nx\r\n") * 3, 413)):
+            for step in (None, 1, 7):
+                got = parsed(circuits_web.RequestParser(**limits), data, step)
+                self.assertEqual(got[-1], status, (data[:60], step))
+        self.assertEqual(len(parsed(circuits_web.RequestParser(**limits), post + b"Content-Length: 20\r\n\r\n"
+                                    + b"x" * 20)), 2)
+
+    def test_an_end_in_the_middle_is_an_error(self):
+        for data in (b"GET /", b"POST /x HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nhell",
+                     b"POST /x HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n"):
+            parser = circuits_web.RequestParser()
+            parsed(parser, data)
+            parser.eof()
+            with self.assertRaises(circuits_web.ProtocolError):
+                parser.next_event()
+        parser = circuits_web.RequestParser()
+        parsed(parser, HELLO)
+        parser.eof()
+        self.assertIsNone(parser.next_event())
+
+    def test_hostile_input_takes_linear_time(self):
+        start = time.process_time()
+        parser = circuits_web.RequestParser(max_header_bytes=1 << 20)
+        parser.feed(b"GET / HTTP/1.1\r\nHost: a\r\nX: " + b" \t" * 30000 + b"x\r\n")
+        for _ in range(20000):
+            parser.feed(b"a")
+            parser.next_event()
+        parser = circuits_web.RequestParser()
+        parser.feed(b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n")
+        total = 0
+        for _ in range(20):
+            parser.feed(b"1\r\nx\r\n" * 5000)
+            item = parser.next_event()
+            while item is not None:
+                total += len(item) if isinstance(item, bytes) else 0
+                item = parser.next_event()
+        self.assertEqual(total, 100000)
+        self.assertLess(time.process_time() - start, 10)      # quadratic takes minutes
+
+    def test_random_bytes_let_only_declared_errors_out(self):
+        seeds = [HELLO, b"POST /x HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n"
+                 b"5;a=b\r\nhello\r\n0\r\nX: y\r\n\r\n",
+                 b"POST /x HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nhello"]
+        rng = random.Random(4711)
+        for _ in range(3000):
+            data = bytearray(rng.choice(seeds))
+            for _ in range(rng.randrange(1, 4)):
+                at = rng.randrange(len(data))
+                if rng.random() < 0.5:
+                    data[at] = rng.choice(b"\r\n\0 :;,5xA\xff")
+                else:
+                    data[at:at] = bytes(rng.choice(b"\r\n\0 :;,5xA\xff") for _ in range(2))
+            whole = parsed(circuits_web.RequestParser(), bytes(data))
+            cut = parsed(circuits_web.RequestParser(), bytes(data), 3)
+            def seen(got):      # which of two errors is found first may differ
+                return ["error" if isinstance(i, int) else getattr(i, "target", i) for i in got]
+            self.assertEqual(seen(whole), seen(cut), data)
+
+    def test_responses(self):
+        def responses(data, *methods):
+            def make():
+                parser = circuits_web.ResponseParser()
+                for method in methods:
+                    parser.expect(method)
+                return parser
+            return [getattr(i, "status", i) for i in self.ways(data, make)]
+        ok = b"HTTP/1.1 200 OK\r\n"
+        self.assertEqual(responses(ok + b"Content-Length: 2\r\n\r\nhi" + ok + b"Content-Length: 0\r\n\r\n"),
+                         [200, b"hi", 200])
+        self.assertEqual(responses(b"HTTP/1.1 100 Continue\r\n\r\n" + ok + b"Content-Length: 1\r\n\r\nx",
+                                   "POST"), [100, 200, b"x"])
+        self.assertEqual(responses(ok + b"Content-Length: 9\r\n\r\n" + b"HTTP/1.1 304 \r\n\r\n",
+                                   "HEAD", "GET"), [200, 304])
+        parser = circuits_web.ResponseParser()
+        self.assertEqual(len(parsed(parser, ok + b"\r\nabc")), 1)
+        parser.eof()
+        self.assertIs(parser.next_event(), circuits_web.END)
+
+    def test_what_is_encoded_is_decoded(self):
+        data = circuits_web.encode_head("POST /a HTTP/1.1", [("Host", "a"), ("Transfer-Encoding", "chunked")])
+        data += circuits_web.encode_chunk(b"abc") + circuits_web.encode_chunk(b"") \
+            + circuits_web.encode_chunk(b"d" * 70000) + circuits_web.LAST_CHUNK
+        head, body = parsed(circuits_web.RequestParser(), data)
+        self.assertEqual((head.target, body), ("/a", b"abc" + b"d" * 70000))
+
+
+class TestHeaders(CircuitsTest):
+
+    def test_names_know_no_case_and_may_repeat(self):
+        h = circuits_web.Headers([("A", "1"), ("b", "2"), ("a", "3")])
+        self.assertEqual((h["a"], h["B"], h["x"], len(h)), ("1", "2", None, 3))
+        self.assertEqual((h.get_all("A"), h.get_all("x"), h.keys(), h.values()),
+                         (["1", "3"], [], ["A", "b", "a"], ["1", "2", "3"]))
+        self.assertIn("a", h)
+        self.assertTrue(h.has_key("B"))
+        h["A"] = "9"
+        self.assertEqual(h.items(), [("b", "2"), ("A", "9")])
+        del h["nothing"], h["b"]
+        self.assertEqual((h.get("b"), h.get("b", "-"), h.pop("a"), h.pop("a", "-"), len(h)),
+                         (None, "-", "9", "-", 0))
+        self.assertEqual((h.setdefault("C", "1"), h.setdefault("c", "2")), ("1", "1"))
+
+    def test_text_forms(self):
+        h = circuits_web.Headers([("A", "1"), ("B", "2")])
+        self.assertEqual(str(h), "A: 1\r\nB: 2\r\n\r\n")
+        self.assertEqual(bytes(h), b"A: 1\r\nB: 2\r\n\r\n")
+        self.assertEqual(repr(h), "Headers([('A', '1'), ('B', '2')])")
+        h.add_header("C", "attachment", file_name='a"b', x=None)
+        self.assertEqual(h["C"], 'attachment; file-name="a\\"b"; x')
+        h.append("A", "3")
+        self.assertEqual(h["a"], "1, 3")
+
+    def test_bad_ones_are_refused(self):
+        for headers in ({}, "A: b", ("A", "b"), 5):
+            with self.assertRaisesRegex(TypeError, "Headers must be a list"):
+                circuits_web.Headers(headers)
+        for name in ("", "A B", "A:", "A\r\n", "ä", "A\0"):
+            with self.assertRaises(ValueError):
+                circuits_web.Headers([(name, "x")])
+        for value in ("a\r\nB: c", "a\n", "a\rb", "a\0", "\x7f", "\u20ac"):
+            h = circuits_web.Headers()
+            for change in (lambda: h.__setitem__("A", value), lambda: h.add_header("A", value),
+                           lambda: h.add_header("A", "x", y=value), lambda: h.append("A", value),
+                           lambda: h.setdefault("A", value), lambda: circuits_web.Headers([("A", value)])):
+                with self.assertRaises(ValueError):
+                    change()
+            self.assertEqual(len(h), 0)
+
+    def test_elements(self):
+        h = circuits_web.Headers([("Accept-Encoding", "deflate;q=0.5, gzip, br;q=x")])
+        self.assertEqual([e.value for e in h.elements("accept-encoding")], ["gzip", "deflate", "br"])
+        self.assertEqual(h.elements("x"), [])
+        e = circuits_web.HeaderElement.from_str('a; b="c,d"')
+        self.assertEqual((e.value, e.params, str(e)), ("a", {"b": "c,d"}, "a;b=c,d"))
+        folded = circuits_web.parse_headers("A: b\r\n c\r\nD: e\r\n\r\nF: g")
+        self.assertEqual(folded.items(), [("A", "b"), ("A", "c"), ("D", "e")])
+
+
+def multipart(*parts, boundary=b"XX"):
+    out = b""
+    for headers, content in parts:
+        out += b"--" + boundary + b"\r\n" + headers + b"\r\n\r\n" + content + b"\r\n"
+    return out + b"--" + boundary + b"--\r\n"
+
+
+class TestForms(CircuitsTest):
+
+    FIELD = b'Content-Disposition: form-data; name="a"'
+    FILE = b'Content-Disposition: form-data; name="f"; filename="x.txt"\r\nContent-Type: text/plain'
+
+    def fields(self, data, step=None, **limits):
+        parser = circuits_web.MultipartParser("XX", **limits)
+        self.addCleanup(parser.close)
+        for at in range(0, len(data), step or len(data) or 1):
+            parser.feed(data[at:at + (step or len(data))])
+        return parser.finish()
+
+    def test_fields_and_files_whole_and_byte_by_byte(self):
+        data = multipart((self.FIELD, b"1"), (self.FIELD, b""), (self.FILE, b"\r\n--X\r\n\0" * 9))
+        for step in (None, 1, 3):
+            fields = self.fields(data, step)
+            self.assertEqual(fields["a"], ["1", ""])
+            file = fields["f"]
+            self.assertEqual((file.filename, file.type, file.value), ("x.txt", "text/plain",
+                                                                      b"\r\n--X\r\n\0" * 9))
+
+    def test_cut_off_at_every_byte(self):
+        data = multipart((self.FIELD, b"1"), (self.FILE, b"hello"))
+        for end in range(len(data) - 3):
+            with self.assertRaises(circuits_web.ProtocolError):
+                self.fields(data[:end])
+
+    def test_file_names_lose_their_folders(self):
+        for sent, name in (("C:\\\\a\\\\b.txt", "b.txt"), ("../../etc/passwd", "passwd"), ("..", ""),
+                           ("a/b\\\\c", "c"), ("x\x00y", "xy")):
+            header = b'Content-Disposition: form-data; name="f"; filename="%s"' % sent.encode()
+            if "\x00" in sent:
+                with self.assertRaises(circuits_web.ProtocolError):
+                    self.fields(multipart((header, b"")))
+                continue
+            self.assertEqual(self.fields(multipart((header, b"")))["f"].filename, name)
+        both = b"Content-Disposition: form-data; name=f; filename*=utf-8''evil; filename=good"
+        self.assertEqual(self.fields(multipart((both, b"")))["f"].filename, "good")
+
+    def test_limits_while_reading(self):
+        part = (self.FIELD, b"1")
+        for data, limits, status in (
+                (multipart(*[part] * 11), {"max_fields": 10}, 413),
+                (multipart((self.FIELD, b"x" * 11)), {"max_field": 10}, 413),
+                (multipart((self.FILE, b"x" * 11)), {"max_file": 10}, 413),
+                (multipart((self.FIELD + b"\r\nX: y" * 30, b"")), {}, 400),
+                (multipart((self.FIELD + b"\r\nX: " + b"y" * 9000, b"")), {}, 400),
+                (b"x" * 10000 + multipart(part), {}, 400),
+                (multipart((b"X: y", b"")), {}, 400),
+                (multipart((self.FIELD + b"\r\nContent-Length: -1", b"")), {}, 400),
+                (multipart((self.FIELD + b"\r\n folded", b"")), {}, 400)):
+            for step in (None, 5):
+                with self.assertRaises(circuits_web.ProtocolError) as caught:
+                    self.fields(data, step, **limits)
+                self.assertEqual(caught.exception.status, status, data[:99])
+        for boundary in ("", "x" * 71, "\x00", "ä"):
+            with self.assertRaises(circuits_web.ProtocolError):
+                circuits_web.MultipartParser(boundary)
+
+    def test_large_files_go_to_disk_and_are_closed_when_it_fails(self):
+        parser = circuits_web.MultipartParser("XX", max_memory=100)
+        parser.feed(multipart((self.FILE, b"x" * 1000))[:-10])
+        parser.feed(b"\r\n--XX--\r\n"[:0])
+        spool = parser._part[3]
+        self.assertTrue(spool.on_disk)
+        with self.assertRaises(circuits_web.ProtocolError):
+            parser.finish()
+        self.assertTrue(spool.file.closed)
+
+    def test_near_boundaries_take_linear_time(self):
+        start = time.process_time()
+        self.fields(multipart((self.FILE, b"\r\n--X" * 200000)), 4096)
+        circuits_web.parse_params("form-data; name=\"" + "\\" * 65536)
+        circuits_web.parse_qs("&".join(["a"] * 999) + ";" * 1000000)
+        circuits_web.unquote_cookie('"' + "\\\"" * 32768 + '"')
+        self.assertLess(time.process_time() - start, 10)
+
+    def test_random_bodies_let_only_declared_errors_out(self):
+        seed = multipart((self.FIELD, b"1"), (self.FILE, b"hello\r\n--X"), (self.FIELD, b""))
+        rng = random.Random(42)
+        for _ in range(3000):
+            data = bytearray(seed)
+            for _ in range(rng.randrange(1, 4)):
+                at = rng.randrange(len(data))
+                if rng.random() < 0.5:
+                    data[at] = rng.choice(b"\r\n-X\0 :;=\"\\\xff")
+                else:
+                    del data[at:at + rng.randrange(5)]
+            results = []
+            for step in (None, 1, 7):
+                try:
+                    fields = self.fields(bytes(data), step)
+                    results.append(sorted((name, repr(value)) for name, value in fields.items()))
+                except circuits_web.ProtocolError:
+                    results.append("error")
+            self.assertEqual(results[0], results[1], data)
+            self.assertEqual(results[0], results[2], data)
+
+    def test_random_headers_let_nothing_out(self):
+        rng = random.Random(43)
+        for _ in range(3000):
+            text = "".join(rng.choice('ab="\\;, \t*?/-0\x00\xff\u20ac%') for _ in range(rng.randrange(40)))
+            circuits_web.parse_params(text)
+            circuits_web.parse_cookies(text)
+            circuits_web.parse_http_date(text)
+            circuits_web.parseAuthorization("Digest " + text)
+            circuits_web.parseAuthorization("Basic " + text)
+            circuits_web.get_ranges("bytes=" + text, 100)
+            circuits_web.header_elements("Accept", text)
+            circuits_web.valid_host(text)
+            circuits_web.base_name(text)
+            circuits_web.is_safe_name(text, True)
+            circuits_web.unquote_plus(text)
+            circuits_web.unsign("x", text, b"k" * 32, 5)
+            for parse in (lambda: circuits_web.split_path("/" + text),
+                          lambda: circuits_web.split_target("GET", text or "/")):
+                try:
+                    parse()
+                except circuits_web.ProtocolError:
+                    pass
+
+    def test_queries(self):
+        parse = circuits_web.parse_qs
+        self.assertEqual(parse("a=1&b=%C3%BC+%2B&a=2"), {"a": ["1", "2"], "b": "ü +"})
+        self.assertEqual(parse("a=1;b=2"), {"a": "1;b=2"})
+        self.assertEqual(parse("a&&=x"), {"a": "", "": "x"})
+        self.assertEqual(parse("1,2"), {"x": 1, "y": 2})
+        self.assertEqual(parse("a", keep_blank_values=False), {})
+        self.assertEqual(parse("a=%zz%"), {"a": "%zz%"})
+        with self.assertRaises(circuits_web.ProtocolError):
+            parse("a&" * 2000)
+
+    def test_cookies(self):
+        parse = circuits_web.parse_cookies
+        self.assertEqual(parse('a=1; b="x y"; =z; c; d=a=b; bad name=1; e=\x01; f="\\054"'),
+                         {"a": "1", "b": "x y", "d": "a=b", "f": ","})
+
+
+# ---------------------------------------------------------------------------
+# Web: server, controllers, files
+# ---------------------------------------------------------------------------
+
+class WebTest(CircuitsTest):
+    """Serves components in a thread, and asks them."""
+
+    def serve(self, *components, server=circuits_web.Server, **options):
+        app = server(("127.0.0.1", 0), **options)
+        for component in components:
+            app += component
+        context = serving(app)
+        context.__enter__()
+        self.addCleanup(context.__exit__)
+        self.port = app.port
+        self.app = app
+        return app
+
+    def ask(self, path="/", method="GET", body=None, **headers):
+        """(status, headers, body) of one request, by http.client."""
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=PATIENCE)
+        try:
+            connection.request(method, path, body, {k.replace("_", "-"): v for k, v in headers.items()})
+            answer = connection.getresponse()
+            return answer.status, answer.headers, answer.read()
+        finally:
+            connection.close()
+
+    def get(self, path="/", **headers):
+        return self.ask(path, **headers)[::2]
+
+    def raw(self, data, **kwargs):
+        return raw(self.port, data, **kwargs)
+
+
+class Greeter(circuits_web.Controller):
+
+    def index(self, *args):
+        return "Hello World!" if not args else "index %r" % (args,)
+
+    def greet(self, name="you"):
+        return "Hello %s!" % name
+
+    def add(self, a, b):
+        return str(int(a) + int(b))
+
+    def boom(self):
+        raise ValueError("<secret>")
+
+    def gone(self):
+        raise circuits_web.GoneException("it is <gone>")
+
+    def missing(self):
+        return self.notfound("nothing <here>")
+
+    def moved(self):
+        return self.redirect("/greet?name=there")
+
+    def raised(self):
+        raise circuits_web.RedirectException("/x", 302)
+
+    def args(self, *args, **kwargs):
+        return json.dumps([args, kwargs])
+
+    def _private(self):
+        return "private"
+
+    @circuits_web.expose("test.txt", "+test")
+    def named(self):
+        return "named"
+
+    @circuits_web.expose("only", methods=("POST",))
+    def _only_post(self):
+        return "posted"
+
+
+class TestDocumentedPrograms(WebTest):
+
+    def program(self, text):
+        """Run a documented program with 8000 replaced; returns its process and port."""
+        code = "import sys\nsys.path.insert(0, %r)\n" % HERE + text.replace(
+            "Server(8000)", "Server(('127.0.0.1', 0))")
+        code = code.replace(".run()", "").replace("(Base", "app = (Base").replace("(Server(", "app = (Server(")
+        code += "\nprint(app.port, flush=True)\napp.run()\n"
+        process = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE,
+                                   stderr=subprocess.PIPE, universal_newlines=True)
+        self.addCleanup(process.communicate)
+        self.addCleanup(process.terminate)
+        self.port = int(process.stdout.readline())
+
+    def test_base_server(self):
+        self.program("from circuits import Component\nfrom circuits.web import BaseServer\n"
+                     "class Root(Component):\n    def request(self, request, response):\n"
+                     "        return \"Hello World!\"\n(BaseServer(8000) + Root()).run()\n")
+        self.assertEqual(self.get("/any/path"), (200, b"Hello World!"))
+
+    def test_server(self):
+        self.program("from circuits.web import Server, Controller\nclass Root(Controller):\n"
+                     "   def index(self):\n      return \"Hello World!\"\n(Server(8000) + Root()).run()\n")
+        status, headers, body = self.ask()
+        self.assertEqual((status, body), (200, b"Hello World!"))
+        self.assertEqual(headers["Content-Type"], "text/html; charset=utf-8")
+        self.assertEqual(headers["Content-Length"], "12")
+        self.assertTrue(headers["Date"].endswith(" GMT"))
+        self.assertEqual(headers["Server"], "circuits/2.1.0")
+
+
+class TestServer(WebTest):
+
+    def test_the_events_of_a_request_are_seen(self):
+        rec = Recorder()
+        self.serve(Greeter(), rec)
+        self.assertEqual(self.get(), (200, b"Hello World!"))
+        wait_for(lambda: "disconnect" in rec.names)
+        self.assertFired(rec, "connect", "read", "request", "index", "request_success", "index_success",
+                         "response", "write", "write", "response_success", "disconnect")
+        event = rec.named("index")[0]
+        self.assertEqual((event.channels, len(event.args)), (("/",), 2))
+        self.assertEqual(rec.named("index_success")[0].args[1], "Hello World!")
+        rec.clear()
+        self.assertEqual(self.get("/nope/nope?x=1")[0], 200)
+        rec.clear()
+        self.assertEqual(self.get("/only")[0], 405)
+        wait_for(lambda: "close" in rec.names)
+        self.assertFired(rec, "request", "request_success", "httperror", "response", "write", "write",
+                         "close")
+
+    def test_without_listeners_no_events_are_built(self):
+        seen = []
+
+        class Probe(Component):
+            channel = "web"
+
+            @handler("request", priority=5)
+            def _on_request(self, request, response):
+                seen.append(self.root._reactor.heard("response", ("web",)))
+        self.serve(Greeter(), Probe())
+        self.assertEqual(self.get()[0], 200)
+        self.assertEqual(seen, [False])
+
+    def test_keep_alive_1000_sequential(self):
+        self.serve(Greeter())
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=PATIENCE)
+        self.addCleanup(connection.close)
+        connection.connect()
+        sock = connection.sock
+        for number in range(1000):
+            connection.request("GET", "/greet?name=%d" % number)
+            answer = connection.getresponse()
+            self.assertEqual(answer.read(), b"Hello %d!" % number)
+        self.assertIs(connection.sock, sock)
+
+    def test_100_pipelined_in_order_whatever_they_take(self):
+        class Root(circuits_web.Controller):
+            def fast(self, number):
+                return number + ";"
+
+            def slow(self, number):
+                for _ in range(int(number) % 7):
+                    yield None
+                yield number + ";"
+
+            async def later(self, number):
+                await sleep(0.001 * (int(number) % 3))
+                return number + ";"
+        self.serve(Root())
+        data = b"".join(b"GET /%s/%d HTTP/1.1\r\nHost: a\r\n\r\n" % (
+            (b"fast", b"slow", b"later")[n % 3], n) for n in range(100))
+        expected = b"".join(b"%d;" % n for n in range(100))
+
+        def bodies(got):
+            return b"".join(part.split(b"\r\n\r\n", 1)[-1] for part in got.split(b"HTTP/1.1 200 OK")[1:])
+        got = self.raw(data, until=lambda got: len(bodies(got)) >= len(expected))
+        self.assertEqual(bodies(got), expected)
+
+    def test_what_is_pipelined_waits_in_the_socket(self):
+        class Root(circuits_web.Controller):
+            done = False
+
+            def wait_(self):
+                while not self.done:
+                    yield sleep(0.001)
+                yield "ok"
+        root = Root()
+        app = self.serve(root)
+        with socket.create_connection(("127.0.0.1", self.port)) as sock:
+            sock.sendall(b"GET /wait_ HTTP/1.1\r\nHost: a\r\n\r\n")
+            wait_for(lambda: app.http._connections and all(
+                c.request for c in app.http._connections.values()))
+            sock.setblocking(False)
+            [conn] = app.http._connections.values()
+            piece = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n" * 1000
+            sent = 0
+
+            def push():
+                nonlocal sent
+                try:
+                    sent += sock.send(piece)
+                except BlockingIOError:
+                    return conn.paused
+            wait_for(push)
+            self.assertLess(len(conn.parser), 400000)
+            self.assertGreater(sent, len(conn.parser))
+            root.done = True
+            sock.setblocking(True)
+            got = sock.recv(100)
+            self.assertIn(b"200 OK", got)
+
+    def test_one_dot_zero(self):
+        self.serve(Greeter())
+        got = self.raw(b"GET / HTTP/1.0\r\n\r\n")
+        self.assertTrue(got.startswith(b"HTTP/1.0 200 OK\r\n"))
+        self.assertIn(b"Connection: close\r\n", got)
+        got = self.raw(b"GET / HTTP/1.0\r\nConnection: keep-alive\r\n\r\n" * 2, until=b"Hello World!HTTP")
+        self.assertIn(b"Connection: Keep-Alive\r\n", got)
+        got = self.raw(b"GET / HTTP/1.1\r\nHost: a\r\nConnection: Close\r\n\r\n" + HELLO)
+        self.assertEqual(got.count(b"HTTP/1.1 200 OK"), 1)
+
+    def test_expect_100_continue(self):
+        class Root(circuits_web.Controller):
+            def post(self, a=""):
+                return "got " + a
+        self.serve(Root())
+        head = (b"POST /post HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\n"
+                b"Content-Type: application/x-www-form-urlencoded\r\n")
+        with socket.create_connection(("127.0.0.1", self.port)) as sock:
+            sock.settimeout(PATIENCE)
+            sock.sendall(head + b"Content-Length: 3\r\n\r\n")
+            self.assertEqual(sock.recv(1000), b"HTTP/1.1 100 Continue\r\n\r\n")
+            sock.sendall(b"a=b")
+            self.assertIn(b"got b", sock.recv(1000))
+        got = self.raw(head + b"Content-Length: 3\r\n\r\na=b", until=b"got b")
+        self.assertNotIn(b"100 Continue", got)
+        got = self.raw(head + b"Content-Length: 0\r\n\r\n", until=b"got ")
+        self.assertNotIn(b"100 Continue", got)
+        self.assertIn(b" 417 ", self.raw(b"GET / HTTP/1.1\r\nHost: a\r\nExpect: tea\r\n\r\n"))
+
+    def test_the_refused_get_an_answer_and_nothing_behind_is_done(self):
+        calls = []
+
+        class Root(circuits_web.Controller):
+            def index(self):
+                calls.append(1)
+                return "executed"
+        self.serve(Root())
+        for data, status in ((b"GARBAGE\r\n\r\n", 400), (b"GET / HTTP/2.0\r\nHost: a\r\n\r\n", 505),
+                             (b"GET / HTTP/1.1\r\n\r\n", 400), (b"GET ../x HTTP/1.1\r\nHost: a\r\n\r\n", 400),
+                             (b"GET /../x HTTP/1.1\r\nHost: a\r\n\r\n", 400),
+                             (b"GET /%00 HTTP/1.1\r\nHost: a\r\n\r\n", 400),
+                             (b"GET /%ff HTTP/1.1\r\nHost: a\r\n\r\n", 400),
+                             (b"CONNECT a:80 HTTP/1.1\r\nHost: a\r\n\r\n", 400),
+                             (b"GET * HTTP/1.1\r\nHost: a\r\n\r\n", 400),
+                             (b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n"
+                              b"Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n", 400)):
+            got = self.raw(data + HELLO)
+            self.assertTrue(got.startswith(b"HTTP/1.1 %d " % status), got[:100])
+            self.assertIn(b"Connection: close", got)
+            self.assertEqual(len(re.findall(b"HTTP/1.1 [1-5]", got)), 1, got)
+        self.assertEqual(calls, [])
+
+    def test_a_body_over_the_limit_is_413_and_readable(self):
+        self.serve(Greeter(), max_body=1000)
+        got = self.raw(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 200000\r\n\r\n" + b"x" * 200000)
+        self.assertTrue(got.startswith(b"HTTP/1.1 413 "), got[:50])
+        self.assertTrue(got.endswith(b"</html>\n"))
+
+    def test_bodyless_answers(self):
+        class Root(circuits_web.Controller):
+            def code(self, code):
+                self.response.code = int(code)
+                return "body"
+
+            def file(self):
+                self.response.body = io.BytesIO(b"body")
+                return self.response
+        self.serve(Root())
+        for path in ("/code/200", "/file", "/none"):
+            got = self.raw(b"HEAD %s HTTP/1.1\r\nHost: a\r\n\r\n" % path.encode()
+                           + b"GET /code/200 HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
+            first, _, rest = got.partition(b"\r\n\r\n")
+            self.assertTrue(not rest or rest.startswith(b"HTTP/1.1 200 OK"), got)
+        for code in (204, 304):
+            got = self.raw(b"GET /code/%d HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n" % code)
+            self.assertTrue(got.endswith(b"\r\n\r\n"), got)
+            self.assertEqual(b"Content-Length" in got, False)
+
+    def test_results(self):
+        class Nested(Component):
+            def nested(self):
+                yield sleep(0.001)
+                yield "nested"
+
+        class Root(Component):
+            channel = "web"
+
+            def request(self, request, response):
+                what = request.path[1:]
+                if what == "response":
+                    response.body = "as is"
+                    return response
+                if what == "created":
+                    response.status = 201
+                    return "made"
+                if what == "nested":
+                    return self.fire(Event.create("nested"), "*")
+                if what == "generator":
+                    return (piece for piece in ("a", "b"))
+                if what == "stream":
+                    response.body = iter(["a", b"b", "\u00fc"])
+                    return response
+                if what == "error":
+                    return circuits_web.NotFound(request, response)
+                return {"text": "ü", "bytes": b"\xff", "list": ["a", b"b"], "empty": "",
+                        "none": None, "int": 42, "dict": {"a": 1}, "tuple": (1, 2)}[what]
+        self.serve(Root(), Nested(), server=circuits_web.BaseServer)
+        for path, expected in (
+                ("text", (200, "ü".encode())), ("bytes", (200, b"\xff")), ("list", (200, b"ab")),
+                ("empty", (200, b"")), ("int", (200, b"42")), ("dict", (200, b'{"a": 1}')),
+                ("tuple", (200, b"[1, 2]")), ("nested", (200, b"nested")), ("response", (200, b"as is")),
+                ("created", (201, b"made")), ("generator", (200, b"ab")), ("stream", (200, b"ab\xc3\xbc"))):
+            self.assertEqual(self.get("/" + path), expected)
+        for path in ("none", "error"):
+            self.assertEqual(self.get("/" + path)[0], 404)
+        self.assertEqual(self.ask("/stream")[1]["Transfer-Encoding"], "chunked")
+
+    def test_a_value_that_is_filled_later(self):
+        class Fill(Event):
+            pass
+
+        class Root(Component):
+            channel = "web"
+
+            def request(self, request, response):
+                value = circuits.Value()
+                Timer(0.001, Fill(value), self.channel).register(self)
+                return value
+
+            def fill(self, value):
+                value.value = "filled"
+        self.serve(Root(), server=circuits_web.BaseServer)
+        self.assertEqual(self.get(), (200, b"filled"))
+
+    def test_what_cannot_be_sent_is_a_500_and_no_hang(self):
+        class Root(circuits_web.Controller):
+            def odd(self):
+                return object()
+
+            def header(self):
+                self.response.headers["X"] = "a\r\nSet-Cookie: b"
+                return "x"
+
+            def status(self):
+                self.response.message = "a\r\nX: y"
+                return "x"
+
+            def cookies(self):
+                self.cookie["a"] = "b"
+                self.cookie["a"]["path"] = "/; domain=evil"
+                return "x"
+
+            def encoding(self):
+                self.response.encoding = "ascii"
+                return "ü"
+        self.serve(Root())
+        for path in ("odd", "header", "status", "cookies", "encoding"):
+            self.expect_stderr("Error")
+            status, headers, body = self.ask("/" + path)
+            self.assertEqual((status, headers["Set-Cookie"]), (500, None), path)
+
+    def test_a_failing_handler_is_a_500_without_details(self):
+        rec = Recorder()
+        self.serve(Greeter(), rec)
+        self.expect_stderr("ValueError")
+        status, body = self.get("/boom")
+        self.assertEqual(status, 500)
+        self.assertEqual(rec.named("error")[0].args[3].__self__.name, "Greeter")
+        for leak in (b"secret", b"Traceback", b"circuits_web.py", b"ValueError"):
+            self.assertNotIn(leak, body)
+        wait_for(lambda: "close" in rec.names)
+        self.assertFired(rec, "request", "boom", "error", "httperror", "response", "close")
+        self.assertIs(rec.named("error")[0].args[0], ValueError)
+
+    def test_debug_shows_the_traceback_escaped(self):
+        self.serve(Greeter(), debug=True)
+        self.expect_stderr("ValueError")
+        status, body = self.get("/boom")
+        self.assertIn(b"&lt;secret&gt;", body)
+        self.assertIn(b"Traceback" if b"Traceback" in body else b"ERROR: ", body)
+
+    def test_a_guard_at_default_priority_guards(self):
+        class Guard(Component):
+            channel = "web"
+
+            @handler("request", filter=True)
+            def _on_request(self, request, response):
+                if request.path.startswith("/greet"):
+                    return circuits_web.Forbidden(request, response)
+                if request.path.startswith("/add"):
+                    raise RuntimeError("cannot decide")
+
+            def request(self, request, response):
+                if request.path.startswith("/args"):
+                    raise RuntimeError("neither can I")
+        self.serve(Greeter(), Guard())
+        self.assertEqual(self.get("/greet/x")[0], 403)
+        self.assertEqual(self.get("/%67reet/x")[0], 403)
+        self.assertEqual(self.get("/./x/../greet/x")[0], 403)
+        for path in ("/add/1/2", "/args"):
+            self.expect_stderr("RuntimeError")
+            self.assertEqual(self.get(path)[0], 500)
+        self.assertEqual(self.get("/"), (200, b"Hello World!"))
+
+    def test_error_pages_by_accept_and_everything_escaped(self):
+        self.serve(Greeter())
+        status, body = self.get("/missing")
+        self.assertIn(b"nothing &lt;here&gt;", body)
+        status, headers, body = self.ask("/missing", Accept="application/json")
+        self.assertEqual(json.loads(body), {"code": 404, "name": "Not Found",
+                                            "description": "nothing <here>"})
+        self.assertEqual(headers["Content-Type"], "application/json")
+        status, headers, body = self.ask("/missing", Accept="text/plain")
+        self.assertEqual(body.splitlines()[0], b"404 Not Found")
+        self.assertEqual(self.get("/gone")[0], 410)
+        for path in ("/<script>", "/x?<script>", "/only/<script>"):
+            got = self.raw(b"GET %s HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n" % path.encode())
+            self.assertNotIn(b"<script>", got.replace(b"'<script>'", b"") if b"200 OK" in got else got)
+
+    def test_handlers_of_httperror_may_change_the_page(self):
+        class Pages(Component):
+            channel = "web"
+
+            def httperror(self, event, request, response, code, **kwargs):
+                if request.path == "/missing":
+                    event.description = "changed"
+                elif request.path == "/gone":
+                    return "my page"
+                elif request.path == "/only":
+                    event.data["description"] = "<data>"
+                elif request.path == "/boom":
+                    raise RuntimeError("in the page")
+        self.serve(Greeter(), Pages())
+        self.assertIn(b"changed", self.get("/missing")[1])
+        self.assertEqual(self.get("/gone"), (410, b"my page"))
+        self.assertIn(b"<p>&lt;data&gt;</p>", self.get("/only")[1])
+        self.expect_stderr("in the page")
+        self.assertEqual(self.get("/boom")[0], 500)
+
+    def test_response_handlers(self):
+        class Upper(Component):
+            channel = "web"
+
+            @handler("response", priority=1.0)
+            def _on_response(self, response):
+                if response.request.path == "/add/1/2":
+                    raise RuntimeError("odd")
+                response.body = "".join(response.body).upper()
+        self.serve(Greeter(), Upper())
+        self.assertEqual(self.get(), (200, b"HELLO WORLD!"))
+        self.expect_stderr("RuntimeError")
+        self.assertEqual(self.get("/add/1/2"), (200, b"3"))
+
+    def test_a_response_filter_that_fails_is_a_500(self):
+        class Bad(Component):
+            channel = "web"
+
+            @handler("response", priority=1.0, filter=True)
+            def _on_response(self, response):
+                if response.code == 200:
+                    raise RuntimeError("odd")
+        self.serve(Greeter(), Bad())
+        self.expect_stderr("RuntimeError")
+        self.assertEqual(self.get()[0], 500)
+
+    def test_redirects(self):
+        self.serve(Greeter())
+        status, headers, body = self.ask("/moved")
+        self.assertEqual((status, headers["Location"]),
+                         (303, "http://127.0.0.1:%d/greet?name=there" % self.port))
+        self.assertIn(b"<a href=", body)
+        self.assertEqual(self.ask("/raised")[0], 302)
+        request = circuits_web.HTTPRequest(None, headers=circuits_web.Headers([("Host", "h")]))
+        for urls, location in (("//evil.com", "http://h/evil.com"), ("x\r\ny", "http://h/x%0D%0Ay"),
+                               ("../../x", "http://h/x"), ("http://other/", "http://other/")):
+            event = circuits_web.Redirect(request, circuits_web.HTTPResponse(request), urls)
+            self.assertEqual(event.response.headers["Location"], location)
+        for code, text in ((200, "between 300 and 399"), (306, "306 status code is unknown")):
+            with self.assertRaisesRegex(ValueError, text):
+                circuits_web.Redirect(request, circuits_web.HTTPResponse(request), "/", code)
+
+    def test_streams_of_the_application(self):
+        class Root(circuits_web.Controller):
+            def index(self):
+                self.response.stream = True
+                response = self.response
+                Timer(0.001, circuits_web.Stream(response, "a"), "web").register(self)
+                Timer(0.002, circuits_web.Stream(response, b"b"), "web").register(self)
+                Timer(0.003, circuits_web.Stream(response, None), "web").register(self)
+                return self.response
+        self.serve(Root())
+        self.assertEqual(self.get(), (200, b"ab"))
+        self.assertEqual(self.raw(b"GET / HTTP/1.0\r\n\r\n").split(b"\r\n\r\n")[1], b"ab")
+
+    def test_streams_wait_for_the_peer_and_end_with_it(self):
+        class Pieces:
+            made = 0
+            closed = False
+
+            def __iter__(self):
+                return self
+
+            def __next__(self):
+                self.made += 1
+                return b"x" * 65536
+
+            def close(self):
+                self.closed = True
+        pieces = Pieces()
+
+        class Root(circuits_web.Controller):
+            def index(self):
+                self.response.body = pieces
+                return self.response
+        self.serve(Root())
+        with socket.create_connection(("127.0.0.1", self.port)) as sock:
+            sock.sendall(HELLO)
+            self.assertTrue(sock.recv(100))
+            [conn] = self.app.http._connections.values()
+            wait_for(lambda: conn.drain is not None)
+            made = pieces.made
+            self.assertLess(made, 500)
+            for _ in range(3 * made):
+                sock.recv(65536)
+            wait_for(lambda: pieces.made > made)
+        wait_for(lambda: pieces.closed)
+
+    def test_a_large_body_does_not_pile_up_before_a_slow_peer(self):
+        class Root(circuits_web.Controller):
+            def index(self):
+                return "x" * 20000000
+        self.serve(Root())
+        with socket.create_connection(("127.0.0.1", self.port)) as sock:
+            sock.sendall(b"GET / HTTP/1.0\r\n\r\n")
+            head = sock.recv(100)
+            [conn] = self.app.http._connections.values()
+            wait_for(lambda: conn.drain is not None)
+            self.assertLess(conn.sock.pending, 1000000)
+            total = len(head)
+            while True:
+                piece = sock.recv(1000000)
+                total += len(piece)
+                if not piece:
+                    break
+            self.assertGreater(total, 20000000)
+            self.assertIn(b"HTTP/1.0 200 OK", head)
+
+    def test_a_stream_that_fails_is_cut_not_ended(self):
+        class Root(circuits_web.Controller):
+            def index(self):
+                def body():
+                    yield "a"
+                    raise RuntimeError("in the body")
+                self.response.body = body()
+                return self.response
+
+            def agen(self):
+                async def body():
+                    yield "a"
+                    await sleep(0.001)
+                    yield "b"
+                self.response.body = body()
+                return self.response
+        self.serve(Root())
+        self.expect_stderr("in the body")
+        got = self.raw(HELLO)
+        self.assertTrue(got.endswith(b"1\r\na\r\n"), got)
+        self.assertEqual(self.get("/agen"), (200, b"ab"))
+
+    def test_deadlines(self):
+        clock = FakeClock()
+        app = circuits_web.Server(("127.0.0.1", 0)) + Greeter()
+        app.clock = clock
+        self.addCleanup(app.server.close)
+        pump(app)
+        for sent, seconds, expected in (
+                (b"", 31, b""), (b"GET / HT", 31, b"HTTP/1.1 408"),
+                (b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 9\r\n\r\nx", 62, b"HTTP/1.1 408"),
+                (HELLO, 61, b"Hello World!")):
+            with socket.create_connection(("127.0.0.1", app.port)) as sock:
+                sock.settimeout(PATIENCE)
+                sock.sendall(sent)
+                pump(app, lambda: app.http._connections)
+                if sent:
+                    pump(app, lambda: all(c.deadline != clock.now + 30 or len(c.parser)
+                                          for c in app.http._connections.values()))
+                if sent is HELLO:
+                    got = b""
+                    while b"World" not in got:
+                        app.tick(0.01)
+                        sock.setblocking(False)
+                        try:
+                            got += sock.recv(1000)
+                        except BlockingIOError:
+                            pass
+                else:
+                    got = b""
+                clock.advance(1.5)
+                app.tick(0.01)
+                self.assertEqual(len(app.http._connections), 1)
+                clock.advance(seconds)
+                app.tick(0.01)
+                app.tick(0.01)
+                clock.advance(5)
+                pump(app, lambda: not app.http._connections)
+                sock.setblocking(True)
+                got += sock.recv(10000)
+                self.assertIn(expected, got)
+
+    def test_too_many_connections(self):
+        self.serve(Greeter(), max_connections=1)
+        with socket.create_connection(("127.0.0.1", self.port)):
+            wait_for(lambda: self.app.http._connections)
+            self.assertIn(b" 503 ", self.raw(b""))
+        wait_for(lambda: not self.app.http._connections)
+        self.assertEqual(self.get()[0], 200)
+
+    def test_a_peer_that_leaves_takes_its_state_along(self):
+        self.serve(Greeter())
+        for data in (b"", b"GET", HELLO, b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 9\r\n\r\nabc"):
+            with socket.create_connection(("127.0.0.1", self.port)) as sock:
+                sock.sendall(data)
+                wait_for(lambda: self.app.http._connections)
+                sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
+            wait_for(lambda: not self.app.http._connections)
+
+    def test_base_and_two_servers_in_one_tree(self):
+        class Root(circuits_web.Controller):
+            def index(self):
+                return self.request.server.base + " " + self.request.base + " " + self.url("x")
+        other = circuits_web.Server(("127.0.0.1", 0), channel="web2")
+        app = self.serve(Root(), other)
+        for server in (app, other):
+            self.port = server.port
+            base = "http://127.0.0.1:%d" % server.port
+            self.assertEqual(self.get()[1].decode(), "%s %s %s/x" % (base, base, base))
+            self.assertEqual(server.http.base, base)
+
+
+class TestController(WebTest):
+
+    def test_paths_arguments_and_names(self):
+        self.serve(Greeter())
+        for path, expected in (
+                ("/", b"Hello World!"), ("/index", b"Hello World!"), ("/greet", b"Hello you!"),
+                ("/greet/Bob", b"Hello Bob!"), ("/greet?name=B%C3%BCb", "Hello Büb!".encode()),
+                ("/greet/a%2Fb", b"Hello a/b!"), ("/greet/%2541", b"Hello %41!"), ("//greet//x/", b"Hello x!"),
+                ("/add/1/2", b"3"), ("/add/1?b=2", b"3"), ("/add?a=1&b=2", b"3"),
+                ("/test.txt", b"named"), ("/+test", b"named"), ("/named", b"index ('named',)"),
+                ("/greet/a/b", b"index ('greet', 'a', 'b')"), ("/greet;x=1", b"Hello you!")):
+            self.assertEqual(self.get(path), (200, expected), path)
+
+    def test_strange_parameters_do_no_harm(self):
+        self.serve(Greeter())
+        self.assertEqual(self.get("/greet?self=1&event=2&request=3&utm=4"), (200, b"Hello you!"))
+        self.assertEqual(self.get("/greet/a?name=b"), (200, b"Hello a!"))
+        self.assertEqual(self.get("/add?a=1")[0], 400)
+        self.assertEqual(json.loads(self.get("/args/x?self=1&a=2&a=3")[1]), [["x"], {"a": "2"}])
+
+    def test_only_exposed_methods_are_reachable(self):
+        class Root(circuits_web.Controller):
+            @handler("started", channel="*")
+            def started_(self, *args):
+                return "no"
+
+            def _secret(self):
+                return "no"
+
+            @handler(False)
+            def helper(self):
+                return "no"
+        hits = []
+
+        class Other(Component):
+            def ping(self, *args):
+                hits.append(args)
+
+        class Ping(circuits_web.Controller):
+            channel = "/p"
+
+            def ping(self):
+                return "ping"
+        self.serve(Root(), Other(), Ping())
+        for path in ("started_", "started", "unregister", "_secret", "helper", "registered", "request",
+                     "fire", "stop", "init", "url", "__init__", "GET"):
+            self.assertEqual(self.get("/" + path)[0], 404, path)
+        self.assertEqual(self.get("/p/ping"), (200, b"ping"))
+        self.assertEqual(hits, [])
+        self.app.fire(Event.create("ping"), "/p")
+        wait_for(lambda: hits)
+
+    def test_a_base_controller_exposes_what_it_says(self):
+        class Root(circuits_web.BaseController):
+            @circuits_web.expose("index")
+            def _index(self):
+                return "index"
+
+            def open(self):
+                return "no"
+        self.serve(Root())
+        self.assertEqual(self.get(), (200, b"index"))
+        self.assertEqual(self.get("/open")[0], 404)
+
+    def test_subclasses_replace_methods(self):
+        class Base(circuits_web.Controller):
+            def index(self):
+                return "base"
+
+            def kept(self):
+                return "kept"
+
+        class Middle(Base):
+            pass
+
+        class Root(Middle):
+            def index(self):
+                return "root+" + super().index.__wrapped__(self)
+        self.serve(Root())
+        self.assertEqual(self.get(), (200, b"root+base"))
+        self.assertEqual(self.get("/kept"), (200, b"kept"))
+
+    def test_names_that_components_need_are_refused(self):
+        with self.assertRaisesRegex(TypeError, "expose"):
+            class Root(circuits_web.Controller):
+                def register(self):
+                    pass
+
+    def test_the_longest_channel_wins_then_shorter_ones(self):
+        class Root(circuits_web.Controller):
+            def index(self, *args):
+                return "root %s" % "/".join(args)
+
+        class Deep(circuits_web.Controller):
+            channel = "/a/b"
+
+            def c(self):
+                return "deep c"
+
+        class Second(circuits_web.Controller):
+            channel = "/a/b"
+
+            def index(self):
+                return "never"
+        self.serve(Root(), Deep(), Second())
+        self.assertEqual(self.get("/a/b/c")[1], b"deep c")
+        self.assertEqual(self.get("/a/b/x")[1], b"root a/b/x")
+        self.assertEqual(self.get("/a/bc")[1], b"root a/bc")
+
+    def test_methods_of_http(self):
+        class Rest(circuits_web.Controller):
+            channel = "/rest"
+
+            def GET(self, id="all"):
+                return "get " + id
+
+            def POST(self, **fields):
+                return "post %s" % sorted(fields)
+
+        self.serve(Greeter(), Rest())
+        self.assertEqual(self.get("/rest/5"), (200, b"get 5"))
+        self.assertEqual(self.ask("/rest", "POST", "a=1", Content_Type="application/x-www-form-urlencoded")[2],
+                         b"post ['a']")
+        status, headers, _ = self.ask("/rest/5", "DELETE")
+        self.assertEqual((status, headers["Allow"]), (405, "GET, HEAD, OPTIONS"))
+        status, headers, _ = self.ask("/rest", "PUT")
+        self.assertEqual((status, headers["Allow"]), (405, "GET, HEAD, OPTIONS, POST"))
+        status, headers, body = self.ask("/rest", "OPTIONS")
+        self.assertEqual((status, headers["Allow"], body), (204, "GET, HEAD, OPTIONS, POST", b""))
+        status, headers, body = self.ask("/rest/7", "HEAD")
+        self.assertEqual((status, headers["Content-Length"], body), (200, "5", b""))
+        self.assertEqual(self.ask("/only", "POST")[2], b"posted")
+        status, headers, _ = self.ask("/only")
+        self.assertEqual((status, headers["Allow"]), (405, "OPTIONS, POST"))
+        got = self.raw(b"OPTIONS * HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
+        self.assertIn(b" 204 ", got)
+        self.assertEqual(self.ask("/", "index")[0], 200)    # a method called index is no path
+
+    def test_absolute_targets(self):
+        class Root(circuits_web.Controller):
+            def index(self):
+                return self.request.base
+        self.serve(Root())
+        got = self.raw(b"GET http://other:81/ HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
+        self.assertTrue(got.endswith(b"http://other:81"))
+
+    def test_forms_and_uploads(self):
+        class Root(circuits_web.Controller):
+            def form(self, **fields):
+                return json.dumps(fields)
+
+            def upload(self, file, title=""):
+                return "%s %s %s %r" % (title, file.filename, file.type, file.value)
+
+            def raw_(self):
+                return self.request.body.read()
+
+            def json_(self):
+                return json.dumps(self.request.json)
+        self.serve(Root())
+        form = {"Content_Type": "application/x-www-form-urlencoded"}
+        self.assertEqual(json.loads(self.ask("/form?a=q&c=1", "POST", "a=1&b=2&b=3&d=+x", **form)[2]),
+                         {"a": "1", "c": "1", "b": ["2", "3"], "d": " x"})
+        body = multipart((b'Content-Disposition: form-data; name="title"', b"T"),
+                         (b'Content-Disposition: form-data; name="file"; filename="a/b.txt"', b"data"))
+        self.assertEqual(self.ask("/upload", "POST", body, Content_Type="multipart/form-data; boundary=XX")[2],
+                         b"T b.txt application/octet-stream b'data'")
+        self.assertEqual(self.ask("/raw_", "POST", b"\0\1", Content_Type="x/y")[2], b"\0\1")
+        self.assertEqual(self.ask("/json_", "POST", '{"a": [1]}')[2], b'{"a": [1]}')
+        for path, data, status, kind in (
+                ("/json_", "{", 400, "application/json"), ("/upload", body[:50], 400,
+                                                           "multipart/form-data; boundary=XX"),
+                ("/form", "a&" * 2000, 400, form["Content_Type"]),
+                ("/form", "a" * 2000000, 413, form["Content_Type"]), ("/upload", "", 400, "text/plain")):
+            self.assertEqual(self.ask(path, "POST", data, Content_Type=kind)[0], status, (path, data[:20]))
+
+    def test_compressed_bodies_if_asked_for(self):
+        import gzip
+        import zlib
+
+        class Root(circuits_web.Controller):
+            def index(self, **fields):
+                return "%d %s %s" % (len(self.request.body.read()), self.request.headers.get("Content-Encoding"),
+                                     sorted(fields))
+        data = b"a=1&b=" + b"x" * 50000
+        form = {"Content_Type": "application/x-www-form-urlencoded"}
+        self.serve(Root(), decompress=True, max_body=100000)
+        for coding, body in (("gzip", gzip.compress(data)), ("deflate", zlib.compress(data)), ("identity", data)):
+            self.assertEqual(self.ask("/", "POST", body, Content_Encoding=coding, **form)[::2],
+                             (200, b"50006 %s ['a', 'b']" % (b"None" if coding != "identity" else b"identity")))
+        bomb = gzip.compress(bytes(50000000))
+        for coding, body, status in (("gzip", bomb, 413), ("gzip", b"nonsense", 400), ("br", b"x", 415),
+                                     ("gzip", gzip.compress(data)[:-9], 400), ("gzip", gzip.compress(b"x") * 2, 400)):
+            self.assertEqual(self.ask("/", "POST", body, Content_Encoding=coding)[0], status, (coding, body[:9]))
+        self.serve(Root())
+        self.assertEqual(self.ask("/", "POST", b"abc", Content_Encoding="gzip")[2], b"3 gzip []")
+
+    def test_large_bodies_go_to_disk(self):
+        class Root(circuits_web.Controller):
+            def index(self):
+                return "%s %d" % (type(self.request.body).__name__, len(self.request.body.read()))
+        self.serve(Root(), max_memory=1000)
+        self.assertTrue(self.ask("/", "POST", b"x" * 500)[2].startswith(b"BytesIO 500"))
+        self.assertNotIn(b"BytesIO", self.ask("/", "POST", b"x" * 5000)[2])
+
+    def test_the_request_is_there_at_every_step(self):
+        class Work(Component):
+            def work(self, n):
+                yield sleep(0.001 * (n % 5))
+                yield n * 2
+
+        class Root(circuits_web.Controller):
+            def inner(self):
+                yield sleep(0.001)
+                return self.request.kwargs["n"]
+            inner = handler(False)(inner)
+
+            def gen(self, n):
+                first = self.request
+                value = yield self.call(Event.create("work", int(n)), "*")
+                again = yield self.inner()
+                try:
+                    yield self.wait("never", timeout=0.001)
+                except circuits.TimeoutError:
+                    pass
+                self.response.headers["X-N"] = n
+                yield "%s %s %s %s" % (n, value.value, again, self.request is first)
+
+            async def co(self, n):
+                first = self.request
+                value = await self.call(Event.create("work", int(n)), "*")
+                self.response.headers["X-N"] = n
+                return "%s %s %s %s" % (n, value.value, self.request.kwargs["n"], self.request is first)
+        root = Root()
+        self.serve(root, Work())
+        with socket.create_connection(("127.0.0.1", self.port)):
+            pass
+        connections = []
+        for n in range(30):
+            sock = socket.create_connection(("127.0.0.1", self.port))
+            self.addCleanup(sock.close)
+            sock.settimeout(PATIENCE)
+            sock.sendall(b"GET /%s?n=%d HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n" % (
+                (b"gen", b"co")[n % 2], n))
+            connections.append(sock)
+        for n, sock in enumerate(connections):
+            got = b""
+            piece = sock.recv(10000)
+            while piece:
+                got += piece
+                piece = sock.recv(10000)
+            self.assertIn(b"X-N: %d\r\n" % n, got)
+            self.assertTrue(got.endswith(b"%d %d %d True" % (n, n * 2, n)), got)
+        with self.assertRaisesRegex(AttributeError, "only while"):
+            root.request
+
+    def test_errors_in_every_kind_of_handler(self):
+        class Root(circuits_web.Controller):
+            def plain(self):
+                raise circuits_web.ForbiddenException()
+
+            def gen(self):
+                yield sleep(0)
+                raise circuits_web.ForbiddenException()
+
+            async def co(self):
+                await sleep(0)
+                raise circuits_web.ForbiddenException()
+
+            async def bug(self):
+                await sleep(0)
+                raise KeyError("bug")
+        self.serve(Root())
+        for path in ("plain", "gen", "co"):
+            self.assertEqual(self.get("/" + path)[0], 403)
+        self.expect_stderr("KeyError")
+        self.assertEqual(self.get("/bug")[0], 500)
+
+    def test_json(self):
+        class Root(circuits_web.JSONController):
+            def index(self):
+                return {"a": [1, None]}
+
+            def nothing(self):
+                return None
+
+            async def co(self):
+                return [1]
+
+            def missing(self):
+                return self.notfound()
+        self.serve(Root())
+        status, headers, body = self.ask()
+        self.assertEqual((status, headers["Content-Type"], body), (200, "application/json", b'{"a": [1, null]}'))
+        self.assertEqual(self.get("/nothing"), (200, b"null"))
+        self.assertEqual(self.get("/co"), (200, b"[1]"))
+        status, headers, body = self.ask("/missing")
+        self.assertEqual((status, json.loads(body)["code"]), (404, 404))
+
+    def test_cookies(self):
+        class Root(circuits_web.Controller):
+            def index(self):
+                seen = self.cookie["a"].value if "a" in self.cookie else "none"
+                self.cookie["b"] = "2"
+                self.cookie["b"]["path"] = "/"
+                self.cookie["__Host-c"] = "3"
+                return seen
+        self.serve(Root())
+        status, headers, body = self.ask(Cookie='x="; a=1; path=1; bad name=2')
+        self.assertEqual(body, b"1")
+        self.assertEqual(headers.get_all("Set-Cookie"), ["b=2; Path=/", "__Host-c=3; Path=/; Secure"])
+
+    def test_the_logger_writes_one_clean_line(self):
+        out = io.StringIO()
+        self.serve(Greeter(), circuits_web.Logger(file=out))
+        self.get("/greet?name=x", User_Agent='a"b\\', Referer="http://r/\x9b31m")
+        wait_for(out.getvalue)
+        line = out.getvalue()
+        self.assertRegex(line, r'^127\.0\.0\.1 - - \[\d\d/\w{3}/\d{4}:[\d:]{8}\] '
+                               r'"GET /greet\?name=x HTTP/1\.1" 200 8 ')
+        self.assertNotIn("\x9b", line)
+        self.assertEqual(line.count("\n"), 1)
+
+
+class TestStatic(WebTest):
+
+    def setUp(self):
+        self.root = self.folder()
+        for name, data in (("pub/a.txt", b"hello world"), ("pub/b.html", b"<b>"), ("pub/.hidden", b"h"),
+                           ("pub/.well-known/x", b"wk"), ("pub/sub/index.html", b"index"),
+                           ("pub/list/<i>.txt", b"i"), ("pub/list/a b#c.txt", b"abc"),
+                           ("pub/big.bin", bytes(range(256)) * 4096), ("public-secret/s.txt", b"secret"),
+                           ("secret.txt", b"secret")):
+            path = os.path.join(self.root, name)
+            os.makedirs(os.path.dirname(path), exist_ok=True)
+            with open(path, "wb") as file:
+                file.write(data)
+        os.symlink(os.path.join(self.root, "secret.txt"), os.path.join(self.root, "pub/out"))
+        os.symlink("a.txt", os.path.join(self.root, "pub/in"))
+        os.symlink(self.root, os.path.join(self.root, "pub/up"))
+        os.mkfifo(os.path.join(self.root, "pub/fifo"))
+
+    def start(self, path=None, **options):
+        self.serve(circuits_web.Static(path, docroot=os.path.join(self.root, "pub"), **options), Greeter())
+
+    def test_files_and_folders(self):
+        self.start(dirlisting=True)
+        status, headers, body = self.ask("/a.txt")
+        self.assertEqual((status, headers["Content-Type"], body), (200, "text/plain", b"hello world"))
+        self.assertEqual(headers["Content-Length"], "11")
+        self.assertEqual(self.get("/sub/"), (200, b"index"))
+        status, headers, _ = self.ask("/sub")
+        self.assertEqual((status, headers["Location"]), (301, "http://127.0.0.1:%d/sub/" % self.port))
+        self.assertEqual(self.get("/greet"), (200, b"Hello you!"))
+        self.assertEqual(self.get("/big.bin")[1], bytes(range(256)) * 4096)
+        self.assertEqual(self.get("/in")[1], b"hello world")
+        self.assertEqual(self.get("/.well-known/x")[1], b"wk")
+        status, headers, body = self.ask("/a.txt", "HEAD")
+        self.assertEqual((status, headers["Content-Length"], body), (200, "11", b""))
+        status, headers, _ = self.ask("/a.txt", "POST")
+        self.assertEqual((status, headers["Allow"]), (405, "GET, HEAD, OPTIONS"))
+
+    def test_listings_are_escaped_and_their_links_work(self):
+        self.start(dirlisting=True)
+        status, body = self.get("/list/")
+        self.assertIn(b"Index of /list", body)
+        self.assertNotIn(b"<i>", body)
+        self.assertIn(b'<li><a href="./a%20b%23c.txt">a b#c.txt</a></li>', body)
+        self.assertIn(b'<a href="../">', body)
+        self.assertEqual(self.get("/list/a%20b%23c.txt"), (200, b"abc"))
+        self.assertEqual(self.get("/list/%3Ci%3E.txt"), (200, b"i"))
+        self.assertNotIn(b"hidden", self.get("/")[1])
+
+    def test_nothing_outside_is_served(self):
+        self.start("/static")
+        for path in ("/static/../secret.txt", "/static/%2e%2e/secret.txt", "/static/%2e%2e%2fsecret.txt",
+                     "/static/..%2f..%2f..%2fetc/passwd", "/static/..%5csecret.txt", "/static/out",
+                     "/static/%252e%252e/secret.txt", "/static/../public-secret/s.txt", "/static/up/secret.txt",
+                     "/static//etc/passwd", "/static/.hidden", "/static/fifo", "/static/a.txt/",
+                     "/static-secret/s.txt", "/static/%00", "/../../etc/passwd", "/static/....//secret.txt",
+                     "/static/a.txt%00.html", "/static/" + "a/" * 3000, "/static/" + "a" * 3000):
+            got = self.raw(b"GET %s HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n" % path.encode())
+            self.assertRegex(got[:20], b"HTTP/1.1 40[04] |HTTP/1.1 200 OK", path)
+            self.assertNotIn(b"secret", got.replace(b"secret.txt", b"").replace(b"public-secret", b"")
+                             .replace(b"static-secret", b""))
+            self.assertNotIn(b"root:", got)
+        self.assertEqual(self.get("/static/a.txt"), (200, b"hello world"))
+        self.assertEqual(self.get("/static")[0], 200)       # the controller's index: no listing
+
+    def test_conditions(self):
+        self.start()
+        status, headers, _ = self.ask("/a.txt")
+        etag, modified = headers["ETag"], headers["Last-Modified"]
+        for conditions, expected in (
+                ({"If_None_Match": etag}, 304), ({"If_None_Match": "W/" + etag}, 304),
+                ({"If_None_Match": '"x", ' + etag}, 304), ({"If_None_Match": "*"}, 304),
+                ({"If_None_Match": '"x"'}, 200), ({"If_Modified_Since": modified}, 304),
+                ({"If_Modified_Since": "Thu, 01 Jan 1970 00:00:00 GMT"}, 200),
+                ({"If_Modified_Since": "nonsense"}, 200),
+                ({"If_None_Match": '"x"', "If_Modified_Since": modified}, 200),
+                ({"If_Match": etag}, 200), ({"If_Match": '"x"'}, 412), ({"If_Match": "*"}, 200),
+                ({"If_Unmodified_Since": "Thu, 01 Jan 1970 00:00:00 GMT"}, 412),
+                ({"If_Unmodified_Since": modified}, 200)):
+            status, headers, body = self.ask("/a.txt", **conditions)
+            self.assertEqual(status, expected, conditions)
+            if status == 304:
+                self.assertEqual((body, headers["ETag"]), (b"", etag))
+
+    def test_ranges(self):
+        self.start()
+        for value, status, body, where in (
+                ("bytes=0-4", 206, b"hello", "bytes 0-4/11"), ("bytes=6-", 206, b"world", "bytes 6-10/11"),
+                ("bytes=-5", 206, b"world", "bytes 6-10/11"), ("bytes=-99", 206, b"hello world", "bytes 0-10/11"),
+                ("bytes=6-99", 206, b"world", "bytes 6-10/11"), ("bytes=4-2", 200, b"hello world", None),
+                ("bytes=x", 200, b"hello world", None), ("lines=0-1", 200, b"hello world", None),
+                ("bytes=+1-2", 200, b"hello world", None),
+                ("bytes=" + "0-1," * 20000 + "0-1", 200, b"hello world", None),
+                ("bytes=0-9,0-9", 200, b"hello world", None)):
+            if len(value) > 60000:
+                value = "bytes=" + "0-1," * 5000
+            got = self.ask("/a.txt", Range=value)
+            self.assertEqual((got[0], got[2], got[1]["Content-Range"]), (status, body, where), value[:99])
+        status, headers, body = self.ask("/a.txt", Range="bytes=11-")
+        self.assertEqual((status, headers["Content-Range"]), (416, "bytes */11"))
+        status, headers, body = self.ask("/a.txt", Range="bytes=0-1, 4-5")
+        self.assertEqual(status, 206)
+        boundary = headers["Content-Type"].partition("boundary=")[2].encode()
+        self.assertEqual(body, b"".join(
+            b"\r\n--%b\r\nContent-Type: text/plain\r\nContent-Range: bytes %d-%d/11\r\n\r\n%b" % (boundary, *part)
+            for part in ((0, 1, b"he"), (4, 5, b"o "))) + b"\r\n--%b--\r\n" % boundary)
+        self.assertEqual(int(headers["Content-Length"]), len(body))
+        etag = self.ask("/a.txt")[1]["ETag"]
+        self.assertEqual(self.ask("/a.txt", Range="bytes=0-1", If_Range=etag)[0], 206)
+        self.assertEqual(self.ask("/a.txt", Range="bytes=0-1", If_Range='"x"')[0], 200)
+
+    def test_no_file_stays_open(self):
+        self.start()
+        self.ask("/a.txt")
+        wait_for(lambda: not self.app.http._connections)
+        before = len(os.listdir("/proc/self/fd"))
+        for path, headers in (("/a.txt", {}), ("/a.txt", {"Range": "bytes=99-"}), ("/a.txt", {"If_None_Match": "*"}),
+                              ("/a.txt", {"Range": "bytes=0-1,3-4"})):
+            self.ask(path, **headers)
+            self.ask(path, "HEAD", **headers)
+        with socket.create_connection(("127.0.0.1", self.port)) as sock:
+            sock.sendall(b"GET /big.bin HTTP/1.1\r\nHost: a\r\n\r\n")
+            sock.recv(10)
+        wait_for(lambda: not self.app.http._connections)
+        wait_for(lambda: len(os.listdir("/proc/self/fd")) <= before)
+
+    def test_precompressed_siblings(self):
+        for name, data in (("a.txt.gz", b"gzipped"), ("a.txt.br", b"brotli"), ("c.txt", b"plain")):
+            with open(os.path.join(self.root, "pub", name), "wb") as file:
+                file.write(data)
+        os.symlink(os.path.join(self.root, "secret.txt"), os.path.join(self.root, "pub/c.txt.gz"))
+        self.start(precompressed=True)
+        for path, accept, coding, body in (
+                ("/a.txt", "gzip", "gzip", b"gzipped"), ("/a.txt", "gzip, br", "br", b"brotli"),
+                ("/a.txt", "", None, b"hello world"), ("/a.txt", "gzip;q=0", None, b"hello world"),
+                ("/c.txt", "gzip", None, b"plain")):
+            status, headers, got = self.ask(path, Accept_Encoding=accept)
+            self.assertEqual((status, headers["Content-Encoding"], headers["Content-Type"], headers["Vary"], got),
+                             (200, coding, "text/plain", "Accept-Encoding", body))
+
+    def test_pipelined_files_in_order(self):
+        self.start()
+        data = b"".join(b"GET /%s HTTP/1.1\r\nHost: a\r\n\r\n" % (b"a.txt", b"big.bin", b"greet")[n % 3]
+                        for n in range(30)) + b"GET /a.txt HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"
+        got = self.raw(data)
+        self.assertEqual(got.count(b"HTTP/1.1 200 OK"), 31)
+        self.assertEqual(got.count(bytes(range(256)) * 4096), 10)
+        self.assertTrue(got.endswith(b"hello world"))
+
+    def test_serve_file_and_download(self):
+        path = os.path.join(self.root, "pub/a.txt")
+
+        class Root(circuits_web.Controller):
+            channel = "/c"
+
+            def file(self):
+                return self.serve_file(path)
+
+            def load(self):
+                return self.serve_download(path, "näme\".txt")
+
+            def relative(self):
+                return self.serve_file("a.txt")
+
+            def missing(self):
+                return self.serve_file(path + "x")
+        self.serve(Root())
+        self.assertEqual(self.get("/c/file"), (200, b"hello world"))
+        status, headers, body = self.ask("/c/load")
+        self.assertEqual((headers["Content-Type"], headers["Content-Disposition"]),
+                         ("application/x-download",
+                          "attachment; filename=\"n_me_.txt\"; filename*=UTF-8''n%C3%A4me%22.txt"))
+        self.assertEqual(self.get("/c/missing")[0], 404)
+        self.expect_stderr("is not an absolute path.")
+        self.assertEqual(self.get("/c/relative")[0], 500)
+
+    def test_events_of_a_file(self):
+        rec = Recorder()
+        self.serve(circuits_web.Static(docroot=os.path.join(self.root, "pub")), rec)
+        self.assertEqual(self.get("/a.txt"), (200, b"hello world"))
+        wait_for(lambda: len(rec.named("stream")) == 2)
+        self.assertFired(rec, "request", "request_success", "response", "write", "stream", "write", "stream")
+        self.assertEqual([event.args[1] for event in rec.named("stream")], [b"hello world", None])
+
+
+class TestStreams(WebTest):
+
+    class Root(circuits_web.Controller):
+        seen = []
+
+        @circuits_web.expose(stream=True)
+        async def take(self):
+            total = 0
+            async for piece in self.request.body:
+                total += len(piece)
+            return "took %d %s" % (total, self.request.headers.get("X"))
+
+        @circuits_web.expose(stream=True)
+        def gen(self):
+            total = 0
+            while True:
+                piece = yield self.request.body.get()
+                if not piece:
+                    break
+                total += len(piece)
+            yield "took %d" % total
+
+        @circuits_web.expose(stream=True)
+        async def slow(self):
+            self.seen.append(self.request.body)
+            while not self.seen[1:]:
+                await sleep(0.001)
+            async for piece in self.request.body:
+                pass
+            return "read %d" % self.request.body.size
+
+        @circuits_web.expose(stream=True)
+        def early(self):
+            return "early"
+
+        @circuits_web.expose(stream=True)
+        async def fails(self):
+            async for piece in self.request.body:
+                raise circuits_web.ForbiddenException()
+
+        def plain(self):
+            return "plain %d" % len(self.request.body.read())
+
+    def start(self, **options):
+        self.root = self.Root()
+        self.root.seen = []
+        self.serve(self.root, **options)
+
+    def test_bodies_are_taken_while_they_arrive(self):
+        self.start()
+        for path in ("/take", "/gen"):
+            for size in (0, 1, 100000, 3000000):
+                body = self.ask(path, "POST", b"x" * size)[2]
+                self.assertTrue(body.startswith(b"took %d" % size), (path, size, body))
+        with socket.create_connection(("127.0.0.1", self.port)) as sock:
+            sock.settimeout(PATIENCE)
+            sock.sendall(b"POST /take HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n")
+            for _ in range(100):
+                sock.sendall(b"5\r\nhello\r\n")
+            sock.sendall(b"0\r\n\r\n" + HELLO.replace(b"GET /", b"GET /plain"))
+            got = b""
+            while b"plain 0" not in got:
+                got += sock.recv(10000)
+            self.assertIn(b"took 500 None", got)
+
+    def test_a_slow_handler_slows_the_peer_down(self):
+        self.start()
+        with socket.create_connection(("127.0.0.1", self.port)) as sock:
+            size = 30000000
+            sock.sendall(b"POST /slow HTTP/1.1\r\nHost: a\r\nContent-Length: %d\r\n\r\n" % size)
+            wait_for(lambda: self.root.seen)
+            sock.setblocking(False)
+            sent = 0
+            piece = b"x" * 65536
+            [conn] = self.app.http._connections.values()
+
+            def push():
+                nonlocal sent
+                try:
+                    sent += sock.send(piece[:size - sent])
+                except BlockingIOError:
+                    return conn.paused
+            wait_for(push)
+            self.assertLess(self.root.seen[0].ahead, 500000)
+            self.root.seen.append("go on")
+            sock.setblocking(True)
+            sock.settimeout(PATIENCE)
+            while sent < size:
+                sent += sock.send(piece[:size - sent])
+            self.assertIn(b"read %d" % size, sock.recv(10000))
+
+    def test_early_answers_close_and_can_be_read(self):
+        self.start()
+        for path, expected in ((b"early", b"early"), (b"fails", b" 403 ")):
+            got = self.raw(b"POST /" + path + b" HTTP/1.1\r\nHost: a\r\nContent-Length: 500000\r\n\r\n"
+                           + b"x" * 300000)
+            self.assertIn(expected, got)
+            self.assertIn(b"Connection: close", got)
+            self.assertEqual(got.count(b"HTTP/1.1 2") + got.count(b"HTTP/1.1 4"), 1)
+
+    def test_a_peer_that_breaks_off_is_no_error_of_ours(self):
+        self.start()
+        with socket.create_connection(("127.0.0.1", self.port)) as sock:
+            sock.sendall(b"POST /take HTTP/1.1\r\nHost: a\r\nContent-Length: 50\r\n\r\nabc")
+            wait_for(lambda: any(c.request for c in self.app.http._connections.values()))
+        wait_for(lambda: not self.app.http._connections)
+        got = self.raw(b"POST /take HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhelloxx")
+        self.assertTrue(got.startswith(b"HTTP/1.1 400"), got)
+
+    def test_guards_run_before_the_body_is_there(self):
+        class Guard(Component):
+            channel = "web"
+
+            @handler("request", filter=True)
+            def _on_request(self, request, response):
+                return circuits_web.Forbidden(request, response)
+        self.start()
+        Guard().register(self.app)
+        got = self.raw(b"POST /take HTTP/1.1\r\nHost: a\r\nContent-Length: 500000\r\n\r\nabc")
+        self.assertIn(b" 403 ", got)
+
+
+class TestStopping(WebTest):
+
+    CODE = """
+        import sys
+        from circuits import sleep
+        from circuits_web import Server, Controller
+        class Root(Controller):
+            async def index(self, seconds="0"):
+                print("working", flush=True)
+                await sleep(float(seconds))
+                return "done"
+        app = Server(("127.0.0.1", 0), grace=%s) + Root()
+        print(app.port, flush=True)
+        app.run()
+        print("ended", flush=True)
+    """
+
+    def launch(self, grace=20):
+        import textwrap
+        process = subprocess.Popen([sys.executable, "-c", textwrap.dedent(self.CODE % grace)],
+                                   stdout=subprocess.PIPE, universal_newlines=True)
+        self.addCleanup(process.stdout.close)
+        self.addCleanup(process.wait)
+        self.addCleanup(process.kill)
+        self.port = int(process.stdout.readline())
+        return process
+
+    def connect(self, data=b""):
+        sock = socket.create_connection(("127.0.0.1", self.port))
+        self.addCleanup(sock.close)
+        sock.settimeout(PATIENCE)
+        sock.sendall(data)
+        return sock
+
+    def test_requests_in_work_finish(self):
+        process = self.launch()
+        idle = self.connect(HELLO)
+        self.assertIn(b"done", idle.recv(1000))
+        busy = self.connect(b"GET /?seconds=0.3 HTTP/1.1\r\nHost: a\r\n\r\n" + HELLO)
+        self.assertEqual([process.stdout.readline(), process.stdout.readline()], ["working\n"] * 2)
+        process.terminate()
+        self.assertEqual(idle.recv(1000), b"")
+        got = b""
+        piece = busy.recv(1000)
+        while piece:
+            got += piece
+            piece = busy.recv(1000)
+        self.assertIn(b"Connection: close", got)
+        self.assertTrue(got.endswith(b"\r\n\r\ndone"), got)
+        self.assertEqual(process.stdout.readline(), "ended\n")
+
+    def test_a_second_signal_or_the_end_of_grace_ends_at_once(self):
+        for grace, signals in ((60, 2), (0.05, 1)):
+            process = self.launch(grace)
+            busy = self.connect(b"GET /?seconds=100 HTTP/1.1\r\nHost: a\r\n\r\n")
+            self.assertEqual(process.stdout.readline(), "working\n")
+            other = self.connect(HELLO)
+            self.assertEqual(process.stdout.readline(), "working\n")
+            self.assertIn(b"done", other.recv(1000))
+            for number in range(signals):
+                process.terminate()
+                if not number:
+                    self.assertEqual(other.recv(1), b"")
+            self.assertEqual(process.stdout.readline(), "ended\n")
+            self.assertEqual(busy.recv(1), b"")
+
+
+class TestWebWorkers(TestStopping):
+
+    CODE = """
+        import os, sys, threading
+        from circuits import sleep
+        from circuits_web import Server, Controller
+        class Root(Controller):
+            async def index(self, seconds="0"):
+                await sleep(float(seconds))
+                return str(os.getpid())
+            def die(self):
+                os._exit(7)
+        app = Server(("127.0.0.1", 0), workers=2, grace=%s) + Root()
+        print(app.port, flush=True)
+        app.run()
+        print("ended", flush=True)
+    """
+
+    test_requests_in_work_finish = test_a_second_signal_or_the_end_of_grace_ends_at_once = None
+
+    def pids(self, enough=2, not_in=()):
+        found = set()
+
+        def look():
+            try:
+                status, body = self.get()
+            except (OSError, http.client.HTTPException):
+                return False
+            if body not in not_in:
+                found.add(body)
+            return len(found) >= enough
+        wait_for(look)
+        return found
+
+    def test_workers_need_run(self):
+        self.expect_stderr("Workers(tree, 2).run()")
+        self.serve(Greeter(), workers=2)
+        self.assertEqual(self.get()[0], 200)
+
+    def test_all_answer_the_dead_are_replaced_and_they_end_together(self):
+        process = self.launch()
+        first = self.pids()
+        with self.assertRaises((OSError, http.client.HTTPException)):
+            self.get("/die")
+        second = self.pids(2, not_in=())
+        wait_for(lambda: len(self.pids(1, not_in=first)) == 1)
+        busy = self.connect(b"GET /?seconds=0.3 HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
+        process.send_signal(1)                              # SIGHUP: all are replaced
+        self.pids(2, not_in=first | second)
+        self.assertIn(b" 200 OK", busy.recv(10000))
+        process.terminate()
+        self.assertEqual(process.stdout.readline(), "ended\n")
+        self.assertEqual(process.wait(PATIENCE), 0)
+        with self.assertRaises(OSError):
+            self.get()
+
+
+class TestHTTPS(WebTest):
+
+    def test_pages_and_files_over_tls(self):
+        import ssl
+        if not shutil.which("openssl"):
+            self.skipTest("openssl is not installed")
+        folder = self.folder(**{"a.txt": "hello" * 100000})
+        pem = os.path.join(folder, "pem")
+        subprocess.run(["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-keyout", pem + ".key", "-out",
+                        pem, "-days", "1", "-subj", "/CN=localhost"], check=True, stderr=subprocess.DEVNULL)
+
+        class Root(circuits_web.Controller):
+            def index(self):
+                return "%s %s" % (self.request.scheme, self.request.base)
+        self.serve(Root(), circuits_web.Static("/s", docroot=folder), secure=True, certfile=pem, keyfile=pem + ".key")
+        context = ssl.create_default_context()
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+        for path, expected in (("/", b"https https://127.0.0.1:%d" % self.port), ("/s/a.txt", b"hello" * 100000)):
+            with urllib.request.urlopen("https://127.0.0.1:%d%s" % (self.port, path), context=context) as answer:
+                self.assertEqual(answer.read(), expected)
+        self.assertIn(b" 400 ", self.raw(HELLO))
+
+
+class TestPatterns(WebTest):
+
+    def test_parts_that_vary(self):
+        class Root(circuits_web.Controller):
+            channel = "/api"
+
+            @circuits_web.expose("user/{id:int}")
+            def user(self, id, verbose=""):
+                return "user %r %s" % (id, verbose)
+
+            @circuits_web.expose("user/{name}/posts/{score:float}", methods=("GET",))
+            def posts(self, name, score):
+                return "posts %r %r" % (name, score)
+
+            @circuits_web.expose("files/{rest:path}")
+            async def files(self, rest):
+                return "files " + rest
+
+            @circuits_web.expose("a/b")
+            def fixed(self):
+                return "fixed"
+
+            def user_(self, *args):
+                return "no"
+
+            def index(self, *args):
+                return "index %s" % (args,)
+        self.serve(Root())
+        for path, expected in (
+                ("/user/5", "user 5 "), ("/user/5?id=7&verbose=1", "user 5 1"), ("/user/x", "index"),
+                ("/user/-5", "index"), ("/user/%D9%A5", "index"), ("/user/" + "9" * 30, "index"),
+                ("/user/a%2Fb/posts/1.5", "posts 'a/b' 1.5"), ("/user/a/posts/1e5", "index"),
+                ("/files/a/b%20c", "files a/b c"), ("/files", "index"), ("/a/b", "fixed"), ("/a", "index")):
+            status, body = self.get("/api" + path)
+            self.assertEqual(status, 200)
+            self.assertTrue(body.decode().startswith(expected), (path, body))
+        status, headers, _ = self.ask("/api/user/a/posts/1", "POST")
+        self.assertEqual((status, headers["Allow"]), (405, "GET, HEAD, OPTIONS"))
+
+    def test_bad_ones_are_refused_at_once(self):
+        for name in ("a/{b", "{a:what}", "{a:path}/b", "x{a}", "{1}"):
+            with self.assertRaises(ValueError):
+                circuits_web.expose(name)(lambda self: None)
+
+
+class TestWebSmall(WebTest):
+
+    def test_allowed_hosts(self):
+        self.serve(Greeter(), circuits_web.AllowedHosts(["good.example", "*.wild.example", "[::1]"]))
+        for host, status in ((b"good.example", 200), (b"GOOD.example:81", 200), (b"a.wild.example", 200),
+                             (b"[::1]:80", 200), (b"wild.example", 421), (b"a.b.wild.example", 421),
+                             (b"evil", 421), (b"evilgood.example", 421), (b"", 421)):
+            got = self.raw(b"GET / HTTP/1.1\r\nHost: " + host + b"\r\nConnection: close\r\n\r\n")
+            self.assertTrue(got.startswith(b"HTTP/1.1 %d " % status), (host, got[:50]))
+
+    def test_cors(self):
+        with self.assertRaises(ValueError):
+            circuits_web.CORS(["*"], credentials=True)
+        self.serve(Greeter(), circuits_web.CORS(["https://app"], credentials=True))
+        status, headers, body = self.ask("/", "OPTIONS", Origin="https://app",
+                                         Access_Control_Request_Method="PUT")
+        self.assertEqual((status, headers["Access-Control-Allow-Origin"]), (204, "https://app"))
+        self.assertIn("PUT", headers["Access-Control-Allow-Methods"])
+        for origin, expected in (("https://app", "https://app"), ("https://evil", None), ("null", None)):
+            headers = self.ask("/", Origin=origin)[1]
+            self.assertEqual((headers["Access-Control-Allow-Origin"], headers["Vary"]), (expected, "Origin"))
+
+    def test_security_headers(self):
+        self.serve(Greeter(), circuits_web.SecurityHeaders(hsts=60))
+        headers = self.ask("/")[1]
+        self.assertEqual(headers["Content-Security-Policy"], "default-src 'self'")
+        self.assertEqual(headers["Strict-Transport-Security"], "max-age=60")
+        self.assertEqual(headers["X-Frame-Options"], "DENY")
+
+    def test_health(self):
+        well = [True]
+        self.serve(Greeter(), circuits_web.Health(db=lambda: well[0], other=lambda: True))
+        self.assertEqual(self.get("/health"), (200, b"ok\n"))
+        well[0] = False
+        self.assertEqual(self.get("/health"), (503, b"failing: db\n"))
+
+    def test_csrf_tokens(self):
+        session = {}
+        tokens = [circuits_web.csrf_token(session) for _ in range(3)]
+        self.assertEqual(len(set(tokens)), 3)
+        for token in tokens:
+            self.assertTrue(circuits_web.check_csrf(session, token))
+        for token in (None, "", "x" * 64, "0" * 64, tokens[0][:-1] + "g", tokens[0][:32] + tokens[1][32:], ["a"]):
+            self.assertFalse(circuits_web.check_csrf(session, token))
+        self.assertFalse(circuits_web.check_csrf({}, tokens[0]))
+
+    def test_a_json_log(self):
+        out = io.StringIO()
+        self.serve(Greeter(), circuits_web.Logger(file=out, json=True))
+        self.get("/greet?x=%22")
+        wait_for(out.getvalue)
+        self.assertEqual(json.loads(out.getvalue())["request"], "GET /greet?x=%22 HTTP/1.1")
+
+    def test_the_banner(self):
+        self.expect_stderr("circuits/2.1.0 ready! Listening on: http://127.0.0.1:")
+        self.serve(Greeter(), display_banner=True)
+        self.get()
+
+
+class TestOtherTransports(WebTest):
+
+    def test_standard_input_and_output(self):
+        out = []
+
+        class Out(Component):
+            channel = "stdout"
+
+            def write(self, data):
+                out.append(data)
+        app = circuits_web.StdinServer() + Greeter() + Out()
+        pump(app)
+        app.fire(circuits_web.Read(b"GET /greet/x HTTP/1.0\r\n"), "stdin")
+        app.fire(circuits_web.Read(b"\r\n"), "stdin")
+        pump(app)
+        self.assertTrue(b"".join(out).endswith(b"Hello x!"), out)
+
+    def test_another_protocol_after_101(self):
+        class Echo(Component):
+            channel = "web"
+            socks = set()
+
+            def request(self, request, response):
+                if request.path == "/upgrade":
+                    self.socks.add(request.sock)
+                    response.status = 101
+                    response.headers["Upgrade"] = "echo"
+                    response.headers["Connection"] = "Upgrade"
+                    return response
+
+            def read(self, sock, data):
+                if sock in self.socks:
+                    return data.upper()
+        self.serve(Echo(), Greeter())
+        with socket.create_connection(("127.0.0.1", self.port)) as sock:
+            sock.settimeout(PATIENCE)
+            sock.sendall(b"GET /upgrade HTTP/1.1\r\nHost: a\r\nConnection: upgrade\r\nUpgrade: echo\r\n\r\nearly ")
+            got = b""
+            while b"EARLY " not in got:
+                got += sock.recv(1000)
+            self.assertTrue(got.startswith(b"HTTP/1.1 101 Switching Protocols\r\n"))
+            self.assertNotIn(b"Content-", got)
+            sock.sendall(b"late")
+            self.assertEqual(sock.recv(100), b"LATE")
+        wait_for(lambda: not self.app.http._gone)
+
+    def test_every_byte_in_a_segment_of_its_own(self):
+        self.serve(Greeter())
+        good = (b"POST /greet HTTP/1.1\r\nHost: a\r\nContent-Type: application/x-www-form-urlencoded\r\n"
+                b"Transfer-Encoding: chunked\r\n\r\n6\r\nname=x\r\n0\r\nX: y\r\n\r\n")
+        bad = b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\nContent-Length: 5\r\n\r\nhello"
+        for data, expected in ((good + HELLO, (b"Hello x!", b"Hello World!")), (bad + HELLO, (b" 400 ",))):
+            with socket.create_connection(("127.0.0.1", self.port)) as sock:
+                sock.settimeout(PATIENCE)
+                sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+                for at in range(len(data)):
+                    try:
+                        sock.send(data[at:at + 1])
+                    except OSError:
+                        break
+                got = b""
+                while expected[-1] not in got:
+                    got += sock.recv(1000)
+                for text in expected:
+                    self.assertIn(text, got)
+                self.assertEqual(len(re.findall(b"HTTP/1.1 [2-5]", got)), len(expected))
+
+
+class TestVirtualHosts(WebTest):
+
+    def test_the_host_chooses_the_prefix(self):
+        class Foo(circuits_web.Controller):
+            channel = "/foo"
+
+            def index(self, *args):
+                return "foo %s %s" % (self.request.path, "/".join(args))
+        self.serve(Greeter(), Foo(), circuits_web.VirtualHosts({"foo.example:81": "foo", "bar": "/foo"}))
+        for host, expected in ((b"foo.example:81", b"foo /foo/a b/c a b/c"), (b"FOO.example:81", b"foo /foo"),
+                               (b"bar", b"foo /foo"), (b"bar:9", b"foo /foo"), (b"foo.example", b"index"),
+                               (b"other", b"index")):
+            got = self.raw(b"GET /a%20b/c HTTP/1.1\r\nHost: " + host + b"\r\nConnection: close\r\n\r\n")
+            self.assertIn(b"\r\n\r\n" + expected, got)
+        got = self.raw(b"GET / HTTP/1.1\r\nHost: x\r\nX-Forwarded-Host: bar\r\nConnection: close\r\n\r\n")
+        self.assertIn(b"Hello World!", got)
+
+
+class Calculator(Component):
+
+    def eval(self, text):
+        return {"1 + 2": 3}[text]
+
+    def add(self, a, b=1):
+        yield sleep(0.001)
+        yield a + b
+
+    def boom(self):
+        raise ValueError("odd")
+
+    def started(self, *args):
+        return "never called by peers"
+
+    def _private(self):
+        return "no"
+
+
+class TestRPC(WebTest):
+
+    def start(self, **options):
+        hits = self.hits = []
+
+        class Wide(Component):
+            channel = "wide"
+
+            def signal(self, *args):
+                hits.append(args)
+
+            def load(self, *args):
+                hits.append(args)
+
+            def reset(self):
+                return "reset"
+
+        class Marked(Component):
+            channel = "marked"
+
+            @circuits_web.export
+            def good(self):
+                return "good"
+
+            def bad(self):
+                return "bad"
+        self.serve(circuits_web.JSONRPC("/json", **options), circuits_web.XMLRPC("/xml", **options),
+                   Calculator(), Wide(), Marked(), Greeter())
+
+    def json(self, call, status=200):
+        got = self.ask("/json", "POST", call if isinstance(call, str) else json.dumps(call))
+        self.assertEqual(got[0], status)
+        return json.loads(got[2]) if got[2] else None
+
+    def test_json_calls_of_all_ages(self):
+        self.start()
+        for _ in range(3):              # the same answer each time, once
+            self.assertEqual(self.json({"id": 1, "method": "eval", "params": ["1 + 2"]}),
+                             {"id": 1, "version": "1.1", "result": 3, "error": None})
+        self.assertEqual(self.json({"id": 2, "method": "add", "params": {"a": 1, "b": 5}})["result"], 6)
+        self.assertEqual(self.json({"jsonrpc": "2.0", "id": "x", "method": "add", "params": [1]}),
+                         {"jsonrpc": "2.0", "id": "x", "result": 2})
+        self.assertIsNone(self.json({"jsonrpc": "2.0", "method": "add", "params": [1]}, 204))
+        batch = [{"jsonrpc": "2.0", "id": n, "method": "add", "params": [n]} for n in range(3)]
+        self.assertEqual([one["result"] for one in self.json(batch + [{"jsonrpc": "2.0", "method": "add"}][:0])],
+                         [1, 2, 3])
+
+    def test_json_errors(self):
+        self.start()
+        for call, code in (("{", -32700), ([], -32600), ([{}] * 51, -32600), (5, -32600),
+                           ({"jsonrpc": "2.0", "id": 1, "method": 5}, -32600),
+                           ({"jsonrpc": "2.0", "id": 1, "method": "add", "params": 5}, -32602),
+                           ({"jsonrpc": "2.0", "id": 1, "method": "nothing"}, -32601)):
+            self.assertEqual(self.json(call)["error"]["code"], code, call)
+        self.expect_stderr("ValueError: odd" if False else "odd")
+        self.assertEqual(self.json({"jsonrpc": "2.0", "id": 1, "method": "boom"})["error"],
+                         {"code": -32000, "message": "ValueError: odd"})
+        self.assertEqual(self.json({"method": "boom"})["error"],
+                         {"name": "JSONRPCError", "code": 100, "message": "ValueError: odd"})
+        self.assertEqual(self.ask("/json")[0], 405)
+
+    def test_only_what_is_exported_can_be_called(self):
+        self.start()
+        for name in ("started", "signal", "stopped", "unregister", "load", "wide.signal", "wide.load", "*.signal",
+                     "web.request", "_private", "index", "greet", "/.index", "fire", "close", "marked.bad", "bad",
+                     "web.close", "registered", ".eval", "a b", ""):
+            self.assertEqual(self.json({"jsonrpc": "2.0", "id": 1, "method": name})["error"]["code"], -32601, name)
+        self.assertEqual(self.json({"id": 1, "method": "marked.good"})["result"], "good")
+        self.assertEqual(self.json({"id": 1, "method": "wide.reset"})["result"], "reset")
+        self.assertEqual(self.hits, [])
+
+    def test_a_list_of_methods_is_all_there_is(self):
+        self.start(methods=["eval"])
+        self.assertEqual(self.json({"id": 1, "method": "eval", "params": ["1 + 2"]})["result"], 3)
+        for name in ("add", "marked.good", "started"):
+            self.assertIsNotNone(self.json({"id": 1, "method": name})["error"])
+
+    def test_xml(self):
+        import xmlrpc.client
+        self.start()
+        proxy = xmlrpc.client.ServerProxy("http://127.0.0.1:%d/xml" % self.port, allow_none=True)
+        with proxy:
+            for _ in range(3):
+                self.assertEqual(proxy.eval("1 + 2"), 3)
+            self.assertEqual(proxy.add(2, 3), 5)
+            self.assertEqual(proxy.wide.reset(), "reset")
+            self.expect_stderr("odd")
+            for name, text in (("boom", "ValueError: odd"), ("signal", "LookupError"), ("add", "TypeError")):
+                with self.assertRaisesRegex(xmlrpc.client.Fault, text):
+                    getattr(proxy, name)()
+        for body in (b"<x", b"", b"<!DOCTYPE x [<!ENTITY a 'b'>]><methodCall/>", b"\xff"):
+            status, _, answer = self.ask("/xml", "POST", body)
+            self.assertIn(b"<fault>", answer)
+
+
+class TestAuth(WebTest):
+
+    USERS = {"bob": "secret", "ann": "pass:word"}
+
+    def start(self):
+        users = self.USERS
+
+        class Root(circuits_web.Controller):
+            def basic(self):
+                return circuits_web.basic_auth(self.request, self.response, "R\"x", users, str) \
+                    or "in %s" % self.request.login
+
+            def md5(self):
+                stored = {"bob": circuits_web._hash_md5("secret")}
+                return circuits_web.basic_auth(self.request, self.response, "R", stored) or "in"
+
+            def digest(self, *args, **kw):
+                return circuits_web.digest_auth(self.request, self.response, "R", users) \
+                    or "in %s" % self.request.login
+
+            def function(self):
+                return circuits_web.basic_auth(self.request, self.response, "R", users.get, str) or "in"
+
+            def wrong(self):
+                return circuits_web.basic_auth(self.request, self.response, "R", lambda: 5, str) or "in"
+        self.serve(Root())
+
+    @staticmethod
+    def basic(text):
+        import base64
+        return "Basic " + base64.b64encode(text.encode()).decode()
+
+    def test_basic(self):
+        self.start()
+        status, headers, body = self.ask("/basic")
+        self.assertEqual((status, headers["WWW-Authenticate"]), (401, 'Basic realm="R\\"x", charset="UTF-8"'))
+        for path in ("/basic", "/md5", "/function"):
+            self.assertEqual(self.get(path, Authorization=self.basic("bob:secret"))[0], 200, path)
+        self.assertEqual(self.get("/basic", Authorization=self.basic("ann:pass:word")), (200, b"in ann"))
+        for value in ("", "Basic", "Basic x", "Basic =", "Basic Zm9v", self.basic("bob:Secret"), self.basic("bob:"),
+                      self.basic(":secret"), self.basic("eve:None"), self.basic("eve:"), "Bearer x",
+                      "Digest", 'Digest username="x"', "Negotiate abc", self.basic("bob:secr\u00e9t")):
+            for path in ("/basic", "/digest", "/md5", "/function"):
+                self.assertEqual(self.get(path, Authorization=value)[0], 401, (path, value))
+        self.expect_stderr("Authentication users must be a dict")
+        self.assertEqual(self.get("/wrong", Authorization=self.basic("bob:secret"))[0], 500)
+
+    def challenge(self, path="/digest", algorithm="SHA-256"):
+        for value in self.ask(path)[1].get_all("WWW-Authenticate"):
+            if algorithm in value:
+                return circuits_web.parse_params(value.replace("Digest ", "Digest;").replace(",", ";"))[1]
+
+    def answer(self, nonce, nc="00000001", user="bob", password="secret", uri="/digest", method="GET",
+               realm="R", algorithm="SHA-256", **changes):
+        encode = circuits_web.DIGEST_AUTH_ENCODERS[algorithm]
+        fields = dict(username=user, realm=realm, nonce=nonce, uri=uri, qop="auth", nc=nc, cnonce="c",
+                      algorithm=algorithm)
+        fields["response"] = encode("%s:%s:%s:c:auth:%s" % (
+            encode("%s:%s:%s" % (user, realm, password)), nonce, nc, encode("%s:%s" % (method, uri))))
+        fields.update(changes)
+        return "Digest " + ", ".join('%s="%s"' % item for item in fields.items() if item[1] is not None)
+
+    def test_digest(self):
+        self.start()
+        nonce = self.challenge()["nonce"]
+        self.assertEqual(self.get("/digest", Authorization=self.answer(nonce)), (200, b"in bob"))
+        for count, expected in (("00000001", 401), ("00000003", 200), ("00000002", 200), ("00000002", 401),
+                                ("00000003", 401), ("00000004", 200)):
+            self.assertEqual(self.get("/digest", Authorization=self.answer(nonce, count))[0], expected, count)
+        md5 = self.challenge(algorithm="MD5")["nonce"]
+        self.assertEqual(self.get("/digest", Authorization=self.answer(md5, algorithm="MD5"))[0], 200)
+        self.assertEqual(self.get("/digest/%C3%A4?x=1", Authorization=self.answer(
+            self.challenge()["nonce"], uri="/digest/%C3%A4?x=1"))[0], 200)
+        for wrong in (dict(password="x"), dict(user="eve", password="None"), dict(uri="/"), dict(method="POST"),
+                      dict(realm="S"), dict(nonce="x"), dict(nc="1"), dict(nc="0000000g"), dict(qop=None),
+                      dict(qop="auth-int"), dict(cnonce=""), dict(algorithm="MD5", response="x"), dict(response=""),
+                      dict(username='eve')):
+            fresh = self.challenge()["nonce"]
+            nonce = wrong.pop("nonce", fresh)
+            self.assertEqual(self.get("/digest", Authorization=self.answer(nonce, **wrong))[0], 401, wrong)
+        # one that we did not make, and one that is too old
+        stamp = "%x-%s" % (int(time.time()) - 1000, "0" * 16)
+        old = "%s-%s" % (stamp, circuits_web._nonces._proof(stamp, "R"))
+        status, headers, _ = self.ask("/digest", Authorization=self.answer(old))
+        self.assertEqual(status, 401)
+        self.assertIn("stale=true", headers["WWW-Authenticate"])
+        forged = "%s-%s" % (stamp, "0" * 64)
+        self.assertNotIn("stale", self.ask("/digest", Authorization=self.answer(forged))[1]["WWW-Authenticate"])
+
+    def test_curl_logs_in(self):
+        if not shutil.which("curl"):
+            self.skipTest("curl is not installed")
+        self.start()
+        for kind, path in (("--basic", "/basic"), ("--digest", "/digest")):
+            got = subprocess.run(["curl", "-s", kind, "-u", "bob:secret", "http://127.0.0.1:%d%s" % (self.port, path)],
+                                 stdout=subprocess.PIPE).stdout
+            self.assertEqual(got, b"in bob")
+
+    def test_nonces_do_not_pile_up(self):
+        nonces = circuits_web._Nonces()
+        for number in range(circuits_web.MAX_NONCES + 100):
+            nonces.use(str(number), 1)
+        self.assertEqual(len(nonces._used), circuits_web.MAX_NONCES)
+
+    def test_signed_values(self):
+        sign, unsign = circuits_web.sign, circuits_web.unsign
+        secret = b"x" * 32
+        text = sign("name", "a.b=ü", secret)
+        self.assertEqual(unsign("name", text, secret, 60), "a.b=ü")
+        for name, changed, key, age in (("other", text, secret, 60), ("name", text, b"y" * 32, 60),
+                                        ("name", text[:-1], secret, 60), ("name", "b" + text, secret, 60),
+                                        ("name", "", secret, 60), ("name", "a.b", secret, 60), ("name", "..", secret, 9),
+                                        ("name", sign("name", "v", secret, now=1), secret, 60)):
+            self.assertIsNone(unsign(name, changed, key, age))
+        with self.assertRaises(ValueError):
+            sign("name", "v", "short")
+
+
+class TestSessions(WebTest):
+
+    def start(self, **options):
+        class Root(circuits_web.Controller):
+            def index(self, name=None):
+                if name:
+                    self.session["name"] = name
+                return "Hello %s!" % self.session.get("name", "World")
+
+            def quiet(self):
+                return "nothing to remember"
+
+            def sid(self):
+                return self.request.sid
+
+            def login(self):
+                self.session.rotate()
+                return "in"
+
+            def logout(self):
+                self.session.expire()
+                return "out"
+
+            async def later(self, name):
+                await sleep(0.001)
+                self.session["name"] = name
+                return "ok"
+        self.sessions = circuits_web.Sessions(**options)
+        self.serve(Root(), self.sessions)
+        self.jar = {}
+
+    def go(self, path):
+        cookie = "; ".join("%s=%s" % item for item in self.jar.items())
+        status, headers, body = self.ask(path, **({"Cookie": cookie} if cookie else {}))
+        self.cookie = headers["Set-Cookie"]
+        if self.cookie:
+            name, _, value = self.cookie.partition(";")[0].partition("=")
+            self.jar[name] = value.strip('"')
+            if "Max-Age=0" in self.cookie:
+                del self.jar[name]
+        return body.decode()
+
+    def check(self):
+        self.assertEqual(self.go("/"), "Hello World!")
+        self.assertIsNone(self.cookie)
+        self.assertEqual(self.go("/?name=Bob"), "Hello Bob!")
+        self.assertRegex(self.cookie, r"^circuits\.session=[\w-]{43}; HttpOnly; Path=/; SameSite=Lax$")
+        self.assertEqual(self.go("/"), "Hello Bob!")
+        self.assertIsNone(self.cookie)
+        before = dict(self.jar)
+        self.go("/login")
+        self.assertNotEqual(self.jar, before)
+        self.assertEqual(self.go("/"), "Hello Bob!")
+        after, self.jar = self.jar, before
+        self.assertEqual(self.go("/"), "Hello World!")      # the old id is worthless
+        self.jar = dict(after)
+        self.go("/logout")
+        self.assertEqual(self.jar, {})
+        self.jar = after
+        self.assertEqual(self.go("/"), "Hello World!")
+        self.jar = {}
+        self.assertEqual(self.go("/later?name=Ann"), "ok")
+        self.assertEqual(self.go("/"), "Hello Ann!")
+        sid = self.go("/sid")
+        self.assertEqual(sid, self.jar["circuits.session"])
+
+    def test_in_memory(self):
+        self.start()
+        self.check()
+
+    def test_in_a_file(self):
+        path = os.path.join(self.folder(), "sessions")
+        store = circuits_web.SQLiteStore(path)
+        self.addCleanup(store.close)
+        self.start(store=store)
+        self.check()
+        self.assertEqual(os.stat(path).st_mode & 0o777, 0o600)
+        with open(path, "rb") as file:
+            self.assertNotIn(self.jar["circuits.session"].encode(), file.read())
+        other = circuits_web.SQLiteStore(path)
+        self.addCleanup(other.close)
+        self.assertEqual(other.load(self.jar["circuits.session"]), {"name": "Ann"})
+
+    def test_ids_of_others_are_not_taken_and_cost_nothing(self):
+        self.start()
+        for planted in ("x" * 43, "../../etc/passwd", "", "a" * 5000):
+            self.jar = {"circuits.session": planted}
+            self.go("/quiet")
+            self.assertIsNone(self.cookie)
+            self.go("/?name=Bob")
+            self.assertNotEqual(self.jar["circuits.session"], planted)
+        self.assertEqual(len(self.sessions.store), 4)
+
+    def test_expiry_and_cap(self):
+        clock = FakeClock()
+        store = circuits_web.MemoryStore(lifetime=10, max_sessions=3, clock=clock)
+        for n in range(5):
+            store.save(str(n), {"n": n})
+        self.assertEqual([store.load(str(n)) for n in range(5)], [None, None, {"n": 2}, {"n": 3}, {"n": 4}])
+        clock.advance(11)
+        store.save("x", {})
+        self.assertEqual(len(store), 1)
+
+    def test_own_storage(self):
+        kept = {}
+
+        class Mine(circuits_web.Sessions):
+            def _load(self, sid):
+                return kept.get(sid)
+
+            def _save(self, sid, data):
+                kept[sid] = data
+        self.start()
+        self.app.stop()
+        self.sessions = Mine()
+
+        class Root(circuits_web.Controller):
+            def index(self):
+                self.session["n"] = self.session.get("n", 0) + 1
+                return str(self.session["n"])
+        self.serve(Root(), self.sessions)
+        self.jar = {}
+        self.assertEqual([self.go("/") for _ in range(3)], ["1", "2", "3"])
+        self.assertEqual(len(kept), 1)
+
+
+class TestCompression(WebTest):
+
+    def test_what_the_client_takes_is_compressed(self):
+        import gzip
+        text = "Hello World! " * 1000
+
+        class Root(circuits_web.Controller):
+            def index(self):
+                return text
+
+            def small(self):
+                return "small"
+
+            def stream(self):
+                self.response.body = iter([text, text.encode()])
+                return self.response
+
+            def image(self):
+                self.response.headers["Content-Type"] = "image/png"
+                return text
+        path = self.folder(**{"a.txt": text})
+        self.serve(Root(), circuits_web.Compress(), circuits_web.Static("/s", docroot=path))
+        for url, expected in (("/", text), ("/stream", text * 2), ("/s/a.txt", text)):
+            for accept, coding in (("gzip", "gzip"), ("deflate, gzip;q=0.5", "gzip"), ("*", "gzip"), ("gzip;q=0", None),
+                                   ("", None), ("identity, gzip;q=0.1", None), ("br", None)):
+                status, headers, body = self.ask(url, Accept_Encoding=accept)
+                self.assertEqual((status, headers["Content-Encoding"], headers["Vary"]),
+                                 (200, coding, "Accept-Encoding"), (url, accept))
+                self.assertEqual(gzip.decompress(body) if coding else body, expected.encode())
+        for url in ("/small", "/image"):
+            self.assertIsNone(self.ask(url, Accept_Encoding="gzip")[1]["Content-Encoding"])
+        self.assertEqual(self.ask("/s/a.txt", Accept_Encoding="gzip", Range="bytes=0-4")[2], b"Hello")
+        etag = self.ask("/s/a.txt", Accept_Encoding="gzip")[1]["ETag"]
+        self.assertTrue(etag.startswith("W/"))
+        self.assertEqual(self.ask("/s/a.txt", If_None_Match=etag)[0], 304)
+
+    def test_a_thousand_bodies(self):
+        import gzip
+        rng = random.Random(1)
+        for n in range(300):
+            body = bytes(rng.randrange(256) for _ in range(n))
+            self.assertEqual(gzip.decompress(b"".join(circuits_web.compress([body[:7], body[7:]], 4))), body)
+
+
+class TestReverseProxy(WebTest):
+
+    def start(self, **options):
+        class Root(circuits_web.Controller):
+            def index(self):
+                return "%s %s %s" % (self.request.remote.ip, self.request.base,
+                                     self.request.headers.get("X-Forwarded-For"))
+        self.serve(Root(), circuits_web.ReverseProxy(**options))
+
+    def test_a_trusted_proxy_is_believed(self):
+        self.start()
+        for headers, expected in (
+                ({"X_Forwarded_For": "6.6.6.6, 1.2.3.4"}, b"1.2.3.4 http://h"),
+                ({"X_Forwarded_For": "1.2.3.4, 127.0.0.1"}, b"1.2.3.4 http://h"),
+                ({"X_Real_IP": "1.2.3.4", "X_Forwarded_Proto": "https"}, b"1.2.3.4 https://h"),
+                ({"X_Forwarded_For": "nonsense"}, b"127.0.0.1 http://h"),
+                ({"X_Forwarded_For": "1.2.3.4", "X_Forwarded_Host": "pub:8"}, b"1.2.3.4 http://pub:8"),
+                ({"X_Forwarded_Host": "<script>"}, b"127.0.0.1 http://h")):
+            self.assertTrue(self.get("/", Host="h", **headers)[1].startswith(expected), headers)
+
+    def test_others_are_not(self):
+        self.start(trusted=["10.0.0.0/8"])
+        self.assertEqual(self.get("/", Host="h", X_Forwarded_For="1.2.3.4", X_Real_IP="1.2.3.4",
+                                  X_Forwarded_Proto="https", X_Forwarded_Host="evil")[1], b"127.0.0.1 http://h None")
+
+
+class TestWebCommand(WebTest):
+
+    def start(self, *command):
+        root = self.folder(**{"index.txt": "hi"})
+        env = dict(os.environ, PYTHONPATH=HERE, PYTHONDONTWRITEBYTECODE="1")
+        process = subprocess.Popen([sys.executable, *command, "--bind", "127.0.0.1:0", root], cwd=HERE,
+                                   env=env, stderr=subprocess.PIPE, universal_newlines=True)
+        self.addCleanup(process.stderr.close)
+        self.addCleanup(process.wait)
+        self.addCleanup(process.terminate)
+        line = process.stderr.readline()
+        self.assertIn("http://127.0.0.1:", line)
+        self.port = int(line.rstrip("/\n").rpartition(":")[2])
+        self.assertIn(b"index.txt", self.get()[1])
+        self.assertEqual(self.get("/index.txt"), (200, b"hi"))
+
+    def test_as_a_module_and_as_a_script(self):
+        self.start("-m", "circuits_web")
+        self.start("circuits_web.py")
+
+    def test_an_application(self):
+        folder = self.folder(**{"mine.py": """
+            from circuits_web import Controller
+            class Root(Controller):
+                def index(self):
+                    return "mine"
+            """})
+        env = dict(os.environ, PYTHONPATH=HERE, PYTHONDONTWRITEBYTECODE="1")
+        process = subprocess.Popen([sys.executable, "-m", "circuits_web", "--bind", "127.0.0.1:0", "mine:Root"],
+                                   cwd=folder, env=env, stderr=subprocess.PIPE, universal_newlines=True)
+        self.addCleanup(process.stderr.close)
+        self.addCleanup(process.wait)
+        self.addCleanup(process.terminate)
+        self.port = int(process.stderr.readline().rstrip("/\n").rpartition(":")[2])
+        self.assertEqual(self.get(), (200, b"mine"))
+
+    def test_reload(self):
+        source = "from circuits_web import Controller\nclass Root(Controller):\n    def index(self): return %s\n"
+        folder = self.folder(**{"mine.py": source % "'one'"})
+        path = os.path.join(folder, "mine.py")
+        env = dict(os.environ, PYTHONPATH=HERE, PYTHONDONTWRITEBYTECODE="1")
+        process = subprocess.Popen([sys.executable, "-m", "circuits_web", "--reload", "--bind", "127.0.0.1:0",
+                                    "mine:Root"], cwd=folder, env=env, stderr=subprocess.PIPE, universal_newlines=True)
+        self.addCleanup(process.stderr.close)
+        self.addCleanup(process.wait)
+        self.addCleanup(process.terminate)
+        line = process.stderr.readline()
+        for text, expected in (("(", "not reloaded"), ("'three'", "serves")):
+            with open(path, "w") as file:
+                file.write(source % text)
+            line = process.stderr.readline()
+            self.assertIn(expected, line)
+        self.port = int(line.rstrip("/\n").rpartition(":")[2])
+        self.assertEqual(self.get(), (200, b"three"))
+
+    def test_help_and_mistakes(self):
+        done = subprocess.run([sys.executable, "circuits_web.py", "--help"], cwd=HERE,
+                              stdout=subprocess.PIPE, universal_newlines=True)
+        self.assertIn("DIR", done.stdout)
+        done = subprocess.run([sys.executable, "circuits_web.py", "/nowhere"], cwd=HERE,
+                              stderr=subprocess.PIPE, universal_newlines=True)
+        self.assertEqual(done.returncode, 2)
+
+
+class TestWebClients(WebTest):
+
+    def run_(self, *command):
+        if not shutil.which(command[0]):
+            self.skipTest("%s is not installed" % command[0])
+        return subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
+                              timeout=3 * PATIENCE).stdout
+
+    def test_curl(self):
+        class Root(Greeter):
+            def form(self, a, f=None):
+                return "%s %s" % (a, f.value.decode() if f else "")
+        self.serve(Root())
+        base = "http://127.0.0.1:%d" % self.port
+        path = os.path.join(self.folder(**{"x.txt": "content"}), "x.txt")
+        for arguments, expected in (
+                (["/"], b"Hello World!"), (["--http1.0", "/"], b"Hello World!"),
+                (["-d", "a=1", "/form"], b"1 "), (["-F", "a=1", "-F", "f=@" + path, "/form"], b"1 content"),
+                (["-H", "Transfer-Encoding: chunked", "-d", "a=2", "/form"], b"2 "),
+                (["-H", "Expect: 100-continue", "-d", "a=3", "/form"], b"3 "),
+                (["-L", "/moved"], b"Hello there!"), (["-I", "/"], b"HTTP/1.1 200 OK")):
+            got = self.run_("curl", "-s", "-m", "20", *arguments[:-1], base + arguments[-1])
+            self.assertTrue(got.startswith(expected), (arguments, got))
+
+    def test_chromium_loads_a_page_with_style_and_image(self):
+        chromium = shutil.which("chromium")
+        if not chromium:
+            self.skipTest("chromium is not installed")
+        root = self.folder(**{
+            "index.html": "<link rel=stylesheet href=s.css><body onload=\"document.title="
+                          "getComputedStyle(document.body).color + i.width\"><img id=i src=i.svg>",
+            "s.css": "body { color: rgb(1, 2, 3) }",
+            "i.svg": "<svg xmlns='http://www.w3.org/2000/svg' width='17' height='9'></svg>"})
+        self.serve(circuits_web.Static(docroot=root))
+        got = self.run_(chromium, "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic",
+                        "--no-first-run", "--disable-background-networking", "--disable-component-update",
+                        "--disable-sync", "--user-data-dir=" + self.folder(), "--virtual-time-budget=5000",
+                        "--dump-dom", "http://127.0.0.1:%d/" % self.port)
+        self.assertIn(b"<title>rgb(1, 2, 3)17</title>", got)
+
+
+class TestWebExamples(WebTest):
+    """Drives examples/web_*.py."""
+
+    def start(self, name, *arguments):
+        program = ExamplesTest.start(self, name, "0", *arguments)
+        self.addCleanup(program.end)
+        self.port = int(program.wait_for("@ready").split()[1])
+
+    def test_forms(self):
+        self.start("web_forms.py")
+        self.assertIn(b"<form", self.get()[1])
+        self.assertEqual(self.ask("/greet", "POST", "first=<b>&last=x",
+                                  Content_Type="application/x-www-form-urlencoded")[2], b"Hello &lt;b&gt; x!")
+
+    def test_upload(self):
+        import hashlib
+        self.start("web_upload.py")
+        data = b"x" * 3000000
+        self.assertEqual(self.ask("/upload", "PUT", data)[2].decode(),
+                         "3000000 bytes, SHA-256 %s\n" % hashlib.sha256(data).hexdigest())
+
+    def test_login(self):
+        self.start("web_login.py")
+        status, headers, body = self.ask("/")
+        cookie = headers["Set-Cookie"].partition(";")[0]
+        token = re.search(b'value="([0-9a-f]{64})"', body).group(1).decode()
+        form = {"Content_Type": "application/x-www-form-urlencoded"}
+        self.assertEqual(self.ask("/login", "POST", "name=bob&password=secret", Cookie=cookie, **form)[0], 403)
+        status, headers, _ = self.ask("/login", "POST", "name=bob&password=secret&token=" + token, Cookie=cookie, **form)
+        self.assertEqual(status, 303)
+        after = headers["Set-Cookie"].partition(";")[0]
+        self.assertNotEqual(after, cookie)
+        self.assertTrue(self.get("/", Cookie=after)[1].startswith(b"Hello bob"))
+        self.assertNotIn(b"Hello", self.get("/", Cookie=cookie)[1])
+
+    def test_api(self):
+        self.start("web_api.py")
+        self.assertEqual(self.ask("/notes", "POST", '{"text": "milk"}')[::2], (201, b'{"id": 2}'))
+        self.assertEqual(json.loads(self.get("/notes")[1]), {"1": "bread", "2": "milk"})
+        self.assertEqual(self.ask("/notes/1", "DELETE")[2], b'"bread"')
+        self.assertEqual([self.ask("/notes/1")[0], self.ask("/notes", "POST", "[]")[0], self.ask("/notes", "PUT")[0]],
+                         [404, 400, 405])
+
+    def test_site(self):
+        self.start("web_site.py")
+        self.assertIn(b"web_site.py", self.get("/")[1])
+        self.assertEqual(self.get("/health"), (200, b"ok\n"))
+
+    def test_hosts_and_nginx(self):
+        self.start("web_hosts.py")
+        for host, text in (("one.example", b"This is one\n"), ("two.example", b"This is two\n"), ("x", b"Which one?\n")):
+            self.assertEqual(self.get("/", Host=host)[1], text)
+        self.start("web_behind_nginx.py")
+        self.assertEqual(self.get("/", X_Forwarded_For="9.9.9.9", X_Forwarded_Host="pub", X_Forwarded_Proto="https")[1],
+                         b"9.9.9.9 asked for https://pub/\n")
+
+    def test_stream(self):
+        self.start("web_stream.py")
+        got = self.raw(b"GET /clock HTTP/1.1\r\nHost: a\r\n\r\n", until=lambda got: got.count(b"data: ") == 2)
+        self.assertIn(b"text/event-stream", got)
 
 
 # ---------------------------------------------------------------------------

@@ -1,11 +1,9 @@
 """Follow a file as it grows, like tail -F.
 
-Shows: File(autoclose=False) with Notify; logs that are truncated or rotated.
-Run:    python3 examples/31_tail.py /var/log/syslog      shows what is added, until ^C
+Run:    python3 examples/31_tail.py /var/log/syslog
+Expect: what is added to it, until ^C
 """
-import os
-import sys
-
+import os, sys
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
 from circuits import Component, handler
@@ -14,6 +12,7 @@ from circuits_io import File, Notify, Seek, Write, stdout
 
 class Tail(Component):
     stdout, rotated = stdout, False
+
     def init(self, path):
         self.path = os.path.abspath(path)
         self.size = os.path.getsize(path)
@@ -29,10 +28,9 @@ class Tail(Component):
     def _on_change(self, name, path, pathname, isdir):
         if pathname != self.path or self.file.closed:
             return
-        try:
-            ours, there = os.stat(self.file.fileno()), os.stat(self.path)
-        except FileNotFoundError:
+        if not os.path.exists(self.path):
             return                                      # the new one is yet to come
+        ours, there = os.stat(self.file.fileno()), os.stat(self.path)
         self.rotated = not os.path.samestat(ours, there)
         if not self.rotated and there.st_size < self.size:
             self.fire(Seek(0), self.file)               # truncated
@@ -46,7 +44,6 @@ class Tail(Component):
         elif self.rotated:
             self.rotated = False
             self.file.open()
-
 
 if __name__ == "__main__":
     Tail(sys.argv[1]).run()

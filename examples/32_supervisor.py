@@ -12,8 +12,7 @@ import time
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
-from circuits import Component, handler
-from circuits import sleep
+from circuits import Component, handler, sleep
 from circuits_io import Process, Write, stdout
 
 
