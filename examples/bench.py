@@ -10,7 +10,10 @@ busy machine moves the figures by some per cent, the ratios by less.
 """
 import compileall
 import os
+import select
+import selectors
 import shutil
+import socket
 import statistics
 import subprocess
 import sys
@@ -189,7 +192,7 @@ def bench_import(options):
             if name.startswith("circuits") and name.endswith(".py"):
                 shutil.copy(os.path.join(ROOT, name), folder)
         compileall.compile_dir(folder, quiet=2)
-        for name, goal in (("circuits", 15), ("circuits_web", 40)):
+        for name, goal in (("circuits", 15), ("circuits_io", 20), ("circuits_web", 40)):
             runs = [subprocess.check_output([sys.executable, "-S", "-c", code % name], cwd=folder).split()
                     for _ in range(6)]
             ms, mib = (min(float(run[i]) for run in runs) for i in (0, 1))
@@ -197,8 +200,207 @@ def bench_import(options):
                 "import " + name, ms, mib, goal, ", 12 MiB" if goal == 15 else ""), flush=True)
 
 
+# -- servers, in processes of their own ---------------------------------------
+
+BARE_ECHO = """
+import select, socket, sys
+server = socket.create_server(("127.0.0.1", 0), backlog=1024)
+print(server.getsockname()[1], flush=True)
+server.setblocking(False)
+epoll, socks = select.epoll(), {}
+epoll.register(server, 1)
+while True:
+    for number, mask in epoll.poll():
+        if number == server.fileno():
+            sock = server.accept()[0]
+            sock.setblocking(False)
+            socks[sock.fileno()] = sock
+            epoll.register(sock, 1)
+            continue
+        sock = socks[number]
+        data = sock.recv(65536)
+        if not data:
+            socks.pop(number).close()
+            continue
+        while data:
+            try:
+                data = data[sock.send(data):]
+            except BlockingIOError:
+                select.select([], [sock], [])
+"""
+
+OUR_ECHO = """
+import sys; sys.path.insert(0, %r)
+from circuits import Component
+from circuits_net import TCPServer, Write
+class Echo(Component):
+    channel = "server"
+    def read(self, sock, data):
+        self.fire(Write(sock, data))
+server = TCPServer(("127.0.0.1", 0))
+print(server.port, flush=True)
+(Echo() + server).run()
+""" % ROOT
+
+BARE_WEB = BARE_ECHO.replace("""        while data:
+""", """        head, _, body = data.partition(b"\\r\\n\\r\\n")
+        lines = head.decode("latin-1").split("\\r\\n")
+        method, target, version = lines[0].split(" ")
+        headers = {}
+        for line in lines[1:]:
+            name, _, value = line.partition(":")
+            headers[name.strip().lower()] = value.strip()
+        text = b"Hello World!"
+        data = ("HTTP/1.1 200 OK\\r\\nDate: %s\\r\\nContent-Type: text/html\\r\\nContent-Length: %d\\r\\n\\r\\n"
+                % ("now", len(text))).encode() + text
+        while data:
+""")
+
+OUR_WEB = """
+import sys; sys.path.insert(0, %r)
+from circuits_web import Controller, Server
+class Root(Controller):
+    def index(self):
+        return "Hello World!"
+server = Server(("127.0.0.1", 0))
+print(server.port, flush=True)
+(server + Root()).run()
+""" % ROOT
+
+OUR_BASE_WEB = """
+import sys; sys.path.insert(0, %r)
+from circuits import Component
+from circuits_web import BaseServer
+class Root(Component):
+    def request(self, request, response):
+        return "Hello World!"
+server = BaseServer(("127.0.0.1", 0))
+print(server.port, flush=True)
+(server + Root()).run()
+""" % ROOT
+
+
+def cpu_of(pid):
+    """Seconds of CPU that a process has used."""
+    with open("/proc/%d/stat" % pid) as file:
+        fields = file.read().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def served(code, connections, message, reply, seconds):
+    """Microseconds of a server's CPU per message, closed loop."""
+    server = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE,
+                              stderr=subprocess.DEVNULL)     # it ends with connections open
+    try:
+        port = int(server.stdout.readline())
+        poller = selectors.DefaultSelector()
+        for _ in range(connections):
+            sock = socket.create_connection(("127.0.0.1", port))
+            poller.register(sock, selectors.EVENT_READ, [0])
+            sock.sendall(message)
+        before, count, end = None, 0, time.perf_counter() + 0.2
+        while True:
+            for key, _ in poller.select(5):
+                got = key.data
+                got[0] += len(key.fileobj.recv(262144))
+                if reply is None:       # learn how long an answer is
+                    reply = got[0]
+                if got[0] >= reply:
+                    got[0] = 0
+                    count += 1
+                    key.fileobj.sendall(message)
+            if time.perf_counter() > end:
+                if before is not None:
+                    return (cpu_of(server.pid) - before) / count * 1e6
+                before, count, end = cpu_of(server.pid), 0, time.perf_counter() + seconds
+    finally:
+        for key in list(poller.get_map().values()):
+            key.fileobj.close()
+        server.kill()
+        server.communicate()
+
+
+def bench_served(name, goal, bare, ours, connections, message, reply, options):
+    if not os.path.exists("/proc/self/stat") or not hasattr(select, "epoll"):
+        return print("%-34s needs Linux" % name)
+    pairs = [(served(bare, connections, message, reply, options[1] * 2),
+              served(ours, connections, message, reply, options[1] * 2)) for _ in range(options[0])]
+    print("%-34s %5.2f of bare  goal %.2f   %6.2f us" % (
+        name, statistics.median(b / o for b, o in pairs), goal,
+        statistics.median(o for _, o in pairs)), flush=True)
+
+
+def bench_tcp(options):
+    import resource
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, min(hard, 8192)), hard))
+    small, large = b"x" * 64, b"x" * 65536
+    bench_served("echo, 50 connections, 64 B", 0.50, BARE_ECHO, OUR_ECHO, 50, small, 64, options)
+    bench_served("echo, 8 connections, 64 KiB", 0.70, BARE_ECHO, OUR_ECHO, 8, large, 65536, options)
+    bench_served("echo, 2,000 connections, 64 B", 0.50, BARE_ECHO, OUR_ECHO, 2000, small, 64, options)
+
+
+def bench_web(options):
+    request = b"GET / HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n"
+    bench_served("Server + Controller, hello", 0.19, BARE_WEB, OUR_WEB, 50, request, None, options)
+    bench_served("BaseServer, hello", 0.29, BARE_WEB, OUR_BASE_WEB, 50, request, None, options)
+
+
+PIPE_SIZE = 100 << 20
+
+BARE_COPY = """
+import os
+while True:
+    data = os.read(0, 65536)
+    if not data:
+        break
+    while data:
+        data = data[os.write(1, data):]
+"""
+
+OUR_COPY = """
+import sys; sys.path.insert(0, %r)
+from circuits import Component, handler
+from circuits_io import Close, File, Write
+class Copy(Component):
+    @handler("read", channel="in")
+    def _on_read(self, data):
+        self.fire(Write(data), "out")
+    @handler("eof", channel="in")
+    def _on_eof(self):
+        self.fire(Close(), "out")
+    @handler("closed", channel="out")
+    def _on_closed(self):
+        raise SystemExit(0)
+(Copy() + File(0, "r", channel="in") + File(1, "w", channel="out")).run()
+""" % ROOT
+
+
+def piped(code, size=PIPE_SIZE):
+    """Wall seconds for *size* bytes from a process through *code* to another."""
+    start = time.perf_counter()
+    source = subprocess.Popen(["head", "-c", str(size), "/dev/zero"], stdout=subprocess.PIPE)
+    copy = subprocess.Popen([sys.executable, "-c", code], stdin=source.stdout, stdout=subprocess.PIPE)
+    sink = subprocess.Popen(["wc", "-c"], stdin=copy.stdout, stdout=subprocess.PIPE)
+    source.stdout.close()
+    copy.stdout.close()
+    if int(sink.communicate()[0]) != size or copy.wait() or source.wait():
+        raise AssertionError("the copy is not complete")
+    return time.perf_counter() - start
+
+
+def bench_io(options):
+    codes = BARE_COPY, OUR_COPY
+    starts = [min(piped(code, 0) for _ in range(3)) for code in codes]
+    pairs = [[piped(code) - start for code, start in zip(codes, starts)] for _ in range(options[0])]
+    print("%-34s %5.2f of bare  goal %.2f   %6.2f s" % (
+        "100 MB through two Files", statistics.median(b / o for b, o in pairs), 0.70,
+        statistics.median(o for _, o in pairs)), flush=True)
+
+
 BENCHES = {"dispatch": bench_dispatch, "call": bench_call, "timers": bench_timers,
-           "component": bench_component, "import": bench_import}
+           "component": bench_component, "import": bench_import, "tcp": bench_tcp, "web": bench_web,
+           "io": bench_io}
 
 
 def main(args):
