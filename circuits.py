@@ -21,20 +21,22 @@ Contents
  2. Events
  3. Values
  4. Handlers
- 5. Tasks and waiting
- 6. The reactor: one queue, one thread
- 7. Managers: nodes of the tree
- 8. Components
- 9. Pollers
-10. Timers
-11. Workers
-12. Inside asyncio
-13. Debugger and fallbacks
-14. Loader
-15. Tools
-16. Names of the current release
-17. Dotted names
-18. Command
+ 5. Tasks
+ 6. Waiting
+ 7. Several at once
+ 8. The reactor: one queue, one thread
+ 9. Managers: nodes of the tree
+10. Components
+11. Pollers
+12. Timers
+13. Workers
+14. Inside asyncio
+15. Debugger and fallbacks
+16. Loader
+17. Tools
+18. Names of the current release
+19. Dotted names
+20. Command
 
 Names used throughout: a *manager* is a node of a component tree; the *root*
 is its top; the *reactor* is what exists once per tree (queue, plans, timers,
@@ -898,7 +900,7 @@ def _is_global(function):
 
 
 # ---------------------------------------------------------------------------
-# 5. Tasks and waiting
+# 5. Tasks
 #
 # A handler that is a generator or a coroutine becomes a task.  To the queue a
 # task is an event whose only handler advances it, so there is one queue and
@@ -1143,6 +1145,13 @@ async def _collected(items, event):
         await items.aclose()
 
 
+# ---------------------------------------------------------------------------
+# 6. Waiting
+#
+# What a task can be suspended on: one class per thing to wait for.  Invariant:
+# finish() or give_up() ends a Waiting once, and undoes what install() did.
+# ---------------------------------------------------------------------------
+
 class Waiting:
     """What a handler can be suspended on: yield it or await it.
 
@@ -1316,7 +1325,8 @@ def _check_seconds(seconds, text):
 class EventWaiting(Waiting):
     """Wait for an event: one that is fired now (call), an instance, or a name."""
 
-    __slots__ = ("manager", "event", "channels", "timeout", "fires", "named", "_timer")
+    __slots__ = ("manager", "event", "channels", "timeout", "fires", "named", "_timer",
+                 "_cause")
 
     def __init__(self, manager, event, channels, timeout, fires=False):
         super().__init__()
@@ -1329,6 +1339,7 @@ class EventWaiting(Waiting):
         self.fires = fires
         self.named = isinstance(event, str)
         self._timer = None
+        self._cause = manager._reactor.cause    # asyncio.gather() begins elsewhere
 
     def install(self):
         event = self.event
@@ -1346,7 +1357,11 @@ class EventWaiting(Waiting):
             event.alert_done = True
             event._state = SPECIAL
             event._value = None
-            self.manager.fire(event, *self.channels)
+            if self._cause is None:
+                self.manager.fire(event, *self.channels)
+            else:
+                with reactor.causing(self._cause):
+                    self.manager.fire(event, *self.channels)
         elif event._state == DONE:
             return self.event_done(event)
         else:
@@ -1459,6 +1474,59 @@ class Sleep(Waiting):
 
 sleep = Sleep
 
+
+class FutureWaiting(Waiting):
+    """Wait for a future: of a worker's thread, or of the asyncio loop around us."""
+
+    __slots__ = ("future",)
+
+    def __init__(self, future):
+        super().__init__()
+        self.future = future
+
+    def install(self):
+        self.future.add_done_callback(self._filled)
+
+    def withdraw(self):
+        self.future.cancel()
+
+    def _filled(self, future):
+        if future.cancelled():
+            return self.finish(error=Cancelled("%r was cancelled" % (future,)))
+        error = future.exception()
+        if error is not None and not isinstance(error, Exception):
+            error, cause = RuntimeError("the function raised %r, which ends a thread or process, "
+                                        "not the system" % error), error
+            error.__cause__ = cause
+        self.finish(None if error else future.result(), error)
+
+
+def _result_of(thing):
+    """The task for a handler that returns what it could have yielded."""
+    return (yield thing)
+
+
+class Soon:
+    """A function in the queue, called when its turn comes; see Reactor.call_soon."""
+
+    __slots__ = ("_args", "_state", "_value")
+
+    name = None
+    channels = ("soon",)
+    stopped = False
+    _kwargs = None
+
+    def __init__(self, function):
+        self._args = (function,)
+        self._state = QUEUED
+        self._value = None
+
+
+# ---------------------------------------------------------------------------
+# 7. Several at once
+#
+# gather() and race() wait for several things; a group runs several tasks.
+# ---------------------------------------------------------------------------
 
 class Together(Waiting):
     """Wait for several: what gather() and race() return."""
@@ -1657,55 +1725,8 @@ class group:
             raise late
 
 
-class FutureWaiting(Waiting):
-    """Wait for a future: of a worker's thread, or of the asyncio loop around us."""
-
-    __slots__ = ("future",)
-
-    def __init__(self, future):
-        super().__init__()
-        self.future = future
-
-    def install(self):
-        self.future.add_done_callback(self._filled)
-
-    def withdraw(self):
-        self.future.cancel()
-
-    def _filled(self, future):
-        if future.cancelled():
-            return self.finish(error=Cancelled("%r was cancelled" % (future,)))
-        error = future.exception()
-        if error is not None and not isinstance(error, Exception):
-            error, cause = RuntimeError("the function raised %r, which ends a thread or process, "
-                                        "not the system" % error), error
-            error.__cause__ = cause
-        self.finish(None if error else future.result(), error)
-
-
-def _result_of(thing):
-    """The task for a handler that returns what it could have yielded."""
-    return (yield thing)
-
-
-class Soon:
-    """A function in the queue, called when its turn comes; see Reactor.call_soon."""
-
-    __slots__ = ("_args", "_state", "_value")
-
-    name = None
-    channels = ("soon",)
-    stopped = False
-    _kwargs = None
-
-    def __init__(self, function):
-        self._args = (function,)
-        self._state = QUEUED
-        self._value = None
-
-
 # ---------------------------------------------------------------------------
-# 6. The reactor: one queue, one thread
+# 8. The reactor: one queue, one thread
 #
 # One Reactor per component tree, shared by all its managers.  It owns the
 # queue and knows which handlers an event reaches (plans).  Invariants: only
@@ -1840,6 +1861,38 @@ class Wakeup:
             self.close()
 
 
+class _Nothing:
+    """A block like any other."""
+
+    def __enter__(self):
+        pass
+
+    def __exit__(self, *exc):
+        pass
+
+
+_NOTHING = _Nothing()
+
+
+class _Causing:
+    """See Reactor.causing()."""
+
+    def __init__(self, reactor, cause):
+        self.reactor = reactor
+        self.cause = cause
+
+    def __enter__(self):
+        reactor = self.reactor
+        self.outer, reactor.cause = reactor.cause, self.cause
+        reactor.alert = True
+
+    def __exit__(self, *exc):
+        reactor = self.reactor
+        reactor.cause = self.outer
+        reactor.alert = (self.outer is not None or reactor.sleeping
+                         or reactor.successor is not None)
+
+
 class Reactor:
     """The queue, the plans, the timers and the poller of one tree."""
 
@@ -1946,6 +1999,13 @@ class Reactor:
         cause._effects += 1
         event._effects = 1
         event._state = SPECIAL
+
+    def causing(self, cause):
+        """A block that belongs to the handlers of *cause*: what it fires are effects."""
+        if cause is None or cause is self.cause or not cause._effects \
+                or get_ident() != self.ident:
+            return _NOTHING
+        return _Causing(self, cause)
 
     def wake(self):
         """End the pause of the loop; safe from any thread and from signals."""
@@ -2786,7 +2846,7 @@ def print_error(event):
 
 
 # ---------------------------------------------------------------------------
-# 7. Managers: nodes of the tree
+# 9. Managers: nodes of the tree
 #
 # A Manager can be fired at, waited on, registered below another, and run.
 # ---------------------------------------------------------------------------
@@ -2803,7 +2863,10 @@ def _refuse_event(event):
 class Manager:
     """A node of a component tree; alone it is the root of its own.
 
-    To use:    fire, call, wait, run, start, stop, join, tick, flush
+    To use:    fire, call, wait, run, start, stop, join, tick, flush; ``with app:``
+    Inside asyncio:      serve, serving, fire_async
+    In another loop:     tick, fileno, next_deadline
+    From other threads:  fire, stop, call_from_thread
     The tree:  root, parent, components, m + component, m - component
     To watch:  running, name, pid, len(m) (events in the queue), repr(m)
 
@@ -3445,7 +3508,7 @@ class Manager:
 
 
 # ---------------------------------------------------------------------------
-# 8. Components
+# 10. Components
 #
 # Managers that handle events.  BaseComponent handles what @handler marks,
 # Component every public method.
@@ -3620,7 +3683,7 @@ Component._is_ground = True
 
 
 # ---------------------------------------------------------------------------
-# 9. Pollers
+# 11. Pollers
 #
 # Wait for files and sockets, and say which are ready: _read(fd), _write(fd) or
 # _disconnect(fd) on the channel of the component that asked.  One contract,
@@ -4045,7 +4108,7 @@ def poller_of(component):
 
 
 # ---------------------------------------------------------------------------
-# 10. Timers
+# 12. Timers
 # ---------------------------------------------------------------------------
 
 class Timer(BaseComponent):
@@ -4123,7 +4186,7 @@ class Timer(BaseComponent):
 
 
 # ---------------------------------------------------------------------------
-# 11. Workers
+# 13. Workers
 #
 # Functions that block run in threads or processes; their results come back as
 # the value of the event that asked for them.
@@ -4203,7 +4266,7 @@ class Worker(BaseComponent):
 
 
 # ---------------------------------------------------------------------------
-# 12. Inside asyncio
+# 14. Inside asyncio
 #
 # The tree as a guest of a running asyncio loop.  Between two turns it counts
 # as asleep; fire(), its poller and its next timer call the next turn.
@@ -4220,6 +4283,8 @@ class AsyncioHost:
         self.tasks = set()          # asyncio itself keeps weak references only
         self.error = None           # what ended the loop
         self._soon = False          # a turn is called already
+        self._look = False          # a timer is due, or a descriptor is ready
+        self._batches = 0           # since the last look at those
         self._timer = None
         self._due = None            # when that comes, by the clock of the root
         self._watched = None        # (poller, file number)
@@ -4280,15 +4345,21 @@ class AsyncioHost:
         """Timers, the poller, some batches; then let the others have the loop."""
         reactor = self.reactor
         self._soon = False
-        if reactor.host is not self or self._thread is not None and self._thread.waits:
+        if reactor.host is not self:
             return                              # the call came late
+        if self._thread is not None and self._thread.waits:
+            return reactor.wakeup.wake()        # it was called before that waited
         reactor.awake()
         try:
-            reactor.generate(-1)
             batches = 0
+            if self._look or not reactor.queue or self._batches >= BATCHES_PER_POLL:
+                self._look = False
+                self._batches = 0
+                reactor.generate(-1)
             while reactor.queue and batches < BATCHES_PER_POLL:
                 reactor.flush()
                 batches += 1
+            self._batches += batches
         except BaseException as error:          # SystemExit after stop()
             self.error = self.error or error
         if not self.ended.done() and (self.error or reactor.stopping()):
@@ -4297,6 +4368,11 @@ class AsyncioHost:
             self.wake()
         else:
             self._pause()
+
+    def _ready(self):
+        """A timer is due, or a descriptor is ready."""
+        self._look = True
+        self.turn()
 
     def _wants_idle(self):
         """Whether somebody listens to generate_events, which tells of each pause."""
@@ -4320,8 +4396,8 @@ class AsyncioHost:
 
     def _pause(self):
         reactor = self.reactor
-        deadline = reactor.next_deadline()
-        if self._wants_idle() and self.left >= 0:
+        deadline = reactor.next_deadline() if reactor.timers else None
+        if self.left >= 0 and self._wants_idle():
             until = reactor.root.clock() + self.left
             deadline = until if deadline is None else min(deadline, until)
         poller = reactor.poller
@@ -4349,7 +4425,7 @@ class AsyncioHost:
 
     def _timed(self):
         self._timer = None
-        self.turn()
+        self._ready()
 
     # -- the poller ---------------------------------------------------------
 
@@ -4361,7 +4437,7 @@ class AsyncioHost:
         if number is None:
             return False
         try:
-            self.loop.add_reader(number, self.turn)
+            self.loop.add_reader(number, self._ready)
         except NotImplementedError:             # Proactor
             return False
         self._watched = poller, number
@@ -4424,20 +4500,12 @@ class _Hosted:
     def _step(self, function, *args):
         reactor = self.running.owner._reactor
         event = self.running.event
-        outer = reactor.cause
-        if event._effects:
-            reactor.cause = event
-            reactor.alert = True
         try:
-            return function(*args)
+            with reactor.causing(event):
+                return function(*args)
         except (SystemExit, KeyboardInterrupt) as error:
             reactor.failed(event, self.running.handler, error)
             raise StopIteration from None       # it would stop the whole loop
-        finally:
-            if event._effects:
-                reactor.cause = outer
-                reactor.alert = (outer is not None or reactor.sleeping
-                                 or reactor.successor is not None)
 
 
 Coroutine.register(_Hosted)
@@ -4474,6 +4542,7 @@ class _PollThread:
                 poller._wait(self.seconds)
             except Exception:                   # the turn will meet it, too
                 pass
+            self.host._look = True
             self.waits = False
             self.host.call_from_thread()
 
@@ -4486,7 +4555,7 @@ class _PollThread:
 
 
 # ---------------------------------------------------------------------------
-# 13. Debugger and fallbacks
+# 15. Debugger and fallbacks
 # ---------------------------------------------------------------------------
 
 class Debugger(BaseComponent):
@@ -4587,7 +4656,7 @@ class FallBackErrorHandler(BaseComponent):
 
 
 # ---------------------------------------------------------------------------
-# 14. Loader
+# 16. Loader
 # ---------------------------------------------------------------------------
 
 def safeimport(name):
@@ -4656,7 +4725,7 @@ class Loader(BaseComponent):
 
 
 # ---------------------------------------------------------------------------
-# 15. Tools
+# 17. Tools
 #
 # Look at a component tree, and take it apart.
 # ---------------------------------------------------------------------------
@@ -4810,7 +4879,7 @@ def deprecated(f):
 
 
 # ---------------------------------------------------------------------------
-# 16. Names of the current release
+# 18. Names of the current release
 #
 # Programs written for it call the same things by lower-case names.
 # ---------------------------------------------------------------------------
@@ -4863,7 +4932,7 @@ def u(text):
 
 
 # ---------------------------------------------------------------------------
-# 17. Dotted names
+# 19. Dotted names
 #
 # Programs for the documented layout import from circuits.net.sockets and the
 # like.  Each dotted name is a module object that takes its attributes from
@@ -4967,7 +5036,7 @@ _publish_dotted_names()
 
 
 # ---------------------------------------------------------------------------
-# 18. Command
+# 20. Command
 #
 # python3 circuits.py --check says of the files beside it which version they
 # are and whether anyone edited them; --seal, at a release, makes that known.

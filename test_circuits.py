@@ -3883,6 +3883,69 @@ class TestInsideAsyncio(CircuitsTest):
             self.assertEqual(app.log, ["foo", "hello", "complete"])
         asyncio.run(main())
 
+    def test_calls_that_asyncio_begins_are_effects(self):
+        order = []
+
+        class App(Component):
+            async def outer(self):
+                await asyncio.gather(self.call(Foo()), self.call(Foo()))
+
+            def foo(self):
+                self.fire(Hello())
+
+            async def hello(self):
+                await asyncio.sleep(0.001)
+                order.append("hello")
+
+            def outer_complete(self, evt, value):
+                order.append("complete")
+                self.stop()
+        app = App()
+        event = Event.create("outer")
+        event.complete = True
+        app.fire(event)
+        asyncio.run(app.serve())
+        self.assertEqual(order, ["hello", "hello", "complete"])
+
+    def test_handlers_of_the_web_that_wait(self):
+        from circuits_web import Controller, Server
+
+        class Root(Controller):
+            async def index(self):
+                await asyncio.sleep(0)
+                value = await self.call(Event.create("plain", 1), "app")
+                return "got %d" % value.value
+
+            def older(self):
+                value = yield self.call(Event.create("coroutine", 1), "app")
+                return "got %d" % value.value
+
+        async def main(app):
+            server = Server(("127.0.0.1", 0)).register(app)
+            Root().register(server)
+            async with app.serving():
+                loop = asyncio.get_running_loop()
+                for path, expected in (("/", b"got 2"), ("/older", b"got 3")):
+                    answer = await loop.run_in_executor(
+                        None, raw, server.port, b"GET %s HTTP/1.0\r\n\r\n" % path.encode())
+                    self.assertTrue(answer.endswith(expected), answer)
+        self.go(main)
+
+    def test_ten_thousand_at_once_leave_nothing(self):
+        async def main(app):
+            async with app.serving():
+                async def burst(n):
+                    await asyncio.gather(*[app.fire_async(Event.create("coroutine", i))
+                                           for i in range(n)])
+                    for _ in range(5):          # callbacks of the loop hold the last ones
+                        await asyncio.sleep(0)
+                    for _ in range(3):          # PyPy takes more than one
+                        gc.collect()
+                    return len(gc.get_objects())
+                before = await burst(10000)
+                self.assertLess(min([await burst(10000) for _ in range(2)]), before + 300)
+        self.go(main, None)
+
     def test_context_variables(self):
         seen = []
 
@@ -4896,6 +4959,328 @@ class TestEdges(CircuitsTest):
         event.cancel()
         pump(app)
         self.assertEqual(rec.names, [])
+
+
+# ---------------------------------------------------------------------------
+# Places where people put it: what breaks there elsewhere
+# ---------------------------------------------------------------------------
+
+class TestOddPlaces(CircuitsTest):
+    """Rows of the list of embeddings that need an odd process."""
+
+    # A core program, a worker's thread, a thread of the tree, asyncio.
+    program = """
+import circuits
+class App(circuits.Component):
+    async def started(self, component):
+        value = await self.call(circuits.Task(sum, [1, 2]), "worker")
+        await circuits.sleep(0.001)
+        self.sum = value.value
+        self.stop()
+def make():
+    return App() + circuits.Worker(workers=1) + circuits.Poller()
+app = make()
+app.run()
+assert app.sum == 3
+app = make()
+app.start()
+app.join()
+assert app.sum == 3
+"""
+
+    def check(self, before, after="", **options):
+        code = textwrap.dedent(before) + self.program + textwrap.dedent(after) + "print('done')"
+        self.assertEqual(child(code, **options), ("done\n", ""))
+
+    def test_semaphores_that_raise(self):
+        """AWS Lambda has no /dev/shm: whatever needs a semaphore raises."""
+        self.check("""
+            import _multiprocessing
+            class SemLock:
+                SEM_VALUE_MAX = 1
+                def __init__(self, *args):
+                    raise OSError(38, "Function not implemented")
+            _multiprocessing.SemLock = SemLock
+            """, """
+            class Caller(circuits.Component):
+                def started(self, component):
+                    try:
+                        yield self.call(circuits.Task(sum, [1]), "worker")
+                    except OSError as error:
+                        self.error = error
+                    self.stop()
+            app = Caller() + circuits.Worker(process=True)
+            app.run()
+            assert app.error.errno == 38
+            """)
+
+    def test_patched_by_gevent(self):
+        try:
+            import gevent
+        except ImportError:
+            self.skipTest("gevent is not installed")
+        self.check("from gevent import monkey; monkey.patch_all()", """
+            from circuits_net import TCPServer
+            import gevent, socket
+            class Echo(circuits.Component):
+                channel = "server"
+                def read(self, sock, data):
+                    return data
+                def ready(self, server, bind):
+                    self.bind = bind
+            app = Echo() + TCPServer(("127.0.0.1", 0))
+            app.start()
+            while not hasattr(app, "bind"):
+                gevent.sleep(0.001)
+            with socket.create_connection(app.bind) as sock:
+                sock.sendall(b"x")
+                assert sock.recv(1) == b"x"
+            app.stop(); app.join()
+            """)
+
+    def test_patched_by_gevent_afterwards(self):
+        try:
+            import gevent
+        except ImportError:
+            self.skipTest("gevent is not installed")
+        self.assertEqual(child("""
+            import circuits
+            from gevent import monkey; monkey.patch_all()
+            """ + CORE_PROGRAM.replace("\n", "\n            ") + """
+            print("done")
+            """, flags=("-W", "ignore")), ("done\n", ""))
+
+    def test_threads_that_cannot_start(self):
+        out, err = child("""
+            import _thread
+            def start_new_thread(*args, **kwargs):
+                raise RuntimeError("can't start new thread")
+            _thread.start_new_thread = start_new_thread
+            import circuits, threading
+            threading._start_new_thread = threading._start_joinable_thread = start_new_thread
+            %s
+            try:
+                circuits.Component().start()
+            except RuntimeError as error:
+                print(error)
+            """ % CORE_PROGRAM.replace("\n", "\n            "), flags=("-W", "ignore"))
+        self.assertEqual(out, "can't start new thread\n")
+
+    def test_imported_and_run_in_a_thread(self):
+        self.assertEqual(child("""
+            import threading
+            def main():
+                scope = {}
+                exec(%r, scope)
+                print("done")
+            thread = threading.Thread(target=main)
+            thread.start(); thread.join()
+            """ % self.program), ("done\n", ""))
+
+    def test_in_a_cell_of_jupyter(self):
+        """There the thread runs a loop already; a cell is a coroutine in it."""
+        out, err = child("""
+            import asyncio, circuits
+            class App(circuits.Component):
+                async def foo(self):
+                    await asyncio.sleep(0)
+                    return 1
+            async def cells():
+                app = App()
+                try:
+                    app.run()
+                except RuntimeError as error:
+                    print("await app.serve()" in str(error))
+                task = asyncio.ensure_future(app.serve())           # the next cell
+                print((await app.fire_async(circuits.Event.create("foo"))).value)
+                app.stop()
+                await task
+                with app:                                           # or beside the loop
+                    print((await app.fire_async(circuits.Event.create("bar"))).value)
+            asyncio.run(cells())
+            """, flags=("-X", "dev", "-W", "error"))
+        self.assertEqual((out.split(), err), (["True", "1", "None"], ""))
+
+    def test_the_host_gets_its_wakeup_descriptor_back(self):
+        if not hasattr(signal, "set_wakeup_fd") or sys.platform == "win32":
+            self.skipTest("no POSIX signals")
+        self.assertEqual(child("""
+            import os, signal, circuits
+            mine = os.pipe()[1]
+            os.set_blocking(mine, False)
+            signal.set_wakeup_fd(mine)
+            class App(circuits.Component):
+                def started(self, component):
+                    self.stop()
+            App().run()
+            assert signal.set_wakeup_fd(-1) == mine
+            print("done")
+            """), ("done\n", ""))
+
+    def test_asyncio_keeps_its_signals(self):
+        if not hasattr(os, "kill") or sys.platform == "win32":
+            self.skipTest("no POSIX signals")
+        self.assertEqual(child("""
+            import asyncio, os, signal, circuits
+            class App(circuits.Component):
+                def started(self, component):
+                    os.kill(os.getpid(), signal.SIGTERM)
+                def stopped(self, component):
+                    print("stopped")
+            async def main():
+                app = App()
+                asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, app.stop)
+                await app.serve()
+            asyncio.run(main())
+            """), ("stopped\n", ""))
+
+    def test_a_folder_that_cannot_be_written(self):
+        path = self.folder()
+        os.chmod(path, 0o500)
+        self.assertEqual(child(self.program + "print('done')", cwd=path,
+                               env={"PYTHONPATH": HERE})[0], "done\n")
+
+    def test_rewritten_for_vendoring(self):
+        """What the tool called vendoring does to imports, done to ours."""
+        names = [name[:-3] for name in FILES]
+        path = self.folder()
+        package = os.path.join(path, "theirs", "vendor")
+        os.makedirs(package)
+        for folder in (os.path.dirname(package), package):
+            with open(os.path.join(folder, "__init__.py"), "w"):
+                pass
+        for name in names:
+            with open(os.path.join(HERE, name + ".py"), encoding="utf-8") as file:
+                text = file.read()
+            code = re.sub(r'(?s)""".*?"""', "", text)
+            for sibling in names:
+                self.assertNotRegex(code, r"(?m)^\s*import %s\.\w" % sibling)        # it refuses those
+                self.assertNotRegex(code, r"(?m)^\s*import .*,\s*%s\b" % sibling)     # and skips those
+                self.assertNotRegex(code, r"(import_module|__import__)\(\s*['\"]%s\b" % sibling)
+                text = re.sub(r"(?m)^(\s*)import %s(\s|$)" % sibling,
+                              r"\1from theirs.vendor import %s\2" % sibling, text)
+                text = re.sub(r"(?m)^(\s*)from %s(\.|\s+import)" % sibling,
+                              r"\1from theirs.vendor.%s\2" % sibling, text)
+            with open(os.path.join(package, name + ".py"), "w", encoding="utf-8") as file:
+                file.write(text)
+        self.assertEqual(child("""
+            import sys
+            sys.path.insert(0, %r)
+            for name in %r:
+                __import__("theirs.vendor." + name)
+            from theirs.vendor import circuits
+            %s
+            print([n for n in sys.modules if n.startswith("circuits")])
+            """ % (path, names, CORE_PROGRAM.replace("\n", "\n            ")), cwd=path), ("[]\n", ""))
+
+    def test_frozen(self):
+        try:
+            import PyInstaller
+        except ImportError:
+            self.skipTest("PyInstaller is not installed")
+        path = self.folder(**{"app.py": "".join(
+            "import %s\n" % name[:-3] for name in FILES) + self.program + "print('done')"})
+        done = subprocess.run(
+            [sys.executable, "-m", "PyInstaller", "--noconfirm", "--log-level", "ERROR", "--paths", HERE,
+             "app.py"], cwd=path, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+        self.assertEqual(done.returncode, 0, done.stdout.decode())
+        out = subprocess.check_output([os.path.join(path, "dist", "app", "app")], stderr=subprocess.STDOUT)
+        self.assertEqual(out.decode().split(), ["done"])
+
+    def test_no_pickle(self):
+        for name in FILES:
+            with open(os.path.join(HERE, name), encoding="utf-8") as file:
+                tree = ast.parse(file.read())
+            imported = {alias.name.split(".")[0] for node in ast.walk(tree)
+                        if isinstance(node, ast.Import) for alias in node.names}
+            imported |= {node.module.split(".")[0] for node in ast.walk(tree)
+                         if isinstance(node, ast.ImportFrom) and node.module}
+            self.assertFalse(imported & {"pickle", "marshal", "shelve", "_pickle"}, name)
+
+    def test_exit_leaves_no_noise(self):
+        """Whatever runs while the interpreter goes down."""
+        for ending in ("", "sys.exit(0)", "raise SystemExit", "import atexit; atexit.register(app.stop)",
+                       "app.fire(circuits.Event.create('endless'))"):
+            out, err = child("""
+                import circuits, sys
+                class App(circuits.Component):
+                    async def endless(self):
+                        await self.wait("nothing")
+                    async def started(self, component):
+                        async for item in self._items():
+                            pass
+                    async def _items(self):
+                        yield 1
+                        await self.wait("nothing")
+                app = App() + circuits.Worker() + circuits.Poller()
+                app.start()
+                %s
+                """ % ending, flags=("-X", "dev", "-W", "error"))
+            self.assertEqual((out, err), ("", ""), ending)
+
+
+# ---------------------------------------------------------------------------
+# The examples of handlers that wait, and of other loops
+# ---------------------------------------------------------------------------
+
+class TestAsyncExamples(CircuitsTest):
+
+    def run_example(self, name, *args, env=None):
+        environment = dict(os.environ, PYTHONDONTWRITEBYTECODE="1", **(env or {}))
+        done = subprocess.run([sys.executable, "-W", "error", os.path.join("examples", name), *args],
+                              cwd=HERE, env=environment, stdout=subprocess.PIPE,
+                              stderr=subprocess.PIPE, universal_newlines=True, timeout=3 * PATIENCE)
+        self.assertEqual(done.stderr, "")
+        return done.stdout
+
+    def test_those_that_end_by_themselves(self):
+        self.assertEqual(self.run_example("14_async.py"),
+                         "The robin sings.\nThe wren sings.\nThe owl is asleep.\n")
+        self.assertEqual(self.run_example("16_in_a_thread.py"),
+                         "The server says: Hello World!\nIt counted 1 visit.\n")
+
+    def test_inside_asyncio(self):
+        import runpy
+        main = runpy.run_path(os.path.join(HERE, "examples", "15_inside_asyncio.py"))["main"]
+        answers = []
+
+        class Greeter(main.__globals__["Greeter"]):
+            async def ready(self, component, bind):
+                reader, writer = await asyncio.open_connection(*bind)
+                writer.write(b"world\n")
+                answers.append(await reader.read())
+                writer.close()
+                self.stop()
+        main.__globals__["Greeter"] = Greeter
+        asyncio.run(asyncio.wait_for(main(0), PATIENCE))
+        self.assertEqual(answers, [b"Hello world!\n"])
+
+    def test_tk(self):
+        try:
+            import tkinter
+            tkinter.Tk().destroy()
+        except Exception as error:
+            self.skipTest("no Tk here: %s" % error)
+        self.assertEqual(self.run_example("17_tk.py", "0.1"), "")
+
+    def test_qt(self):
+        try:
+            import PySide6.QtWidgets
+        except ImportError:
+            self.skipTest("PySide6 is not installed")
+        path = os.path.join(HERE, "examples", "18_qt.py")
+        out, err = child("""
+            import runpy, sys
+            from PySide6.QtCore import QTimer
+            from PySide6.QtWidgets import QApplication, QLabel
+            seen = []
+            QLabel.setText = lambda self, text: (seen.append(text), QApplication.quit())
+            try:
+                runpy.run_path(%r, run_name="__main__")
+            except SystemExit as error:
+                print(error.code, seen)
+            """ % path, env={"QT_QPA_PLATFORM": "offscreen"})
+        self.assertEqual(out, "0 ['1 seconds']\n", err)
 
 
 # ---------------------------------------------------------------------------

@@ -156,6 +156,61 @@ def bench_call(options):
     print("%-34s %5.2f us        goal 15" % ("call round trip, idle", app.us), flush=True)
 
 
+class AsyncCalls(Component):
+    """The same with ``await`` in a coroutine."""
+
+    async def go(self, times):
+        start = cpu()
+        for i in range(times):
+            value = await self.call(Ping(i))
+            if value.value != i:
+                raise AssertionError(value)
+        self.us = (cpu() - start) / times * 1e6
+        self.stop()
+
+    def ping(self, i):
+        return i
+
+    def started(self, component):
+        self.fire(Event.create("go", 20000))
+
+
+async def await_tasks(times):
+    """Microseconds of awaiting a new asyncio task."""
+    import asyncio
+
+    async def ping(i):
+        return i
+    create = asyncio.get_running_loop().create_task
+    start = cpu()
+    for i in range(times):
+        await create(ping(i))
+    return (cpu() - start) / times * 1e6
+
+
+def bench_async(options):
+    import asyncio
+    ratios = []
+    for _ in range(options[0]):
+        app, served = AsyncCalls(), AsyncCalls()
+        app.run()
+        asyncio.run(served.serve())
+        task = asyncio.run(await_tasks(20000))
+        ratios.append((app.us / task, served.us / task, app.us, task))
+    own, inside, us, task = (statistics.median(column) for column in zip(*ratios))
+    print("%-34s %5.2f of an asyncio task  goal 2.5   %.2f us of %.2f" % (
+        "await a call", own, us, task), flush=True)
+    print("%-34s %5.2f of an asyncio task" % ("await a call, inside asyncio", inside), flush=True)
+    beside = Ours(1)
+    for _ in range(10):
+        type("Other", (Component,), {"other": AsyncCalls.go})().register(beside.app)
+    while beside.app:
+        beside.app.flush()
+    ratio, us = compare(Ours(1), beside, *options)
+    print("%-34s %5.2f of the same alone  goal 1.0   %.2f us" % (
+        "a handler beside async ones", ratio, us), flush=True)
+
+
 def bench_timers(options):
     app = Ours(1)
     before = timed(app, options[1])
@@ -399,7 +454,7 @@ def bench_io(options):
         statistics.median(o for _, o in pairs)), flush=True)
 
 
-BENCHES = {"dispatch": bench_dispatch, "call": bench_call, "timers": bench_timers,
+BENCHES = {"dispatch": bench_dispatch, "call": bench_call, "async": bench_async, "timers": bench_timers,
            "component": bench_component, "import": bench_import, "tcp": bench_tcp, "web": bench_web,
            "io": bench_io}
 
