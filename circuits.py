@@ -2851,6 +2851,21 @@ def print_error(event):
 # A Manager can be fired at, waited on, registered below another, and run.
 # ---------------------------------------------------------------------------
 
+class _State(int):
+    """A truth value that, called, gives a manager: see Manager.running."""
+
+    def __call__(self):
+        return self.manager
+
+    def __repr__(self):
+        return "True" if self else "False"
+
+    __str__ = __repr__
+
+    def __format__(self, spec):
+        return format(repr(self), spec)
+
+
 def _refuse_event(event):
     """Say what is wrong with something that was fired."""
     if isinstance(event, type) and issubclass(event, Event):
@@ -2920,9 +2935,15 @@ class Manager:
 
     @property
     def running(self):
-        """Whether this is the root of a running tree."""
+        """Whether this is the root of a running tree: true or false.
+
+        ``with app.running():`` runs it in a thread for the time of a block,
+        like ``with app:``.
+        """
         reactor = self._reactor
-        return reactor.running and reactor.root is self
+        state = _State(reactor.running and reactor.root is self)
+        state.manager = self
+        return state
 
     _running = running
 
