@@ -80,6 +80,7 @@ if __package__:
     from .circuits import Waiting
     from .circuits import _own_step
     from .circuits import handler
+    from .circuits import keep_memory
     from .circuits import poller_of
     from .circuits import sleep
 else:
@@ -92,6 +93,7 @@ else:
     from circuits import Waiting
     from circuits import _own_step
     from circuits import handler
+    from circuits import keep_memory
     from circuits import poller_of
     from circuits import sleep
 
@@ -106,9 +108,9 @@ __all__ = (
     "running_pid", "sd_notify",
 )
 
-#: Bytes read at once.  The 4096 of the documentation would make 32 times as many
-#: events; beyond 128 KiB the gain is small.
-BUFSIZE = 1 << 17
+#: Bytes read at once: what a pipe of ours holds.  The 4096 of the documentation
+#: would make 64 times as many events.
+BUFSIZE = 1 << 18
 
 #: Bytes that write() takes before its answer has to be waited for.
 MAX_BUFFER = 1 << 20
@@ -819,6 +821,7 @@ class File(Component):
         self._opening = False
         self._d = d
         self._reading = "r" in self._mode or "+" in self._mode
+        keep_memory()
         self.fire(self._opened(), self.channel)
         if self._out:
             self._flush()

@@ -75,6 +75,7 @@ if __package__:
     from .circuits import _tree_lock
     from .circuits import flatten
     from .circuits import handler
+    from .circuits import keep_memory
     from .circuits import poller_of
 else:
     from circuits import __version__ as _core_version
@@ -91,6 +92,7 @@ else:
     from circuits import _tree_lock
     from circuits import flatten
     from circuits import handler
+    from circuits import keep_memory
     from circuits import poller_of
 
 __version__ = "2.1.0"
@@ -1265,17 +1267,6 @@ class StreamEndpoint(Endpoint):
 # 6. Servers
 # ---------------------------------------------------------------------------
 
-def _keep_memory():
-    """Have glibc's malloc keep a few MiB that were freed, and give them again.
-
-    It returns freed memory to the system above a threshold that adapts to the
-    largest block ever freed: so one is freed here, which no page of was ever
-    touched.  Without that, each batch of 64 KiB reads is paged in anew, and a
-    message costs up to twice the time.
-    """
-    bytes(4 << 20)
-
-
 def _reuse_port_option():
     if not hasattr(socket, "SO_REUSEPORT"):
         raise RuntimeError("this platform has no SO_REUSEPORT: one process per port")
@@ -1440,7 +1431,7 @@ class Server(StreamEndpoint):
 
     def _attach(self):
         if self._sock is not None:
-            _keep_memory()
+            keep_memory()
             self._resume_accepting()
             self.fire(Ready(self, (self.host, self.port)))
 
