@@ -4039,8 +4039,12 @@ class Workers:
 
     The parent only watches: a worker that dies is replaced; SIGTERM and SIGINT
     are passed on, so that each finishes what it has in work; SIGHUP replaces
-    the workers one after another (what is imported stays).  What a process
-    remembers is its own: sessions need a SQLiteStore.
+    the workers one after another.  What a process remembers is its own:
+    sessions need a SQLiteStore.
+
+    prepare  called in each worker before it runs; what is imported there, and
+             not before, is new after SIGHUP (the command does that with
+             MODULE:NAME)
 
     BaseServer(..., workers=4).run() does this.
     """
@@ -4048,7 +4052,8 @@ class Workers:
     #: Seconds to wait before one is replaced that died at once.
     patience = 1.0
 
-    def __init__(self, app, count):
+    def __init__(self, app, count, prepare=None):
+        self.prepare = prepare
         self.leaving = set()        # pids that were told to end, and will not be replaced
         if not hasattr(os, "fork"):
             raise RuntimeError("this platform has no fork(): workers=1 is all it can do")
@@ -4111,6 +4116,8 @@ class Workers:
             for component in flatten(self.app):
                 if isinstance(component, BaseServer):
                     component._forked = True
+            if self.prepare is not None:
+                self.prepare()
             self.app._run()
             code = 0
         except SystemExit as error:
@@ -6716,6 +6723,23 @@ def _application(text):
     return found() if callable(found) else found
 
 
+def _can_make(what):
+    """Whether a process can make the application; it says itself why not."""
+    pid = os.fork()
+    if pid:
+        return os.waitpid(pid, 0)[1] == 0
+    code = 1
+    try:
+        _application(what)
+        code = 0
+    except BaseException:
+        from traceback import print_exc
+        print_exc()
+    finally:
+        sys.stderr and sys.stderr.flush()
+        os._exit(code)
+
+
 def _options(argv):
     import argparse
     parser = argparse.ArgumentParser(
@@ -6758,8 +6782,9 @@ def main(argv=None):
         server += Static(docroot=options.what, dirlisting=True)
         what = os.path.realpath(options.what)
     else:
-        server += _application(options.what)
         what = options.what
+        if options.workers == 1:
+            server += _application(what)
     server += _Banner(what)
     if options.reload:
         server += Reloader()
@@ -6767,7 +6792,13 @@ def main(argv=None):
         server += Logger()
     if options.debug:
         server += Debugger()
-    server.run()
+    if options.workers > 1 and not os.path.isdir(options.what):
+        if not _can_make(what):         # else each worker would say so, again and again
+            return 1
+        Workers(server, options.workers,
+                prepare=lambda: _application(what).register(server)).run()
+    else:
+        server.run()
     return 0
 
 

@@ -13031,6 +13031,33 @@ class TestWebCommand(WebTest):
         self.port = int(line.rstrip("/\n").rpartition(":")[2])
         self.assertEqual(self.get(), (200, b"three"))
 
+    @unittest.skipUnless(hasattr(os, "fork"), "no fork here")
+    def test_sighup_brings_new_code_to_the_workers(self):
+        source = "from circuits_web import Controller\nclass Root(Controller):\n    def index(self): return %r\n"
+        folder = self.folder(**{"mine.py": source % "one"})
+        env = dict(os.environ, PYTHONPATH=HERE, PYTHONDONTWRITEBYTECODE="1")
+        process = subprocess.Popen([sys.executable, "-m", "circuits_web", "--workers", "2", "--bind",
+                                    "127.0.0.1:0", "mine:Root"], cwd=folder, env=env,
+                                   stderr=subprocess.PIPE, universal_newlines=True)
+        self.addCleanup(process.stderr.close)
+        self.addCleanup(process.wait)
+        self.addCleanup(process.terminate)
+        self.port = int(process.stderr.readline().rstrip("/\n").rpartition(":")[2])
+        self.assertEqual(self.get(), (200, b"one"))
+        with open(os.path.join(folder, "mine.py"), "w") as file:
+            file.write(source % "another")
+        process.send_signal(signal.SIGHUP)
+        wait_for(lambda: [self.get() for _ in range(8)] == [(200, b"another")] * 8)
+
+    @unittest.skipUnless(hasattr(os, "fork"), "no fork here")
+    def test_an_application_that_cannot_be_made_is_said_once(self):
+        folder = self.folder(**{"mine.py": "1/0"})
+        env = dict(os.environ, PYTHONPATH=HERE, PYTHONDONTWRITEBYTECODE="1")
+        done = subprocess.run([sys.executable, "-m", "circuits_web", "--workers", "2", "--bind",
+                               "127.0.0.1:0", "mine:Root"], cwd=folder, env=env, timeout=PATIENCE,
+                              stderr=subprocess.PIPE, universal_newlines=True)
+        self.assertEqual((done.returncode, done.stderr.count("ZeroDivisionError")), (1, 1))
+
     def test_help_and_mistakes(self):
         done = subprocess.run([sys.executable, "circuits_web.py", "--help"], cwd=HERE,
                               stdout=subprocess.PIPE, universal_newlines=True)
