@@ -7469,7 +7469,8 @@ class TestIRC(CircuitsTest):
 @unittest.skipUnless(shutil.which("ngircd"), "needs the IRC server ngircd")
 class TestIRCServer(CircuitsTest):
 
-    def test_two_bots_talk_through_a_real_server(self):
+    def ircd(self):
+        """Start a real IRC server; returns its port."""
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             port = probe.getsockname()[1]
@@ -7491,6 +7492,23 @@ class TestIRCServer(CircuitsTest):
                                    stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         self.addCleanup(process.wait)
         self.addCleanup(process.kill)
+        return port
+
+    def test_the_bot_of_the_examples_answers(self):
+        port = self.ircd()
+        program = ExamplesTest.start(self, "25_irc_bot.py", "127.0.0.1", str(port))
+        self.addCleanup(program.end)
+        program.wait_for("circuits joined #circuits")
+        with socket.create_connection(("127.0.0.1", port), PATIENCE) as sock:
+            sock.sendall(b"NICK me\r\nUSER me x x :me\r\nJOIN #circuits\r\n")
+            program.wait_for("me joined #circuits")
+            sock.sendall(b"PRIVMSG #circuits :hello circuits\r\n")
+            heard = b""
+            while b"PRIVMSG #circuits :Hello me!" not in heard:
+                heard += sock.recv(4096)
+
+    def test_two_bots_talk_through_a_real_server(self):
+        port = self.ircd()
 
         class Bot(Component):
             def init(self, nick, channel):
@@ -13446,6 +13464,13 @@ class TestExamples(ExamplesTest):
             answer = raw(port, ("GET %s HTTP/1.0\r\n\r\n" % path).encode())
             self.assertTrue(answer.endswith(b"\r\n\r\n" + expected), answer)
             self.assertEqual(program.end(), ("", ""))
+
+    def test_each_is_driven_by_the_suite(self):
+        with open(os.path.join(HERE, "test_circuits.py"), encoding="utf-8") as file:
+            text = file.read()
+        for path in glob.glob(os.path.join(HERE, "examples", "*.py")):
+            if os.path.basename(path) != "bench.py":        # .ci/run runs that
+                self.assertIn(os.path.basename(path), text)
 
     def test_each_says_how_to_run_it_and_is_short(self):
         for path in glob.glob(os.path.join(HERE, "examples", "*.py")):
