@@ -531,8 +531,11 @@ class Signal(Event):
     """The process got *signal* while *stack* was its frame.
 
     SIGINT and SIGTERM then stop the system, unless a handler calls stop() on
-    this event.
+    this event; or sets its *deferred*, which lets the other handlers see it,
+    and stops the system itself when it is ready.
     """
+
+    deferred = False
 
     def __init__(self, signal, stack):
         super().__init__(signal, stack)
@@ -2797,8 +2800,16 @@ class _Afterwards:
 
 def format_tb(traceback):
     """The traceback as the list of strings that error events carry."""
-    from traceback import format_tb     # costs 5 ms to import; errors are rare
-    return format_tb(traceback)
+    try:
+        from traceback import format_tb     # costs 5 ms to import; errors are rare
+        return format_tb(traceback)
+    except (OSError, ImportError):          # no descriptor is free to read it, say
+        lines = []
+        while traceback is not None:
+            lines.append('  File "%s", line %d\n' % (
+                traceback.tb_frame.f_code.co_filename, traceback.tb_lineno))
+            traceback = traceback.tb_next
+        return lines
 
 
 def _explain_signature(error, event, handler):
@@ -3432,7 +3443,7 @@ class Manager:
 
         def decide(event):
             waiting.clear()
-            if not event.stopped:
+            if not event.stopped and not event.deferred:
                 self._reactor.stop()
 
         def restore():

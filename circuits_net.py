@@ -1661,6 +1661,20 @@ class Server(StreamEndpoint):
         if not self._clients and self._closing:
             self._all_closed()
 
+    def stop_listening(self):
+        """Take the connections that wait, then refuse new ones; those there stay.
+
+        For a graceful end.  closed() follows when the last of them has gone.
+        """
+        if self._sock is None:
+            return
+        self._accept()
+        poller_of(self).discard(self._sock)
+        self._shut_listening()
+        self._closing = True
+        if not self._clients:
+            self._all_closed()
+
     def _is_open(self):
         return self._sock is not None or self._closing
 

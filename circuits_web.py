@@ -1640,13 +1640,16 @@ class Spool:
     def write(self, data):
         """Append *data*."""
         self.size += len(data)
-        if self.size > self.max_memory and not self.on_disk:
-            from tempfile import TemporaryFile
-            file = TemporaryFile(prefix="circuits-")
-            file.write(self.file.getvalue())
-            self.file = file
-            self.on_disk = True
-        self.file.write(data)
+        try:
+            if self.size > self.max_memory and not self.on_disk:
+                from tempfile import TemporaryFile
+                file = TemporaryFile(prefix="circuits-")
+                file.write(self.file.getvalue())
+                self.file = file
+                self.on_disk = True
+            self.file.write(data)
+        except OSError as error:        # no descriptor is free, or the disk is full
+            raise ProtocolError(503, "there is no room for the body") from error
 
 
 class InflatingSpool(Spool):
@@ -3219,17 +3222,26 @@ class HTTP(BaseComponent):
     @handler("signal", channel="*")
     def _on_signal(self, event, number, stack=None):
         """Let requests in work finish, then stop; without any, stop at once."""
-        if self._leaving or not self._connections or number not in _endings():
+        if self._leaving or number not in _endings():
             return
-        event.stopped = True        # so that it does not end the system, but all hear of it
+        transport = getattr(self._server, "server", None)
+        if transport is not None:
+            transport.stop_listening()      # who waits there is let in yet
+        if not self._connections and not getattr(transport, "_clients", None):
+            return
+        event.deferred = True
         self._leaving = True
-        if self._server is not None and self._server.server is not None:
-            self._server.server.max_connections = 0
+        # What has arrived already is read first: those requests are answered.
+        self._reactor.call_later(0.05, self._part_from_idle)
+        self._reactor.call_later(self._grace, self._leave)
+
+    def _part_from_idle(self):
         for conn in list(self._connections.values()):
             conn.keep_alive = False
             if conn.request is None and not conn.parser and not conn.closing:
                 self._hang_up(conn)
-        self._reactor.call_later(self._grace, self._leave)
+        if self._leaving and not self._connections:
+            self._leave()
 
     def _leave(self):
         if self._leaving:
@@ -3518,6 +3530,8 @@ class HTTP(BaseComponent):
     def _refuse(self, conn, error):
         """The peer broke the rules: one last answer, and nothing more is read."""
         self._drop_input(conn, error)
+        if error.__cause__ is not None:     # our trouble, not the peer's
+            self._reactor.failed(None, None, error.__cause__)
         request = conn.request
         if request is None or conn.response.started:
             request = HTTPRequest(conn.sock, "-", self._scheme, "-")

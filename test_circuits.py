@@ -25,6 +25,7 @@ import errno
 import faulthandler
 import gc
 import glob
+import hashlib
 import http.client
 import io
 import json
@@ -44,6 +45,8 @@ import textwrap
 import threading
 import time
 import unittest
+import urllib.error
+import urllib.parse
 import urllib.request
 import warnings
 
@@ -13186,6 +13189,500 @@ class TestWebExamples(WebTest):
         self.start("web_stream.py")
         got = self.raw(b"GET /clock HTTP/1.1\r\nHost: a\r\n\r\n", until=lambda got: got.count(b"data: ") == 2)
         self.assertIn(b"text/event-stream", got)
+
+
+class TestWebPeers(CircuitsTest):
+    """Programs of others talk to it: nginx, ab, wget, curl, Chromium, the library."""
+
+    BIG = bytes(range(256)) * 20480         # 5 MiB
+
+    def test_a_body_that_finds_no_room_is_refused(self):
+        import tempfile
+        self.expect_stderr("no descriptor")
+
+        class Root(circuits_web.Controller):
+            def index(self, **fields):
+                return str(len(self.request.body.read()))
+        self.serve(Root())
+
+        def fail(*args, **kwargs):
+            raise OSError("no descriptor")
+        original, tempfile.TemporaryFile = tempfile.TemporaryFile, fail
+        self.addCleanup(setattr, tempfile, "TemporaryFile", original)
+        body = b"x" * (2 * circuits_web.MAX_MEMORY)
+        answer = raw(self.port, b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: %d\r\n\r\n" % len(body) + body)
+        self.assertTrue(answer.startswith(b"HTTP/1.1 503 "), answer[:100])
+        tempfile.TemporaryFile = original
+        answer = raw(self.port, b"POST / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n"
+                     b"Content-Length: %d\r\n\r\n" % len(body) + body)
+        self.assertTrue(answer.endswith(b"%d" % len(body)), answer[-100:])
+
+    def serve(self, *components, **options):
+        app = circuits_web.Server(("127.0.0.1", 0), **options)
+        for component in components:
+            app += component
+        context = serving(app)
+        context.__enter__()
+        self.addCleanup(context.__exit__)
+        self.port = app.port
+        self.base = "http://127.0.0.1:%d" % app.port
+        return app
+
+    def need(self, program):
+        found = shutil.which(program)
+        if not found:
+            self.skipTest("%s is not installed" % program)
+        return found
+
+    def run_(self, *command, **options):
+        """What a program writes to its standard output; it must end well."""
+        self.need(command[0])
+        done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                              timeout=3 * PATIENCE, **options)
+        self.assertEqual(done.returncode, 0, (command, done.stdout[-500:], done.stderr[-500:]))
+        return done.stdout
+
+    def curl(self, *arguments, **options):
+        return self.run_("curl", "-s", "-m", "20", *arguments[:-1], self.base + arguments[-1], **options)
+
+    def launch(self, *command, cwd=None, **options):
+        """Start Python with these arguments; it is ended afterwards."""
+        env = dict(os.environ, PYTHONPATH=HERE, PYTHONDONTWRITEBYTECODE="1")
+        process = subprocess.Popen([sys.executable, *command], cwd=cwd or HERE, env=env,
+                                   universal_newlines=True, **options)
+        for stream in (process.stdout, process.stderr):
+            if stream is not None:
+                self.addCleanup(stream.close)
+        self.addCleanup(process.wait)
+        self.addCleanup(process.kill)
+        return process
+
+    def root(self):
+        """A controller that does what the tests ask; root.seen are its connections."""
+        big, ports = self.BIG, set()
+
+        class Root(circuits_web.Controller):
+            seen = ports
+
+            def index(self):
+                return "Hello World!"
+
+            def noted(self):
+                ports.add(self.request.sock.getpeername())
+                return "noted"
+
+            def who(self):
+                return "%s %s" % (self.request.remote.ip, self.request.base)
+
+            def method(self, *args):
+                return "%s %s HTTP/%d.%d" % ((self.request.method, "|".join(args)) + self.request.protocol)
+
+            @circuits_web.expose("up", methods=("POST", "PUT"))
+            def _up(self):
+                body = self.request.body.read()
+                return "%d %s %s" % (len(body), hashlib.md5(body).hexdigest(),
+                                     self.request.headers.get("Transfer-Encoding", "plain"))
+
+            def form(self, text="", file=None):
+                name = "%s:%d" % (file.filename, file.size) if file is not None else ""
+                return "[%s %s]" % (text, name)
+
+            def big(self):
+                self.response.headers["Content-Type"] = "application/octet-stream"
+                return big
+
+            def chunked(self):
+                self.response.body = ("line %d\n" % n for n in range(1000))
+                return self.response
+
+            def basic(self):
+                return circuits_web.basic_auth(self.request, self.response, "R", {"bob": "secret"}, str) \
+                    or "in %s" % self.request.login
+
+            def digest(self, *args, **kwargs):
+                return circuits_web.digest_auth(self.request, self.response, "R", {"bob": "secret"}) \
+                    or "in %s, %d bytes" % (self.request.login, len(self.request.body.read()))
+
+            def count(self):
+                self.session["n"] = self.session.get("n", 0) + 1
+                return str(self.session["n"])
+        return Root()
+
+    # -- nginx --------------------------------------------------------------
+
+    def nginx(self):
+        """nginx in front of self.port; self.base is then its address."""
+        program = self.need("nginx")
+        folder = self.folder()
+        with socket.socket() as sock:
+            sock.bind(("127.0.0.1", 0))
+            port = sock.getsockname()[1]
+        path = os.path.join(folder, "nginx.conf")
+        temporary = "".join("%s_temp_path %s;\n" % (kind, os.path.join(folder, kind)) for kind in (
+            "client_body", "proxy", "fastcgi", "uwsgi", "scgi"))
+        with open(path, "w") as file:
+            file.write(textwrap.dedent("""
+                %s
+                worker_processes 1;
+                pid %s;
+                error_log %s;
+                events { worker_connections 100; }
+                http {
+                    access_log off;
+                    client_max_body_size 20m;
+                    %s
+                    upstream app { server 127.0.0.1:%d; keepalive 8; }
+                    server {
+                        listen 127.0.0.1:%d;
+                        location / {
+                            proxy_pass http://app;
+                            proxy_http_version 1.1;
+                            proxy_request_buffering off;
+                            proxy_set_header Connection "";
+                            proxy_set_header Host $http_host;
+                            proxy_set_header X-Forwarded-For $proxy_add_x_forwarded_for;
+                            proxy_set_header X-Forwarded-Proto https;
+                        }
+                    }
+                }
+                """) % ("user root root;" if os.geteuid() == 0 else "", os.path.join(folder, "pid"),
+                        os.path.join(folder, "error.log"), temporary, self.port, port))
+        process = subprocess.Popen([program, "-p", folder, "-c", path, "-g", "daemon off;"],
+                                   stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        self.addCleanup(process.wait)
+        self.addCleanup(process.terminate)
+
+        def up():
+            self.assertIsNone(process.poll(), "nginx ended")
+            try:
+                socket.create_connection(("127.0.0.1", port), PATIENCE).close()
+            except OSError:
+                return False
+            return True
+        wait_for(up)
+        self.base = "http://127.0.0.1:%d" % port
+        self.front = port
+
+    def test_nginx_in_front(self):
+        self.need("nginx")
+        root = self.root()
+        self.serve(root, circuits_web.ReverseProxy())
+        self.nginx()
+        client = http.client.HTTPConnection("127.0.0.1", self.front, timeout=PATIENCE)
+        self.addCleanup(client.close)
+
+        def ask(path, method="GET", body=None, **headers):
+            client.request(method, path, body, {k.replace("_", "-"): v for k, v in headers.items()})
+            answer = client.getresponse()
+            return answer.status, answer.headers, answer.read()
+        for _ in range(50):
+            self.assertEqual(ask("/noted")[::2], (200, b"noted"))
+        self.assertLess(len(root.seen), 10)                     # the upstream is kept alive
+        self.assertEqual(ask("/who", X_Forwarded_For="1.2.3.4, 203.0.113.9", Host="pub.example")[2],
+                         b"203.0.113.9 https://pub.example")    # not 1.2.3.4, which anybody may send
+        status, headers, body = ask("/chunked")
+        self.assertEqual(headers["Transfer-Encoding"], "chunked")
+        self.assertEqual(body, b"".join(b"line %d\n" % n for n in range(1000)))
+        self.assertEqual(ask("/big")[::2], (200, self.BIG))
+        told = "%d %s " % (len(self.BIG), hashlib.md5(self.BIG).hexdigest())
+        self.assertEqual(ask("/up", "PUT", self.BIG)[2].decode(), told + "plain")
+        pieces = [self.BIG[i:i + 100000] for i in range(0, len(self.BIG), 100000)]
+        self.assertEqual(ask("/up", "PUT", iter(pieces))[2].decode(), told + "chunked")
+        self.assertEqual(ask("/nothing")[0], 404)
+        status, headers, body = ask("/", "HEAD")
+        self.assertEqual((status, headers["Content-Length"], body), (200, "12", b""))
+        self.assertEqual(ask("/")[2], b"Hello World!")
+
+    # -- ab, wget, curl -----------------------------------------------------
+
+    def test_ab(self):
+        self.serve(self.root())
+        for path in ("/", "/method"):
+            got = self.run_("ab", "-q", "-k", "-n", "2000", "-c", "20", self.base + path).decode()
+            for expected in (r"Complete requests: +2000\n", r"Failed requests: +0\n", r"Keep-Alive requests: +2000\n"):
+                self.assertRegex(got, expected)
+            self.assertNotIn("Non-2xx", got)
+
+    def test_wget_goes_on_with_what_it_has(self):
+        self.need("wget")
+        here, there = self.folder(), self.folder()
+        with open(os.path.join(here, "big.bin"), "wb") as file:
+            file.write(self.BIG)
+        log = []
+
+        class Ranges(circuits_web.BaseComponent):
+            channel = "web"
+
+            @circuits_web.handler("request", priority=5)
+            def _on_request(self, request, response):
+                log.append(request.headers.get("Range"))
+        self.serve(circuits_web.Static(docroot=here), Ranges())
+        path = os.path.join(there, "big.bin")
+        for have in (self.BIG[:1234567], self.BIG, b""):
+            with open(path, "wb") as file:
+                file.write(have)
+            self.run_("wget", "-q", "-c", "-t", "1", "-T", "20", self.base + "/big.bin", cwd=there)
+            with open(path, "rb") as file:
+                self.assertEqual(file.read(), self.BIG)
+        self.assertEqual(log, ["bytes=1234567-", "bytes=%d-" % len(self.BIG), None])
+
+    def test_curl(self):
+        self.need("curl")
+        folder = self.folder(**{"a.txt": "0123456789" * 1000})
+        big = os.path.join(folder, "big.bin")
+        with open(big, "wb") as file:
+            file.write(self.BIG)
+        self.serve(self.root(), circuits_web.Static("/s", docroot=folder), circuits_web.Compress())
+        told = ("%d %s " % (len(self.BIG), hashlib.md5(self.BIG).hexdigest())).encode()
+        path = os.path.join(folder, "a.txt")
+        for arguments, expected in (
+                (["--http1.0", "/method/x"], b"GET x HTTP/1.0"),
+                (["--http1.0", "-i", "/chunked"], b"HTTP/1.0 200 OK"),
+                (["--http1.0", "-H", "Connection: keep-alive", "-T", big, "/up"], told + b"plain"),
+                (["-T", big, "/up"], told + b"plain"),
+                (["-T", big, "-H", "Transfer-Encoding: chunked", "/up"], told + b"chunked"),
+                (["-T", big, "-H", "Expect: 100-continue", "--expect100-timeout", "15", "/up"], told),
+                (["-F", "text=a b", "-F", "file=@%s;filename=../../x.txt" % path, "/form"], b"[a b x.txt:10000]"),
+                (["-F", "text=\u00fc&=", "/form"], "[\u00fc&= ]".encode()),
+                (["--data-urlencode", "text=a&b=c", "/form"], b"[a&b=c ]"),
+                (["-G", "-d", "text=q", "/form"], b"[q ]"),
+                (["--basic", "-u", "bob:secret", "/basic"], b"in bob"),
+                (["--anyauth", "-u", "bob:secret", "/basic"], b"in bob"),
+                (["--basic", "-u", "bob:wrong", "-o", os.devnull, "-w", "%{http_code}", "/basic"], b"401"),
+                (["--digest", "-u", "bob:secret", "/digest?x=1"], b"in bob, 0 bytes"),
+                (["--digest", "-u", "bob:secret", "-d", "a=1", "/digest"], b"in bob, 3 bytes"),
+                (["--digest", "-u", "bob:wrong", "-o", os.devnull, "-w", "%{http_code}", "/digest"], b"401"),
+                (["-r", "3-5", "/s/a.txt"], b"345"), (["-r", "-4", "/s/a.txt"], b"6789"),
+                (["-r", "9998-", "/s/a.txt"], b"89"),
+                (["-r", "20000-", "-o", os.devnull, "-w", "%{http_code}", "/s/a.txt"], b"416"),
+                (["--compressed", "/s/a.txt"], b"0123456789" * 1000),
+                (["--compressed", "/chunked"], b"line 0\nline 1\n"),
+                (["-I", "/s/a.txt"], b"HTTP/1.1 200 OK"), (["-I", "/missing"], b"HTTP/1.1 404 Not Found"),
+                (["-X", "OPTIONS", "-i", "/up"], b"HTTP/1.1 "),
+                (["--path-as-is", "-o", os.devnull, "-w", "%{http_code}", "/s/../../../etc/passwd"], b"400"),
+                (["--path-as-is", "-o", os.devnull, "-w", "%{http_code}", "/s/%2e%2e/%2e%2e/etc/passwd"], b"400"),
+                (["--path-as-is", "-o", os.devnull, "-w", "%{http_code}", "/s/..%2f..%2fetc/passwd"], b"404"),
+                (["--path-as-is", "/s/x/../a.txt"], b"0123456789")):
+            got = self.curl(*arguments)
+            self.assertTrue(got.startswith(expected), (arguments, got[:300]))
+        self.assertIn(b"Content-Encoding: gzip", self.curl("-i", "-H", "Accept-Encoding: gzip", "/s/a.txt"))
+        # the answer comes whole although it takes no body
+        got = self.curl("-i", "-T", big, "-H", "Expect: 100-continue", "--expect100-timeout", "15", "/s/a.txt")
+        self.assertRegex(got, rb"HTTP/1.1 405 Method Not Allowed\r\n(.+\r\n)*Allow: GET, HEAD, OPTIONS\r\n")
+        # several on one connection
+        got = self.run_("curl", "-s", "-w", "%{num_connects} ", *[self.base + "/method/%d" % n for n in range(5)])
+        self.assertEqual(re.findall(rb"(\d) ?(?=GET|$)", got.replace(b"HTTP/1.1", b"")), [b"1", b"0", b"0", b"0", b"0"])
+
+    # -- Python's library ---------------------------------------------------
+
+    def test_urllib(self):
+        from http.cookiejar import CookieJar
+        self.serve(self.root(), circuits_web.Sessions())
+        opener = urllib.request.build_opener(urllib.request.HTTPCookieProcessor(CookieJar()),
+                                             urllib.request.ProxyHandler({}))
+        for expected in (b"1", b"2", b"3"):
+            with opener.open(self.base + "/count", timeout=PATIENCE) as answer:
+                self.assertEqual(answer.read(), expected)
+        data = urllib.parse.urlencode({"text": "\u00e4 &="}).encode()
+        with opener.open(self.base + "/form", data, PATIENCE) as answer:
+            self.assertEqual(answer.read().decode(), "[\u00e4 &= ]")
+        passwords = urllib.request.HTTPPasswordMgrWithDefaultRealm()
+        passwords.add_password(None, self.base, "bob", "secret")
+        with urllib.request.build_opener(urllib.request.HTTPBasicAuthHandler(passwords),
+                                         urllib.request.ProxyHandler({})).open(
+                self.base + "/basic", timeout=PATIENCE) as answer:
+            self.assertEqual(answer.read(), b"in bob")
+        with self.assertRaises(urllib.error.HTTPError) as caught:
+            opener.open(self.base + "/missing", timeout=PATIENCE)
+        self.assertEqual(caught.exception.code, 404)
+        caught.exception.close()
+
+    def test_xmlrpc_client(self):
+        import xmlrpc.client
+
+        class Sums(circuits_web.BaseComponent):
+            channel = "sums"
+
+            @circuits_web.export
+            @circuits_web.handler("add")
+            def add(self, one, other):
+                return one + other
+        self.serve(circuits_web.XMLRPC("/rpc", rpc_channel="sums"), Sums())
+        with xmlrpc.client.ServerProxy(self.base + "/rpc") as proxy:
+            self.assertEqual(proxy.add(1, 2), 3)
+            self.assertEqual(proxy.add("\u00e4", "<&>"), "\u00e4<&>")
+            self.assertEqual(proxy.add([1, {"a": True}], [xmlrpc.client.Binary(b"\0")]),
+                             [1, {"a": True}, xmlrpc.client.Binary(b"\0")])
+            with self.assertRaises(xmlrpc.client.Fault):
+                proxy.nothing()
+
+    # -- Chromium -----------------------------------------------------------
+
+    def test_chromium(self):
+        """One page submits a form, uploads a file, and comes back in its session."""
+        chromium = self.need("chromium")
+        page = """<!DOCTYPE html><title>t</title>
+            <form id=f><input name=text value="a &amp; &#228;"><input type=file name=file></form>
+            <iframe name=target></iframe>
+            <form id=g action=/form method=post target=target><input name=text value=submitted></form>
+            <pre id=out></pre><script>
+            (async () => {
+                const out = [], text = async (path, options) => (await fetch(path, options)).text();
+                try {
+                    const files = new DataTransfer();
+                    files.items.add(new File([new Uint8Array(300000)], "own.bin"));
+                    f.elements.file.files = files.files;
+                    out.push(await text("/form", {method: "POST", body: new FormData(f)}));
+                    out.push(await text("/form", {method: "POST", body: new URLSearchParams({text: "x y"})}));
+                    for (let n = 0; n < 3; n++) out.push("n=" + await text("/count"));
+                    const frame = document.querySelector("iframe");
+                    const loaded = new Promise(done => frame.onload = done);
+                    g.submit();
+                    await loaded;
+                    out.push("frame=" + frame.contentDocument.body.textContent);
+                } catch (error) { out.push("failed: " + error); }
+                document.getElementById("out").textContent = out.join(";") + ";end";
+            })();
+            </script>"""
+        root = self.root()
+        self.serve(root, circuits_web.Sessions(), circuits_web.Static("/page", docroot=self.folder(**{"p.html": page})))
+        got = self.run_(chromium, "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
+                        "--disable-background-networking", "--disable-component-update", "--disable-sync",
+                        "--user-data-dir=" + self.folder(), "--virtual-time-budget=8000", "--dump-dom",
+                        self.base + "/page/p.html").decode()
+        self.assertIn('<pre id="out">[a &amp; \u00e4 own.bin:300000];[x y ];n=1;n=2;n=3;'
+                      'frame=[submitted ];end</pre>', got)
+
+    # -- what goes wrong ----------------------------------------------------
+
+    def test_sigterm_under_load(self):
+        """What the application has taken is answered; all else is refused or reset."""
+        for workers in ("1", "2"):
+            self.stop_under_load(workers)
+
+    def stop_under_load(self, workers):
+        folder = self.folder(**{"mine.py": """
+            import os
+            from circuits import sleep
+            from circuits_web import Controller
+            class Root(Controller):
+                async def index(self, who):
+                    os.write(1, (who + "\\n").encode())
+                    await sleep(0.002)
+                    return "<" + who * 2000 + ">"
+            """})
+        process = self.launch("-m", "circuits_web", "--workers", workers, "--bind", "127.0.0.1:0", "mine:Root",
+                              cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        port = int(process.stderr.readline().rstrip("/\n").rpartition(":")[2])     # each worker says so
+        answered, wrong, over = set(), [], threading.Event()
+
+        def load(number):
+            count = 0
+            while not over.is_set():
+                client = http.client.HTTPConnection("127.0.0.1", port, timeout=PATIENCE)
+                try:
+                    for _ in range(10 if number % 2 else 1):        # with and without keep-alive
+                        who = "%d-%d." % (number, count)
+                        count += 1
+                        client.request("GET", "/?who=" + who)
+                        answer = client.getresponse()
+                        body = answer.read().decode()
+                        if (answer.status, body) != (200, "<" + who * 2000 + ">"):
+                            wrong.append((answer.status, len(body)))
+                        answered.add(who)
+                except ConnectionRefusedError:
+                    return
+                except (OSError, http.client.HTTPException) as error:
+                    if not isinstance(error, (ConnectionError, http.client.BadStatusLine)):
+                        wrong.append(error)
+                finally:
+                    client.close()
+        threads = [threading.Thread(target=load, args=(number,)) for number in range(8)]
+        reader_lines = []
+        threads.append(threading.Thread(target=lambda: reader_lines.extend(process.stdout)))
+        for thread in threads:
+            thread.start()
+        try:
+            wait_for(lambda: len(answered) >= 200)
+            process.terminate()
+            process.wait(PATIENCE)
+        finally:
+            over.set()
+            process.kill()
+            for thread in threads:
+                thread.join(PATIENCE)
+        self.assertEqual(process.returncode, 0)
+        self.assertEqual(wrong, [])
+        taken = {line.rstrip("\n") for line in reader_lines}
+        self.assertEqual(taken - answered, set())
+        self.assertNotIn("Traceback", process.stderr.read())
+
+    def test_rst_in_every_phase(self):
+        """Clients break off wherever they can, and an honest one is served all the while."""
+        with open(os.path.join(self.folder(), "big.bin"), "wb") as file:
+            file.write(self.BIG)
+        app = self.serve(self.root(), circuits_web.Static("/s", docroot=os.path.dirname(file.name)))
+        post = b"POST /up HTTP/1.1\r\nHost: a\r\n"
+        get = b"GET %s HTTP/1.1\r\nHost: a\r\n\r\n"
+        honest = http.client.HTTPConnection("127.0.0.1", self.port, timeout=PATIENCE)
+        self.addCleanup(honest.close)
+        for data, receive in (
+                (b"", 0), (b"GE", 0), (get[:20], 0), (get % b"/", 0), (get % b"/", 10), (get % b"/" * 50, 0),
+                (post + b"Content-Length: 9\r\n\r\n", 0), (post + b"Content-Length: 9\r\n\r\nabc", 0),
+                (post + b"Content-Length: 900000\r\n\r\n" + b"x" * 300000, 0),
+                (post + b"Transfer-Encoding: chunked\r\n\r\n", 0),
+                (post + b"Transfer-Encoding: chunked\r\n\r\n5\r\nab", 0),
+                (post + b"Transfer-Encoding: chunked\r\n\r\n5\r\nabcde\r\n0\r\nX: ", 0),
+                (post + b"Expect: 100-continue\r\nContent-Length: 9\r\n\r\n", 25),
+                (post + b"Content-Type: multipart/form-data; boundary=X\r\nContent-Length: 900\r\n\r\n--X\r\n", 0),
+                (get % b"/big", 1), (get % b"/big", 100000), (get % b"/s/big.bin", 1), (get % b"/s/big.bin", 100000),
+                (get % b"/chunked", 1), (get % b"/missing", 0), (b"nonsense\r\n\r\n", 0), (b"nonsense\r\n\r\n", 5)):
+            for _ in range(3):
+                with socket.create_connection(("127.0.0.1", self.port), PATIENCE) as sock:
+                    sock.sendall(data)
+                    if receive:
+                        sock.recv(receive)
+                    sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+                honest.request("GET", "/")
+                self.assertEqual(honest.getresponse().read(), b"Hello World!", data[:60])
+        wait_for(lambda: len(app.http._connections) == 1, "all but the honest one forgotten")
+        self.assertIn(b"Hello World!", raw(self.port, get % b"/", until=b"World!"))
+
+    def test_descriptors_run_out(self):
+        """The server lives on without descriptors, and takes clients again when there are some."""
+        process = self.launch("-c", textwrap.dedent("""
+            import resource
+            from circuits_web import Controller, Server
+            class Root(Controller):
+                def index(self):
+                    return "Hello World!"
+            resource.setrlimit(resource.RLIMIT_NOFILE, (40, 40))
+            app = Server(("127.0.0.1", 0)) + Root()
+            print(app.port, flush=True)
+            app.run()
+            """), stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        self.port = int(process.stdout.readline())
+        honest = http.client.HTTPConnection("127.0.0.1", self.port, timeout=PATIENCE)
+        self.addCleanup(honest.close)
+
+        def served():
+            honest.request("GET", "/")
+            return honest.getresponse().read() == b"Hello World!"
+        self.assertTrue(served())
+        crowd = []
+        self.addCleanup(lambda: [sock.close() for sock in crowd])
+        for _ in range(80):
+            crowd.append(socket.create_connection(("127.0.0.1", self.port), PATIENCE))
+            self.assertTrue(served())
+        # the last of them waits, is closed, or answered; the one that was there first is served
+        self.assertIsNone(process.poll())
+        while crowd:
+            crowd.pop().close()
+        self.assertIn(b"Hello World!", raw(self.port, b"GET / HTTP/1.1\r\nHost: a\r\n\r\n", until=b"World!"))
+        self.assertTrue(served())
+        process.terminate()
+        self.assertEqual(process.wait(PATIENCE), 0)
+        self.assertNotIn("Traceback", process.stderr.read())
 
 
 # ---------------------------------------------------------------------------

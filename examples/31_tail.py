@@ -1,9 +1,11 @@
 """Follow a file as it grows, like tail -F.
 
 Run:    python3 examples/31_tail.py /var/log/syslog
-Expect: what is added to it, until ^C
+Expect: what is added to it, until ^C; also when it is truncated or rotated
 """
-import os, sys
+import os
+import sys
+
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
 from circuits import Component, handler
@@ -14,8 +16,7 @@ class Tail(Component):
     stdout, rotated = stdout, False
 
     def init(self, path):
-        self.path = os.path.abspath(path)
-        self.size = os.path.getsize(path)
+        self.path, self.size = os.path.abspath(path), os.path.getsize(path)
         self.file = File(self.path, autoclose=False).register(self)
         self.file.seek(0, os.SEEK_END)
         Notify().register(self).add_path(os.path.dirname(self.path))
@@ -26,11 +27,10 @@ class Tail(Component):
 
     @handler("modified", "created", "moved", channel="notify")
     def _on_change(self, name, path, pathname, isdir):
-        if pathname != self.path or self.file.closed:
-            return
-        if not os.path.exists(self.path):
+        try:
+            ours, there = os.stat(self.file.fileno()), os.stat(self.path)
+        except (OSError, ValueError):
             return                                      # the new one is yet to come
-        ours, there = os.stat(self.file.fileno()), os.stat(self.path)
         self.rotated = not os.path.samestat(ours, there)
         if not self.rotated and there.st_size < self.size:
             self.fire(Seek(0), self.file)               # truncated
@@ -44,6 +44,7 @@ class Tail(Component):
         elif self.rotated:
             self.rotated = False
             self.file.open()
+
 
 if __name__ == "__main__":
     Tail(sys.argv[1]).run()
