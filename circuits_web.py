@@ -588,6 +588,7 @@ class MethodNotAllowedException(HTTPException):
     """
 
     code = 405
+    description = "This method is not allowed here."
 
     def __init__(self, method, description=None, allowed=()):
         super().__init__(description or "The method %s is not allowed here." % method)
@@ -2674,7 +2675,7 @@ class HTTPError(Event):
         """The texts of the page as they are, not escaped."""
         texts = dict(self.data)
         texts["description"] = texts["description"] or self.description \
-            or _DESCRIPTIONS.get(self.code, "")
+            or _DESCRIPTIONS.get(self.code) or ""
         texts["traceback"] = texts["traceback"] or \
             (self.traceback if self.request.print_debug else "")
         return texts

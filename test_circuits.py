@@ -13196,6 +13196,14 @@ class TestWebPeers(CircuitsTest):
 
     BIG = bytes(range(256)) * 20480         # 5 MiB
 
+    def test_no_page_says_none(self):
+        self.serve(circuits_web.Static(docroot=self.folder(x="text")))
+        for line in (b"DELETE /x", b"GET /nope", b"PUT /x"):
+            answer = raw(self.port, line + b" HTTP/1.0\r\n\r\n")
+            self.assertIn(b"<p>", answer)
+            self.assertNotIn(b"<p>None", answer)
+            self.assertNotIn(b"<p></p>", answer)
+
     def test_a_body_that_finds_no_room_is_refused(self):
         import tempfile
         self.expect_stderr("no descriptor")
