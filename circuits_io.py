@@ -56,6 +56,7 @@ from collections import deque
 from itertools import islice
 
 __version__ = "2.1.0"   # of all four files; circuits.py must be the same
+__sealed__ = "186a3bcc1911b4262b9c808cc8cd0be120ead857f5035f3edd592fc765ed8cfc"
 
 try:
     if __package__:                     # vendored: theirs.vendor.circuits_io

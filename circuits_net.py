@@ -96,6 +96,7 @@ else:
     from circuits import poller_of
 
 __version__ = "2.1.0"
+__sealed__ = "0f8460fac72079672aef1ec557ce7b3dae86ef88010cfb7175f1ef7f558ef431"
 
 __all__ = (
     "Bridge", "BridgeLost", "Broadcast", "Client", "Close", "Closed",

@@ -124,6 +124,7 @@ else:
     from circuits_net import __version__ as _net_version
 
 __version__ = "2.1.0"
+__sealed__ = "bd999ccdda9a4f6e60e31f1dcb253832391db69ad7c63df2f505df4f17ab85a4"
 
 __all__ = (
     "AllowedHosts", "BaseController", "BaseServer", "BodyStream", "CORS",
