@@ -2420,6 +2420,25 @@ class TestRunning(CircuitsTest):
         self.assertEqual(log, [(signal.SIGTERM, True), "stopped"])
         self.assertEqual((signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGINT)), before)
 
+    def test_the_interpreter_wakes_the_loop_for_signals(self):
+        if not hasattr(signal, "set_wakeup_fd") or sys.platform == "win32":
+            self.skipTest("no POSIX signals")
+
+        class App(Component):
+            def started(self, *args):
+                self.number = signal.set_wakeup_fd(-1)
+                signal.set_wakeup_fd(self.number)
+                self.target = self._reactor.wakeup.target
+                self.stop()
+        before = signal.set_wakeup_fd(-1)
+        signal.set_wakeup_fd(before)
+        app = App()
+        app.run()
+        self.assertEqual(app.number, app.target)
+        after = signal.set_wakeup_fd(-1)
+        signal.set_wakeup_fd(before)
+        self.assertEqual(after, before)
+
     def test_a_signal_handler_may_decide_itself(self):
         if not hasattr(os, "kill") or sys.platform == "win32":
             self.skipTest("no POSIX signals")
