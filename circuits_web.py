@@ -32,10 +32,15 @@ Contents
 16. Who is there
 17. Sessions
 18. Between server and client
-19. Logger
-20. Names of the current release
-21. Dotted names
-22. Command
+19. Groups and server-sent events
+20. WebSocket codec
+21. WebSockets
+22. HTTP client
+23. WSGI
+24. Logger
+25. Names of the current release
+26. Dotted names
+27. Command
 
 Names used throughout: a *head* is a start line with its headers; *sock* is
 the key by which the transport knows a connection; a *step* is a handler of
@@ -6524,7 +6529,45 @@ class Health(BaseComponent):
 
 
 # ---------------------------------------------------------------------------
-# 19. Logger
+# 19. Groups and server-sent events
+#
+# Messages to many at once, encoded once; and streams of events to browsers
+# (WHATWG HTML, section 9.2).
+# ---------------------------------------------------------------------------
+
+
+# ---------------------------------------------------------------------------
+# 20. WebSocket codec
+#
+# Turns bytes into messages and back (RFC 6455, RFC 7692), for both sides.
+# Pure: no clock, no socket.
+# ---------------------------------------------------------------------------
+
+
+# ---------------------------------------------------------------------------
+# 21. WebSockets
+#
+# The server's side, beside HTTP on one port, and the client's.
+# ---------------------------------------------------------------------------
+
+
+# ---------------------------------------------------------------------------
+# 22. HTTP client
+#
+# Asks other servers, over connections that are kept.
+# ---------------------------------------------------------------------------
+
+
+# ---------------------------------------------------------------------------
+# 23. WSGI
+#
+# Other frameworks' applications under our server, and ours under theirs
+# (PEP 3333).
+# ---------------------------------------------------------------------------
+
+
+# ---------------------------------------------------------------------------
+# 24. Logger
 # ---------------------------------------------------------------------------
 
 def formattime(seconds=None):
@@ -6610,7 +6653,7 @@ class Logger(BaseComponent):
 
 
 # ---------------------------------------------------------------------------
-# 20. Names of the current release
+# 25. Names of the current release
 #
 # Programs written for it call the same things by lower-case names.
 # ---------------------------------------------------------------------------
@@ -6626,7 +6669,7 @@ redirect = Redirect
 
 
 # ---------------------------------------------------------------------------
-# 21. Dotted names
+# 26. Dotted names
 #
 # Names that mean something else in the documented layout; see circuits.py.
 # ---------------------------------------------------------------------------
@@ -6640,7 +6683,7 @@ _DOTTED = {
 
 
 # ---------------------------------------------------------------------------
-# 22. Command
+# 27. Command
 #
 # python3 -m circuits_web [DIR] serves a folder, MODULE:NAME an application.
 # ---------------------------------------------------------------------------
