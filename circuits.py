@@ -1932,7 +1932,7 @@ class Reactor:
         self.host = None            # what runs the tree inside another loop
         self.idle_lock = None       # held; released to end a sleep without one
         self.pid = None
-        self.draining = 0           # batches since stop()
+        self.draining = None        # batches since Stopped was fired
         self.context = None         # Event._context of the event being dispatched
         self.told = {}              # channel -> last event that tell() fired there
 
@@ -2757,6 +2757,7 @@ class Reactor:
             return
         self.running = False
         self.root.fire(Stopped(self.root), self.root.channel or "*")
+        self.draining = 0
         self.wake()
 
     def abandon(self):
@@ -2777,7 +2778,7 @@ class Reactor:
 
     def stopping(self):
         """Whether run() has nothing left to do after stop()."""
-        if self.running:
+        if self.running or self.draining is None:       # stop() is under way in another thread
             return False
         self.draining += 1
         if self.draining > DRAIN_LIMIT:
@@ -3372,6 +3373,7 @@ class Manager:
                 try:
                     reactor.tick()
                 except KeyboardInterrupt:   # a second ^C, or a host's own handler
+                    reactor.running = reactor.draining is None      # it may have cut stop() short
                     reactor.stop()
         finally:
             reactor.running = False
@@ -3400,7 +3402,7 @@ class Manager:
         reactor.open_wakeup()
         reactor.ident = get_ident()
         reactor.code = None
-        reactor.draining = 0
+        reactor.draining = None
         reactor.guest = False
         reactor.running = True
         return reactor

@@ -2332,6 +2332,28 @@ class TestRunning(CircuitsTest):
         self.assertFalse(app.running)
         self.assertEqual((str(app.running), "%s" % app.running, "{}".format(app.running)), ("False",) * 3)
 
+    def test_stopped_is_seen_however_slow_the_thread_that_stops(self):
+        turns = []
+
+        class Counting(circuits.Select):
+            def poll(self, timeout):
+                turns.append(timeout)
+                return super().poll(timeout)
+
+        class App(Component):
+            def fire(self, event, *channels, **options):
+                if isinstance(event, circuits.Stopped):
+                    before = len(turns)
+                    self._reactor.wake()        # as by something else that happens
+                    wait_for(lambda: len(turns) > before + 5 or not self._reactor.looping)
+                return super().fire(event, *channels, **options)
+        app = App() + Counting()
+        rec = Recorder().register(app)
+        app.start()
+        app.stop()
+        app.join(PATIENCE)
+        self.assertFired(rec, "started", "stopped")
+
     def test_stop_when_idle_does_nothing(self):
         app = Component()
         app.stop()
