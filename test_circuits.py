@@ -10600,6 +10600,30 @@ class TestHTTPCodec(CircuitsTest):
                          [getattr(i, "target", i) for i in cut], data[:200])
         return whole
 
+    def test_heads_that_are_known_are_copied(self):
+        heads = {}
+        data = b"GET / HTTP/1.1\r\nHost: a\r\nX-One: 1\r\n\r\n"
+        first, second = [parsed(circuits_web.RequestParser(heads=heads), data)[0] for _ in range(2)]
+        self.assertEqual(list(heads), [data[:-4]])
+        second.headers["X-One"] = "2"
+        second.keep_alive = False
+        third = parsed(circuits_web.RequestParser(heads=heads), data)[0]
+        for head in first, third:
+            self.assertEqual((head.method, head.target, head.version, head.keep_alive, head.headers.items()),
+                             ("GET", "/", (1, 1), True, [("Host", "a"), ("X-One", "1")]))
+        form = b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\n"
+        for body in b"ab", b"cd":
+            self.assertEqual(parsed(circuits_web.RequestParser(heads=heads), form + body)[1], body)
+
+    def test_heads_with_secrets_and_long_ones_are_not_kept(self):
+        heads = {}
+        for line in b"Cookie: a=b", b"Authorization: Basic x", b"X-Long: " + 1000 * b"x":
+            parsed(circuits_web.RequestParser(heads=heads), b"GET / HTTP/1.1\r\nHost: a\r\n" + line + b"\r\n\r\n")
+        self.assertEqual(heads, {})
+        for number in range(2000):
+            parsed(circuits_web.RequestParser(heads=heads), b"GET /%d HTTP/1.1\r\nHost: a\r\n\r\n" % number)
+        self.assertLessEqual(len(heads), circuits_web.MAX_MEMORY_LINES)
+
     def assertRefused(self, data, status, **limits):
         for behind in (b"", HELLO):
             got = self.ways(data + behind, **limits)
@@ -11642,6 +11666,23 @@ class TestServer(WebTest):
 
 
 class TestController(WebTest):
+
+    def test_controllers_that_come_and_go(self):
+        class Late(circuits_web.Controller):
+            channel = "/late"
+
+            def index(self, *args):
+                return "late %r" % (args,)
+        app = self.serve(Greeter())
+        late = Late()
+        for _ in range(2):
+            self.assertEqual(self.get("/late/x"), (200, b"index ('late', 'x')"))
+        for _ in range(2):
+            app.call_from_thread(circuits.Event.create("nothing"))
+            late.register(app)
+            wait_for(lambda: self.get("/late/x") == (200, b"late ('x',)"))
+            late.unregister()
+            wait_for(lambda: self.get("/late/x") == (200, b"index ('late', 'x')"))
 
     def test_paths_arguments_and_names(self):
         self.serve(Greeter())
