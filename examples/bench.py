@@ -298,28 +298,67 @@ print(server.port, flush=True)
 """ % ROOT
 
 BARE_WEB = BARE_ECHO.replace("""        while data:
-""", """        head, _, body = data.partition(b"\\r\\n\\r\\n")
-        lines = head.decode("latin-1").split("\\r\\n")
-        method, target, version = lines[0].split(" ")
-        headers = {}
-        for line in lines[1:]:
-            name, _, value = line.partition(":")
-            headers[name.strip().lower()] = value.strip()
-        text = b"Hello World!"
-        data = ("HTTP/1.1 200 OK\\r\\nDate: %s\\r\\nContent-Type: text/html\\r\\nContent-Length: %d\\r\\n\\r\\n"
-                % ("now", len(text))).encode() + text
+""", """        out = []
         while data:
-""")
+            head, _, data = data.partition(b"\\r\\n\\r\\n")
+            lines = head.decode("latin-1").split("\\r\\n")
+            method, target, version = lines[0].split(" ")
+            headers = {}
+            for line in lines[1:]:
+                name, _, value = line.partition(":")
+                headers[name.strip().lower()] = value.strip()
+            length = int(headers.get("content-length", 0))
+            body, data = data[:length], data[length:]
+            text = b"Hello World!"
+            if target == "/form":
+                fields = dict(item.split("=") for item in body.decode().split("&"))
+                text = b"%d" % len(fields)
+            elif target == "/json":
+                text = JSON
+            out.append(("HTTP/1.1 200 OK\\r\\nDate: %s\\r\\nContent-Type: text/html\\r\\n"
+                        "Content-Length: %d\\r\\n\\r\\n" % ("now", len(text))).encode() + text)
+        data = b"".join(out)
+        while data:
+""").replace("server =", "JSON = b'[' + b','.join([b'1234'] * 2047) + b']'\nserver =", 1)
+
+BARE_SENDFILE = BARE_ECHO.replace("""        while data:
+""", """        done = 0
+        sock.send(b"HTTP/1.1 200 OK\\r\\nContent-Length: 1048576\\r\\n\\r\\n")
+        while done < 1048576:
+            try:
+                done += os.sendfile(number, file.fileno(), done, 1048576 - done)
+            except BlockingIOError:
+                select.select([], [sock], [])
+        while not data:
+""").replace("import select", "import os, tempfile, select", 1).replace(
+    "server =", "file = tempfile.TemporaryFile()\nfile.truncate(1048576)\nserver =", 1)
 
 OUR_WEB = """
 import sys; sys.path.insert(0, %r)
 from circuits_web import Controller, Server
+JSON = b'[' + b','.join([b'1234'] * 2047) + b']'
 class Root(Controller):
     def index(self):
         return "Hello World!"
+    def form(self, **fields):
+        return str(len(fields))
+    def json(self):
+        self.response.headers["Content-Type"] = "application/json"
+        return JSON
 server = Server(("127.0.0.1", 0))
 print(server.port, flush=True)
 (server + Root()).run()
+""" % ROOT
+
+OUR_STATIC = """
+import sys, tempfile; sys.path.insert(0, %r)
+from circuits_web import Server, Static
+server = Server(("127.0.0.1", 0))
+with tempfile.TemporaryDirectory() as folder:
+    with open(folder + "/big.bin", "wb") as file:
+        file.truncate(1048576)
+    print(server.port, flush=True)
+    (server + Static(docroot=folder)).run()
 """ % ROOT
 
 OUR_BASE_WEB = """
@@ -349,6 +388,8 @@ def served(code, connections, message, reply, seconds):
     try:
         port = int(server.stdout.readline())
         poller = selectors.DefaultSelector()
+        if reply is None:
+            reply = length_of_answer(port, message)
         for _ in range(connections):
             sock = socket.create_connection(("127.0.0.1", port))
             poller.register(sock, selectors.EVENT_READ, [0])
@@ -358,8 +399,6 @@ def served(code, connections, message, reply, seconds):
             for key, _ in poller.select(5):
                 got = key.data
                 got[0] += len(key.fileobj.recv(262144))
-                if reply is None:       # learn how long an answer is
-                    reply = got[0]
                 if got[0] >= reply:
                     got[0] = 0
                     count += 1
@@ -375,6 +414,52 @@ def served(code, connections, message, reply, seconds):
         server.communicate()
 
 
+def length_of_answer(port, message):
+    """Bytes that come back for *message*: all that comes within a while."""
+    with socket.create_connection(("127.0.0.1", port), 0.3) as sock:
+        sock.sendall(message)
+        size = 0
+        while True:
+            try:
+                size += len(sock.recv(262144))
+            except socket.timeout:
+                return size
+
+
+def idle_memory(code, request, connections=4000, before_them=2000):
+    """Bytes of a server's memory per connection that was served and is idle now.
+
+    It starts from bytecode: compiling leaves free memory, which would hide it.
+    """
+    cache = tempfile.mkdtemp()
+    environment = dict(os.environ, PYTHONPYCACHEPREFIX=cache)
+    environment.pop("PYTHONDONTWRITEBYTECODE", None)
+    subprocess.run([sys.executable, "-c", code.replace("print(", "raise SystemExit #", 1)], env=environment)
+    server = subprocess.Popen([sys.executable, "-c", code], env=environment, stdout=subprocess.PIPE,
+                              stderr=subprocess.DEVNULL)
+    port = int(server.stdout.readline())
+    socks = []
+
+    def resident():
+        with open("/proc/%d/statm" % server.pid) as file:
+            return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+    try:
+        for number in range(before_them + connections):
+            if number == before_them:   # what is needed once, and memory kept free, is used
+                before = resident()
+            sock = socket.create_connection(("127.0.0.1", port))
+            socks.append(sock)
+            sock.sendall(request)
+            sock.recv(4096)
+        return (resident() - before) / connections
+    finally:
+        for sock in socks:
+            sock.close()
+        server.kill()
+        server.communicate()
+        shutil.rmtree(cache, ignore_errors=True)
+
+
 def bench_served(name, goal, bare, ours, connections, message, reply, options):
     if not os.path.exists("/proc/self/stat") or not hasattr(select, "epoll"):
         return print("%-34s needs Linux" % name)
@@ -385,10 +470,14 @@ def bench_served(name, goal, bare, ours, connections, message, reply, options):
         statistics.median(o for _, o in pairs)), flush=True)
 
 
-def bench_tcp(options):
+def allow_connections():
     import resource
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, min(hard, 8192)), hard))
+
+
+def bench_tcp(options):
+    allow_connections()
     small, large = b"x" * 64, b"x" * 65536
     bench_served("echo, 50 connections, 64 B", 0.50, BARE_ECHO, OUR_ECHO, 50, small, 64, options)
     bench_served("echo, 8 connections, 64 KiB", 0.70, BARE_ECHO, OUR_ECHO, 8, large, 65536, options)
@@ -399,6 +488,19 @@ def bench_web(options):
     request = b"GET / HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n"
     bench_served("Server + Controller, hello", 0.19, BARE_WEB, OUR_WEB, 50, request, None, options)
     bench_served("BaseServer, hello", 0.29, BARE_WEB, OUR_BASE_WEB, 50, request, None, options)
+    bench_served("16 pipelined", 0.12, BARE_WEB, OUR_WEB, 50, 16 * request, None, options)
+    form = b"&".join(b"field%d=" % n + b"x" * 40 for n in range(20))
+    post = b"POST /form HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/x-www-form-urlencoded\r\n" \
+        b"Content-Length: %d\r\n\r\n%s" % (len(form), form)
+    bench_served("form, 1 KiB", 0.30, BARE_WEB, OUR_WEB, 50, post, None, options)
+    bench_served("JSON, 10 KiB, ready-made", 0.22, BARE_WEB, OUR_WEB, 50,
+                 request.replace(b"/ ", b"/json "), None, options)
+    bench_served("static file, 1 MiB, sendfile", 0.50, BARE_SENDFILE, OUR_STATIC, 8,
+                 request.replace(b"/ ", b"/big.bin "), None, options)
+    if os.path.exists("/proc/self/statm"):
+        allow_connections()
+        print("%-34s %5d bytes   goal 2048" % (
+            "an idle HTTP connection", idle_memory(OUR_WEB, request)), flush=True)
 
 
 PIPE_SIZE = 100 << 20
