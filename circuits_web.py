@@ -6985,8 +6985,8 @@ class _Returned:
         try:
             if hasattr(self.result, "close"):
                 self.result.close()
-        except Exception as error:      # the response went out: it is not the peer's trouble
-            self.reactor.call_soon(lambda: self.reactor.failed(None, None, error))
+        except Exception as error:      # the response went out: not the peer's trouble
+            self.reactor.call_soon(lambda error=error: self.reactor.failed(None, None, error))
 
 
 class _ThreadCall(_Call):
