@@ -14640,7 +14640,7 @@ class TestWSGIApplication(CircuitsTest):
                 self.response.status = 101
                 return ""
 
-            def cookie(self):
+            def crumb(self):
                 self.cookie["a"] = "b"
                 self.cookie["a"]["path"] = "/;x"
                 return "x"
@@ -14648,7 +14648,7 @@ class TestWSGIApplication(CircuitsTest):
         self.expect_stderr("cannot pass through WSGI")
         self.expect_stderr("would split")
         self.assertEqual(caller.get()[0], "500 Internal Server Error")
-        self.assertEqual(caller.get("/cookie")[0], "500 Internal Server Error")
+        self.assertEqual(caller.get("/crumb")[0], "500 Internal Server Error")
 
     def test_head_and_answers_without_a_body(self):
         class Root(circuits_web.Controller):
@@ -14852,6 +14852,285 @@ class TestWSGIApplication(CircuitsTest):
         caller = self.call(Greeter(), rec)
         self.assertEqual(caller.get("/greet")[1], b"Hello you!")
         self.assertFired(rec, "request", "greet", "response")
+
+
+FLASK_APP = """
+import time
+from flask import Flask, Response, flash, jsonify, redirect, render_template_string, request, session, url_for
+app = Flask(__name__)
+app.secret_key = "x" * 32
+notes = []
+
+PAGE = '''<ul>{% for note in notes %}<li>{{ note }}</li>{% endfor %}</ul>
+<form method="post" action="{{ url_for('add') }}"><input name="text"></form>'''
+
+@app.route("/")
+def index():
+    return render_template_string(PAGE, notes=notes)
+
+@app.route("/add", methods=["POST"])
+def add():
+    notes.append(request.form["text"])
+    session["n"] = session.get("n", 0) + 1
+    return redirect(url_for("index"))
+
+@app.route("/count")
+def count():
+    return jsonify(count=session.get("n", 0), remote=request.remote_addr, root=request.script_root, url=request.url)
+
+@app.route("/upload", methods=["POST"])
+def upload():
+    file = request.files["file"]
+    return "%s %d" % (file.filename, len(file.read()))
+
+@app.route("/raw", methods=["PUT"])
+def raw():
+    return str(len(request.get_data()))
+
+@app.route("/stream")
+def stream():
+    return Response(("%d\\n" % i for i in range(1000)), mimetype="text/plain")
+
+@app.route("/file")
+def file():
+    from flask import send_file
+    return send_file(__file__)
+
+@app.route("/boom")
+def boom():
+    raise ValueError("boom")
+
+@app.route("/café/<name>")
+def cafe(name):
+    return name
+"""
+
+DJANGO_APP = """
+import django
+from django.conf import settings
+settings.configure(ALLOWED_HOSTS=["*"], SECRET_KEY="x" * 50, ROOT_URLCONF=__name__, DEBUG=False,
+                   MIDDLEWARE=["django.middleware.common.CommonMiddleware",
+                               "django.middleware.csrf.CsrfViewMiddleware"])
+django.setup()
+from django.core.wsgi import get_wsgi_application
+from django.http import FileResponse, HttpResponse, JsonResponse, StreamingHttpResponse
+from django.middleware.csrf import get_token
+from django.urls import path, reverse
+from django.views.decorators.csrf import csrf_exempt
+
+def index(request):
+    return HttpResponse("Hello %s at %s" % (request.GET.get("name", "you"), reverse("index")))
+
+def token(request):
+    return HttpResponse(get_token(request))
+
+def form(request):
+    return JsonResponse(dict(request.POST.items()))
+
+@csrf_exempt
+def upload(request):
+    return HttpResponse(str(len(request.FILES["file"].read()) if request.FILES else len(request.body)))
+
+def stream(request):
+    return StreamingHttpResponse("%d\\n" % i for i in range(1000))
+
+def file(request):
+    return FileResponse(open(__file__, "rb"))
+
+urlpatterns = [path("", index, name="index"), path("token/", token), path("form/", form), path("upload/", upload),
+               path("stream/", stream), path("file/", file)]
+app = get_wsgi_application()
+"""
+
+OUR_APP = """
+from circuits import sleep
+from circuits.web import Controller, expose, Static
+from circuits.web.wsgi import Application
+
+class Root(Controller):
+    def index(self, name="you"):
+        return "Hello %s!" % name
+
+    def where(self):
+        r = self.request
+        return "%s %s %s" % (r.uri, r.remote.ip, r.scheme)
+
+    async def slow(self):
+        await sleep(0.05)
+        return "slow"
+
+    def size(self, **fields):
+        return str(sum(len(field.value) for field in fields.values()) or len(self.request.body.read()))
+
+    @expose("up", stream=True)
+    async def upload(self):
+        size = 0
+        async for piece in self.request.body:
+            size += len(piece)
+        return str(size)
+
+    def stream(self):
+        self.response.body = (b"%d\\n" % i * 1000 for i in range(1000))
+        return self.response
+
+    def boom(self):
+        raise ValueError("boom")
+
+application = Application() + Root() + Static("/files", docroot=".")
+"""
+
+
+class TestWSGIPeers(WebTest):
+    """Flask and Django under our Gateway; our Application under others' servers."""
+
+    UPLOAD = (b'--x\r\nContent-Disposition: form-data; name="file"; filename="n.txt"\r\n\r\n'
+              + b"data" * 500000 + b"\r\n--x--\r\n")
+    MULTIPART = {"Content_Type": "multipart/form-data; boundary=x"}
+    FORM = {"Content_Type": "application/x-www-form-urlencoded"}
+    NUMBERS = b"".join(b"%d\n" % i for i in range(1000))
+
+    def load(self, package, name, source):
+        """The application of a program that needs *package*."""
+        try:
+            __import__(package)
+        except ImportError:
+            self.skipTest("%s is not installed" % package)
+        folder = self.folder(**{name + ".py": source})
+        sys.path.insert(0, folder)
+        self.addCleanup(sys.path.remove, folder)
+        self.addCleanup(sys.modules.pop, name, None)
+        return __import__(name).app, os.path.join(folder, name + ".py")
+
+    def test_flask(self):
+        app, path = self.load("flask", "flask_demo", FLASK_APP)
+        for workers in (0, 3):
+            sys.modules["flask_demo"].notes.clear()
+            self.serve(circuits_web.Gateway({"/": app, "/mounted": app}, workers=workers))
+            self.assertEqual(self.get("/")[0], 200)
+            status, headers, _ = self.ask("/add", "POST", "text=<b>+%C3%A9", **self.FORM)
+            self.assertEqual((status, headers["Location"]), (302, "/"))
+            cookie = headers["Set-Cookie"].partition(";")[0]
+            self.assertIn("<li>&lt;b&gt; é</li>".encode(), self.get("/")[1])
+            self.assertEqual(json.loads(self.get("/count", Cookie=cookie)[1]), {
+                "count": 1, "remote": "127.0.0.1", "root": "", "url": "http://127.0.0.1:%d/count" % self.port})
+            self.assertEqual(self.ask("/mounted/add", "POST", "text=x", **self.FORM)[1]["Location"], "/mounted/")
+            self.assertEqual(self.get("/upload", **{})[0], 405)
+            self.assertEqual(self.ask("/upload", "POST", self.UPLOAD, **self.MULTIPART)[2], b"n.txt 2000000")
+            self.assertEqual(self.ask("/raw", "PUT", iter([b"abc", b"de"]))[2], b"5")
+            self.assertEqual(self.get("/stream"), (200, self.NUMBERS))
+            with open(path, "rb") as file:
+                self.assertEqual(self.get("/file"), (200, file.read()))
+            self.assertEqual(self.get("/caf%C3%A9/a%20b"), (200, b"a b"))
+            self.assertEqual(self.get("/nope")[0], 404)
+            status, headers, body = self.ask("/", "HEAD")
+            self.assertEqual((status, body), (200, b""))
+            self.assertGreater(int(headers["Content-Length"]), 50)
+            self.expect_stderr("boom")
+            self.assertEqual(self.get("/boom")[0], 500)
+
+    def test_django(self):
+        app, path = self.load("django", "django_demo", DJANGO_APP)
+        for workers in (0, 3):
+            self.serve(circuits_web.Gateway({"/": app, "/mounted": app}, workers=workers))
+            self.assertEqual(self.get("/?name=%C3%A9"), (200, "Hello é at /".encode()))
+            self.assertEqual(self.get("/mounted/"), (200, b"Hello you at /mounted/"))
+            self.assertEqual(self.ask("/token")[1]["Location"], "/token/")
+            _, headers, token = self.ask("/token/")
+            cookie = headers["Set-Cookie"].partition(";")[0]
+            self.assertEqual(self.ask("/form/", "POST", "a=1", **self.FORM)[0], 403)
+            self.assertEqual(json.loads(self.ask("/form/", "POST", "a=%C3%A9&b=2", Cookie=cookie,
+                                                 X_CSRFToken=token.decode(), **self.FORM)[2]), {"a": "é", "b": "2"})
+            self.assertEqual(self.ask("/upload/", "POST", self.UPLOAD, **self.MULTIPART)[2], b"2000000")
+            self.assertEqual(self.ask("/upload/", "POST", iter([b"abc", b"de"]))[2], b"5")
+            self.assertEqual(self.get("/stream/"), (200, self.NUMBERS))
+            with open(path, "rb") as file:
+                self.assertEqual(self.get("/file/"), (200, file.read()))
+            self.assertEqual(self.get("/nope")[0], 404)
+
+    def launch(self, *command):
+        """Start a WSGI server with our application on a socket that is ours."""
+        folder = self.folder(**{"ours.py": OUR_APP, "data.txt": "x" * 100000})
+        listener = socket.create_server(("127.0.0.1", 0))
+        self.addCleanup(listener.close)
+        self.port = listener.getsockname()[1]
+        os.set_inheritable(listener.fileno(), True)
+        env = dict(os.environ, PYTHONPATH=os.pathsep.join((HERE, folder)), PYTHONDONTWRITEBYTECODE="1",
+                   GUNICORN_FD=str(listener.fileno()))
+        self.log = open(os.path.join(folder, "log"), "w+")
+        self.addCleanup(self.log.close)
+        process = subprocess.Popen([sys.executable, *[part.replace("{fd}", str(listener.fileno()))
+                                                      for part in command]], cwd=folder, env=env,
+                                   pass_fds=[listener.fileno()], stdout=self.log, stderr=self.log)
+        self.addCleanup(process.wait, PATIENCE)
+        self.addCleanup(process.terminate)
+        return process
+
+    def visit(self, streams=True):
+        """Ask our application for what it has, as it runs under a server."""
+        self.assertEqual(self.get("/?name=%C3%A9"), (200, "Hello é!".encode()))
+        self.assertEqual(self.get("/where"), (200, b"http://127.0.0.1:%d/where 127.0.0.1 http" % self.port))
+        self.assertEqual(self.get("/nope/x")[0], 404)
+        self.assertEqual(self.get("/boom")[0], 500)
+        self.assertEqual(self.get("/files/data.txt"), (200, b"x" * 100000))
+        self.assertEqual(self.get("/files/data.txt", Range="bytes=1-3"), (206, b"xxx"))
+        self.assertEqual(self.get("/stream"), (200, b"".join(b"%d\n" % i * 1000 for i in range(1000))))
+        self.assertEqual(self.ask("/size", "POST", self.UPLOAD, **self.MULTIPART)[2], b"2000000")
+        self.assertEqual(self.ask("/size", "POST", iter([b"abc", b"de"]))[2], b"5")
+        self.assertEqual(self.ask("/up", "POST", b"x" * 1000000)[2], b"1000000")
+        status, headers, body = self.ask("/", "HEAD")
+        self.assertEqual((status, headers["Content-Length"], body), (200, "10", b""))
+        answers = []
+        threads = [threading.Thread(target=lambda: answers.append(self.get("/slow"))) for _ in range(8)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(PATIENCE)
+        self.assertEqual(answers, [(200, b"slow")] * 8)
+
+    @unittest.skipUnless(hasattr(os, "fork"), "no fork here")
+    def test_under_gunicorn(self):
+        try:
+            import gunicorn
+        except ImportError:
+            self.skipTest("gunicorn is not installed")
+        for options in (["--workers", "2"], ["--threads", "4", "--preload"]):
+            self.launch("-m", "gunicorn", "--bind", "fd://{fd}", *options, "ours:application")
+            self.visit()
+
+    @unittest.skipUnless(hasattr(os, "fork"), "no fork here")
+    def test_under_waitress(self):
+        try:
+            import waitress
+        except ImportError:
+            self.skipTest("waitress is not installed")
+        self.launch("-c", "import socket, ours, waitress; waitress.serve(ours.application, "
+                    "sockets=[socket.socket(fileno={fd})], _quiet=True)")
+        self.visit()
+
+    def test_under_wsgiref(self):
+        from wsgiref.simple_server import WSGIRequestHandler, make_server
+        folder = self.folder(**{"ours.py": OUR_APP})
+        space = {}
+        exec(OUR_APP, space)
+        app = space["application"]
+        self.addCleanup(app.join, PATIENCE)
+        self.addCleanup(app.stop)
+
+        class Quiet(WSGIRequestHandler):
+            def log_message(self, *args):
+                pass
+        server = make_server("127.0.0.1", 0, app, handler_class=Quiet)
+        self.addCleanup(server.server_close)
+        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
+        thread.start()
+        self.addCleanup(thread.join, PATIENCE)
+        self.addCleanup(server.shutdown)
+        self.port = server.server_port
+        self.assertEqual(self.get("/?name=%C3%A9"), (200, "Hello é!".encode()))
+        self.assertEqual(self.get("/slow"), (200, b"slow"))
+        self.assertEqual(self.ask("/size", "POST", b"x" * 100000)[2], b"100000")
+        self.assertEqual(self.get("/stream")[0], 200)
+        self.assertIn(b" 411 ", self.raw(b"POST /size HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n"))
 
 
 # ---------------------------------------------------------------------------
