@@ -7603,8 +7603,13 @@ _DOTTED = {
 # ---------------------------------------------------------------------------
 # 27. Command
 #
-# python3 -m circuits_web [DIR] serves a folder, MODULE:NAME an application.
+# python3 -m circuits_web [DIR] serves a folder, MODULE:NAME an application,
+# --wsgi MODULE:NAME one of another framework.
 # ---------------------------------------------------------------------------
+
+#: Threads that call a WSGI application; as many as a Worker has.
+WSGI_THREADS = 10
+
 
 class _Banner(BaseComponent):
     """Says on standard error where the server listens."""
@@ -7689,25 +7694,28 @@ class Reloader(BaseComponent):
         os.execv(sys.executable, [sys.executable] + arguments)
 
 
-def _application(text):
-    """The components that "module:name" means: an instance, a class or a function."""
+def _application(text, wsgi=False):
+    """The components that "module:name" means: an instance, a class or a function;
+    or, if it is a WSGI application, what calls that."""
     from importlib import import_module
     module, _, name = text.partition(":")
     sys.path.insert(0, os.getcwd())
     found = import_module(module)
     for part in name.split("."):
         found = getattr(found, part)
+    if wsgi or isinstance(found, Application):
+        return Gateway(found, workers=WSGI_THREADS)
     return found() if callable(found) else found
 
 
-def _can_make(what):
+def _can_make(what, wsgi):
     """Whether a process can make the application; it says itself why not."""
     pid = os.fork()
     if pid:
         return os.waitpid(pid, 0)[1] == 0
     code = 1
     try:
-        _application(what)
+        _application(what, wsgi)
         code = 0
     except BaseException:
         from traceback import print_exc
@@ -7728,6 +7736,8 @@ def _options(argv):
                         help="where to listen; default: %(default)s")
     parser.add_argument("-j", "--workers", type=int, default=1, metavar="N",
                         help="processes; default: %(default)s")
+    parser.add_argument("-w", "--wsgi", action="store_true",
+                        help="MODULE:NAME is a WSGI application; %d threads call it" % WSGI_THREADS)
     parser.add_argument("-r", "--reload", action="store_true",
                         help="start anew when a source changes; for development")
     parser.add_argument("--tls", metavar="CERT[,KEY]", help="speak HTTPS, with these PEM files")
@@ -7744,6 +7754,8 @@ def main(argv=None):
     parser, options = _options(argv)
     if not os.path.isdir(options.what) and ":" not in options.what:
         parser.error("%r is no folder, nor MODULE:NAME" % options.what)
+    if options.wsgi and os.path.isdir(options.what):
+        parser.error("--wsgi needs a MODULE:NAME, got the folder %r" % options.what)
     if options.reload and options.workers > 1:
         parser.error("--reload works with one process")
     bind = options.bind
@@ -7761,7 +7773,7 @@ def main(argv=None):
     else:
         what = options.what
         if options.workers == 1:
-            server += _application(what)
+            server += _application(what, options.wsgi)
     server += _Banner(what)
     if options.reload:
         server += Reloader()
@@ -7770,10 +7782,10 @@ def main(argv=None):
     if options.debug:
         server += Debugger()
     if options.workers > 1 and not os.path.isdir(options.what):
-        if not _can_make(what):         # else each worker would say so, again and again
+        if not _can_make(what, options.wsgi):       # else each worker would say so, again and again
             return 1
         Workers(server, options.workers,
-                prepare=lambda: _application(what).register(server)).run()
+                prepare=lambda: _application(what, options.wsgi).register(server)).run()
     else:
         server.run()
     return 0

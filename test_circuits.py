@@ -15133,6 +15133,50 @@ class TestWSGIPeers(WebTest):
         self.assertIn(b" 411 ", self.raw(b"POST /size HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n"))
 
 
+class TestWSGIExamples(WebTest):
+    """Drives examples/web_wsgi_*.py, and the command."""
+
+    def test_gateway(self):
+        TestWebExamples.start(self, "web_wsgi_gateway.py")
+        self.assertEqual(self.get("/")[1], b"Hello from circuits!\n")
+        self.assertIn(self.get("/app/")[1], (b"Hello from Flask!\n", b"Hello from a function!\n"))
+
+    def test_app(self):
+        path = os.path.join(HERE, "examples", "web_wsgi_app.py")
+        process = subprocess.Popen([sys.executable, path, "0"], stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                                   universal_newlines=True)
+        for step in (process.stdout.close, process.stderr.close, process.wait, process.kill):
+            self.addCleanup(step)
+        self.port = int(process.stdout.readline().rstrip("/\n").rpartition(":")[2])
+        self.assertEqual(self.get("/greet/Bob"), (200, b"Hello Bob!"))
+        self.raw(b"GET / HTTP/1.0\r\n\r\n", until=b"Line 2 of 5")
+
+    def test_command(self):
+        folder = self.folder(**{"mine.py": """
+            from circuits_web import Application, Controller
+            def app(environ, start_response):
+                start_response("200 OK", [("Content-Type", "text/plain")])
+                return [repr(environ["wsgi.multithread"]).encode()]
+            class Root(Controller):
+                def index(self):
+                    return "ours"
+            application = Application() + Root()
+            """})
+        for arguments, body in ((["--wsgi", "mine:app"], b"True"), (["mine:application"], b"ours")):
+            process = subprocess.Popen(
+                [sys.executable, "-m", "circuits_web", "--bind", "127.0.0.1:0", *arguments], cwd=folder,
+                env=dict(os.environ, PYTHONPATH=HERE, PYTHONDONTWRITEBYTECODE="1"), stderr=subprocess.PIPE,
+                universal_newlines=True)
+            for step in (process.stderr.close, process.wait, process.terminate):
+                self.addCleanup(step)
+            self.port = int(process.stderr.readline().rstrip("/\n").rpartition(":")[2])
+            self.assertEqual(self.get(), (200, body))
+        done = subprocess.run([sys.executable, "-m", "circuits_web", "--wsgi", "."], cwd=HERE,
+                              stderr=subprocess.PIPE, universal_newlines=True)
+        self.assertEqual(done.returncode, 2)
+        self.assertIn("MODULE:NAME", done.stderr)
+
+
 # ---------------------------------------------------------------------------
 # The documentation's programs, and the examples
 # ---------------------------------------------------------------------------
