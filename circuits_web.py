@@ -7792,4 +7792,6 @@ def main(argv=None):
 
 
 if __name__ == "__main__":
+    # What is to be served imports this file by its name, and means this module.
+    sys.modules[(__package__ + "." if __package__ else "") + "circuits_web"] = sys.modules[__name__]
     sys.exit(main())

@@ -13105,6 +13105,8 @@ class TestWebCommand(WebTest):
             class Root(Controller):
                 def index(self):
                     return "mine"
+                def missing(self):
+                    return self.notfound("not there")
             """})
         env = dict(os.environ, PYTHONPATH=HERE, PYTHONDONTWRITEBYTECODE="1")
         process = subprocess.Popen([sys.executable, "-m", "circuits_web", "--bind", "127.0.0.1:0", "mine:Root"],
@@ -13114,6 +13116,7 @@ class TestWebCommand(WebTest):
         self.addCleanup(process.terminate)
         self.port = int(process.stderr.readline().rstrip("/\n").rpartition(":")[2])
         self.assertEqual(self.get(), (200, b"mine"))
+        self.assertEqual(self.get("/missing")[0], 404)
 
     def test_reload(self):
         source = "from circuits_web import Controller\nclass Root(Controller):\n    def index(self): return %s\n"
