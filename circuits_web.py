@@ -6670,7 +6670,7 @@ def create_environ(errors, path, request):
         "wsgi.run_once": False,
         "wsgi.file_wrapper": file_generator,
     }
-    if request.login:
+    if request.login and isinstance(request.login, str):
         environ["REMOTE_USER"] = _as_latin(request.login)
     if body is not None:
         environ["CONTENT_LENGTH"] = str(body.seek(0, 2))
@@ -6790,12 +6790,14 @@ class Gateway(BaseComponent):
         call.pipe.on_close = self._pipes.discard
         body = None
         try:
-            self.fire(Task(call.run), self._pool)
+            task = Task(call.run)
+            self.fire(task, self._pool)
+            _when_done(task, _Afterwards(call.over))
             body = yield call.head
         finally:
             if body is not call.pipe:
                 call.pipe.close()
-        return call.respond(body)
+        return None if body is None else call.respond(body)
 
     @_own_step
     @handler("stopped", channel="*")
@@ -7028,6 +7030,10 @@ class _ThreadCall(_Call):
         data = _as_piece(data)
         if data:
             self.pipe.put(data)
+
+    def over(self, task):
+        """The thread is through, or there was none, or no need of one."""
+        self.head.finish(error=task.value._error)
 
     def _announce(self, body):
         self.reactor.call_soon(lambda: self._announced(body))
@@ -7321,6 +7327,10 @@ class _CalledHTTP(HTTP):
             else:
                 self._refuse(conn, ProtocolError(503, "the server stops"))
 
+    def _open(self, sock):
+        raise RuntimeError("an Application and a server share the channel %r: give one of them "
+                           "another, Application(channel='wsgi')" % self.channel)
+
     # -- requests -----------------------------------------------------------
 
     def take(self, caller):
@@ -7459,7 +7469,8 @@ class _CalledHTTP(HTTP):
     def _send_file(self, conn, response, body):
         """Have the server send a file in its own way, if it has one."""
         request = conn.request
-        if "wsgi.file_wrapper" not in request.wsgi_environ or body.input is request._body \
+        ours = [request._body] + [upload.file for upload in request._files]
+        if "wsgi.file_wrapper" not in request.wsgi_environ or body.input in ours \
                 or _file_length(body.input, None) != body.left:
             return self._run_stream(conn, response)
         response._released = True       # it will be closed by the server
