@@ -3917,6 +3917,7 @@ class HTTP(BaseComponent):
                     self._reactor.tell(self, Stream, self.channel, response, piece)
                 conn.deadline = self._now + self._write_timeout
                 yield _Drained(conn)
+                conn.deadline = None            # it is the body that is slow
         except Exception as error:
             self._reactor.failed(None, None, error)
             response.close = True

@@ -12193,6 +12193,31 @@ class TestStatic(WebTest):
 
 class TestStreams(WebTest):
 
+    def test_a_body_may_take_its_time(self):
+        clock = FakeClock()
+
+        class Root(circuits_web.Controller):
+            def index(self):
+                async def pieces():
+                    yield "one"
+                    await sleep(1000)
+                    yield "two"
+                self.response.body = pieces()
+                return self.response
+        app = circuits_web.Server(("127.0.0.1", 0)) + Root()
+        app.clock = clock
+        with serving(app), socket.create_connection(("127.0.0.1", app.port), PATIENCE) as sock:
+            sock.sendall(b"GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
+            got = b""
+            while b"one" not in got:
+                got += sock.recv(1000)
+            before = [app.http._now]
+            while app.http._now < before[0] + 1000:     # far beyond write_timeout
+                clock.advance(2)
+                app._reactor.call_soon(lambda: None)
+                wait_for(lambda: app.http._now >= clock.now or b"two" in got)
+            self.assertIn(b"two", sock.recv(1000))
+
     class Root(circuits_web.Controller):
         seen = []
 
