@@ -61,6 +61,8 @@ circuits.py and circuits_net.py.  It needs Python 3.8 or newer.
 import os
 import sys
 import time
+from _thread import allocate_lock
+from _thread import get_ident
 from io import BytesIO
 from io import IOBase
 from types import CoroutineType
@@ -85,8 +87,10 @@ if __package__:
     from .circuits import HandlerMetaClass
     from .circuits import LiteralEvent
     from .circuits import Running
+    from .circuits import Task
     from .circuits import Value
     from .circuits import Waiting
+    from .circuits import Worker
     from .circuits import DONE
     from .circuits import SPECIAL
     from .circuits import WANTS_EVENT
@@ -110,8 +114,10 @@ else:
     from circuits import HandlerMetaClass
     from circuits import LiteralEvent
     from circuits import Running
+    from circuits import Task
     from circuits import Value
     from circuits import Waiting
+    from circuits import Worker
     from circuits import DONE
     from circuits import SPECIAL
     from circuits import WANTS_EVENT
@@ -132,14 +138,14 @@ __version__ = "2.1.0"
 __sealed__ = "bd999ccdda9a4f6e60e31f1dcb253832391db69ad7c63df2f505df4f17ab85a4"
 
 __all__ = (
-    "AllowedHosts", "BaseController", "BaseServer", "BodyStream", "CORS",
-    "Compress", "Controller", "Dispatcher", "Forbidden", "HTTP", "HTTPError",
+    "AllowedHosts", "Application", "BaseController", "BaseServer", "BodyStream", "CORS",
+    "Compress", "Controller", "Dispatcher", "Forbidden", "Gateway", "HTTP", "HTTPError",
     "HTTPException", "HTTPRequest", "HTTPResponse", "Headers", "Health",
     "JSONController", "JSONRPC", "Logger", "MemoryStore", "NotFound",
     "Redirect", "Request", "Response", "ReverseProxy", "SQLiteStore",
     "SecurityHeaders", "Server", "Session", "Sessions", "Static", "Store",
     "Stream", "Unauthorized", "VirtualHosts", "Workers", "XMLRPC", "basic_auth",
-    "check_auth", "check_csrf", "csrf_token", "digest_auth", "expires",
+    "check_auth", "check_csrf", "create_environ", "csrf_token", "digest_auth", "expires",
     "export", "expose", "exposeJSON", "gzip", "serve_download", "serve_file",
     "sign", "unsign", "url",
 )
@@ -3586,6 +3592,7 @@ class HTTP(BaseComponent):
         if conn is None or conn.response is not response or response.started:
             if conn is None:                # the peer left
                 request.close()
+                response.release()
             return                          # or somebody answered
         value = event._value
         if value is not None and value.errors:
@@ -3861,6 +3868,10 @@ class HTTP(BaseComponent):
                 and hasattr(body.input, "fileno") and not isinstance(body.input, BytesIO) \
                 and not self._reactor.heard("stream", (self.channel,)):
             return self._send_file(conn, response, body)
+        self._run_stream(conn, response)
+
+    def _run_stream(self, conn, response):
+        """Have a task send the body."""
         event = Event()
         event.waitingHandlers = 1
         task = Running(self._stream(conn, response), event, self._on_stream, self)
@@ -3906,6 +3917,7 @@ class HTTP(BaseComponent):
                     self._reactor.tell(self, Stream, self.channel, response, piece)
                 conn.deadline = self._now + self._write_timeout
                 yield _Drained(conn)
+                conn.deadline = None            # it is the body that is slow
         except Exception as error:
             self._reactor.failed(None, None, error)
             response.close = True
@@ -6609,8 +6621,879 @@ class Health(BaseComponent):
 # 23. WSGI
 #
 # Other frameworks' applications under our server, and ours under theirs
-# (PEP 3333).
+# (PEP 3333).  Invariant: what an application returned is closed, whatever
+# happens, in the thread that iterates over it.
 # ---------------------------------------------------------------------------
+
+#: Headers between two neighbours, which no application may set (RFC 9110, 7.6.1).
+HOP_BY_HOP = frozenset((
+    "connection", "keep-alive", "proxy-authenticate", "proxy-authorization",
+    "proxy-connection", "te", "trailer", "trailers", "transfer-encoding", "upgrade"))
+
+# Headers that have a place of their own in an environ, or no meaning there;
+# HTTP_PROXY would be taken for a setting by programs that see it (httpoxy).
+_NO_VARIABLES = frozenset(("content-type", "content-length", "transfer-encoding", "proxy"))
+
+
+def create_environ(errors, path, request):
+    """The environ of *request* for a WSGI application mounted at *path*.
+
+    errors  the text stream that it gets as wsgi.errors
+    path    the prefix of the request's path that becomes SCRIPT_NAME
+
+    The body must be there as a whole; its length is known then, also when it
+    came in chunks.  Headers with an underscore in their names are left out:
+    they would look like those with a dash, which a proxy may vouch for.
+    """
+    mount = [part for part in path.split("/") if part]
+    script_name = unquote(request.script_name) + "".join(["/" + part for part in mount])
+    local, remote = request.local, request.remote
+    body = request._body
+    headers = request.headers
+    environ = {
+        "REQUEST_METHOD": request.method,
+        "SCRIPT_NAME": _as_latin(script_name),
+        "PATH_INFO": _as_latin(_path_info(request, len(mount))),
+        "QUERY_STRING": request.qs,
+        "SERVER_NAME": local.name if local.port is not None else "localhost",
+        "SERVER_PORT": str(local.port or (443 if request.scheme == "https" else 80)),
+        "SERVER_PROTOCOL": "HTTP/%d.%d" % tuple(request.protocol),
+        "SERVER_SOFTWARE": SERVER_VERSION,
+        "REMOTE_ADDR": "" if remote is local else remote.ip,
+        "REMOTE_PORT": "" if remote.port is None else str(remote.port),
+        "wsgi.version": (1, 0),
+        "wsgi.url_scheme": request.scheme,
+        "wsgi.input": request.body,
+        "wsgi.input_terminated": True,
+        "wsgi.errors": errors,
+        "wsgi.multithread": False,
+        "wsgi.multiprocess": getattr(request.server, "_forked", False),
+        "wsgi.run_once": False,
+        "wsgi.file_wrapper": file_generator,
+    }
+    if request.login and isinstance(request.login, str):
+        environ["REMOTE_USER"] = _as_latin(request.login)
+    if body is not None:
+        environ["CONTENT_LENGTH"] = str(body.seek(0, 2))
+        body.seek(0)
+    elif "Content-Length" in headers:
+        environ["CONTENT_LENGTH"] = headers["Content-Length"]
+    if "Content-Type" in headers:
+        environ["CONTENT_TYPE"] = headers["Content-Type"]
+    for name, value in headers.items():
+        if "_" in name or name.lower() in _NO_VARIABLES:
+            continue
+        key = "HTTP_" + name.upper().replace("-", "_")
+        if key in environ:
+            value = environ[key] + ("; " if key == "HTTP_COOKIE" else ", ") + value
+        environ[key] = value
+    if request._authority is not None:
+        environ["HTTP_HOST"] = request._authority
+    return environ
+
+
+def _as_latin(text):
+    """*text* as PEP 3333 has it: its bytes in UTF-8, each as one character."""
+    return text if text.isascii() else text.encode("utf-8", "surrogateescape").decode("latin-1")
+
+
+def _path_info(request, count):
+    """The path below the first *count* segments, its parameters included."""
+    path = "".join(["/" + segment for segment in request.segments[count:]])
+    if request._head is not None and ";" in request._head.target:
+        last = split_target(request.method, request._head.target)[0].rpartition("/")[2]
+        name, semicolon, params = last.partition(";")
+        if semicolon and path.endswith("/" + unquote(name)):
+            path += semicolon + unquote(params, errors="surrogateescape")
+    return path
+
+
+class Gateway(BaseComponent):
+    """Has WSGI applications answer requests.
+
+        server + Gateway({"/": site, "/blog": blog}, workers=8)
+
+    apps     prefix of the path -> application; or one application for all
+    workers  threads that call the applications.  Default 0: they are called
+             in the loop, in the order of everything else; right for quick
+             ones.  An application that waits, for a database say, would stop
+             the whole server meanwhile: give it threads
+
+    The longest prefix counts that ends where a part of the path does; other
+    requests are left to the Dispatcher.  What is streamed goes out as fast as
+    the peer takes it; when the peer leaves, the iterable is closed.
+    """
+
+    channel = "web"
+
+    def __init__(self, apps, workers=0, channel=None):
+        super().__init__(channel=channel or self.channel)
+        if callable(apps):
+            apps = {"/": apps}
+        if not isinstance(workers, int) or workers < 0:
+            raise ValueError("workers is a number of threads, 0 for none, got %r" % (workers,))
+        self.apps = apps
+        self.workers = workers
+        self._mounts = {}
+        for prefix, app in apps.items():
+            if not callable(app):
+                raise TypeError("a WSGI application is called with (environ, start_response), "
+                                "got %r for %r" % (app, prefix))
+            self._mounts[tuple(part for part in prefix.split("/") if part)] = app
+        self._depth = max(map(len, self._mounts), default=0)
+        self._pipes = set()         # of calls that are running in threads
+        if workers:
+            self._pool = Worker(workers=workers, channel=(self, "pool")).register(self)
+
+    @_own_step
+    @handler("request", filter=True, priority=-0.8)
+    def _on_request(self, event, request, response, peer_cert=None):
+        if answered(event) or request.path == "*":
+            return None
+        segments = request.segments
+        for count in range(min(len(segments), self._depth), -1, -1):
+            app = self._mounts.get(tuple(segments[:count]))
+            if app is not None:
+                break
+        else:
+            return None
+        prefix = "/".join(segments[:count])
+        if isinstance(request._body, BodyStream):
+            return self._collect(app, prefix, request, response)
+        return self._answer(app, prefix, request, response)
+
+    def _collect(self, app, prefix, request, response):
+        """A task: the body comes piece by piece, for the sake of another handler."""
+        spool = Spool(request.limits.get("max_memory", MAX_MEMORY))
+        while True:
+            piece = yield request.body.get()
+            if not piece:
+                break
+            spool.write(piece)
+        request._body = spool.file
+        answer = self._answer(app, prefix, request, response)
+        return (yield answer) if isinstance(answer, GeneratorType) else answer
+
+    def _answer(self, app, prefix, request, response):
+        errors = sys.stderr
+        if errors is None:
+            from io import StringIO
+            errors = StringIO()
+        environ = create_environ(errors, prefix, request)
+        if not self.workers:
+            return _Call(app, environ, response, self._reactor).answer()
+        environ["wsgi.multithread"] = True
+        return self._answer_later(_ThreadCall(app, environ, response, self._reactor))
+
+    def _answer_later(self, call):
+        """A task: have a thread call the application; the response."""
+        self._pipes.add(call.pipe)
+        call.pipe.on_close = self._pipes.discard
+        body = None
+        try:
+            task = Task(call.run)
+            self.fire(task, self._pool)
+            _when_done(task, _Afterwards(call.over))
+            body = yield call.head
+        finally:
+            if body is not call.pipe:
+                call.pipe.close()
+        return None if body is None else call.respond(body)
+
+    @_own_step
+    @handler("stopped", channel="*")
+    def _on_stopped(self, component):
+        for pipe in list(self._pipes):      # else a thread would wait for ever
+            pipe.close()
+
+
+class _Call:
+    """One call of a WSGI application, in the loop."""
+
+    def __init__(self, app, environ, response, reactor):
+        self.app = app
+        self.environ = environ
+        self.response = response
+        self.reactor = reactor
+        self.status = None
+        self.headers = None
+        self.length = None          # of the body, as announced
+        self.begun = False          # the head counts as sent
+        self.written = None         # a Spool: what write() was told
+
+    def start_response(self, status, headers, exc_info=None):
+        """What PEP 3333 gives to an application under that name."""
+        if exc_info is not None:
+            try:
+                if self.begun:
+                    raise exc_info[1].with_traceback(exc_info[2])
+            finally:
+                exc_info = None         # no cycle through this frame
+        elif self.status is not None:
+            raise RuntimeError("start_response() was called before; to replace that by an error, "
+                               "give it exc_info")
+        if not isinstance(status, str) or not is_digits(status[:3]) or status < "2":
+            raise ValueError("a status is a text like '200 OK', got %r" % (status,))
+        check_header("Status", status)
+        headers = Headers(list(headers))
+        for name in headers:
+            if name.lower() in HOP_BY_HOP:
+                raise ValueError("the header %s is the server's to set, not an application's (PEP "
+                                 "3333)" % name)
+        length = headers["Content-Length"]
+        if length is not None and not is_digits(length):
+            raise ValueError("Content-Length is a number, got %r" % length)
+        self.length = None if length is None else int(length)
+        self.status, self.headers = status, headers
+        return self.write
+
+    def write(self, data):
+        """A piece of the body, before what is returned; for old applications."""
+        self.begin()
+        if self.written is None:
+            self.written = Spool()
+        self.written.write(_as_piece(data))
+
+    def begin(self):
+        """The head cannot be changed any more."""
+        if self.status is None:
+            raise RuntimeError("%r did not call start_response()" % (self.app,))
+        self.begun = True
+
+    def call(self):
+        """Call the application; returns what it returned, and the pieces that
+        make up the whole body, or else None."""
+        body = _Returned(self.app(self.environ, self.start_response), self.reactor)
+        try:
+            ended = body.look_ahead(self)
+            self.begin()
+        except BaseException:
+            body.close()
+            raise
+        if ended and self.written is None:
+            body.close()
+            return body, body.ahead
+        return body, None
+
+    def answer(self):
+        """The response."""
+        body, pieces = self.call()
+        if pieces is not None:
+            return self.respond(pieces)
+        if type(body.result) is file_generator and self.written is None:
+            return self.respond(body.result)
+        if self.written is not None:
+            self.written.file.seek(0)
+            body.written = file_generator(self.written.file)
+        return self.respond(body)
+
+    def respond(self, body):
+        """Make the response of what the application said; *body* is a list if
+        it is all there."""
+        response, headers = self.response, self.headers
+        for name, value in response.headers.items():    # of handlers before us
+            if name not in headers:
+                headers.add_header(name, value)
+        response.headers = headers
+        response.status = self.status
+        if type(body) is file_generator:
+            body.left = _file_length(body.input, self.length)
+            if body.left is not None:
+                headers["Content-Length"] = body.left
+        elif type(body) is list and response.request.method == "HEAD" \
+                and (self.length is not None or not body):
+            body = iter(())             # its length is that of what a GET gets
+        response.body = body
+        return response
+
+
+def _as_piece(data):
+    """A piece of a body as bytes; a str, which PEP 3333 does not allow, in UTF-8."""
+    if type(data) is bytes:
+        return data
+    if not isinstance(data, (str, bytes, bytearray, memoryview)):
+        raise TypeError("a WSGI application returns an iterable of bytes, got %r in it" % (data,))
+    return as_bytes(data)
+
+
+def _file_length(file, announced):
+    """How much of *file* may be sent by its number; None: it has to be read.
+
+    Only of plain files: others have a fileno() that is not their content's,
+    that of a gzip file for one.
+    """
+    from io import FileIO
+    raw = getattr(file, "raw", file)
+    if not isinstance(raw, FileIO):
+        return None
+    from stat import S_ISREG
+    found = os.fstat(raw.fileno())
+    if not S_ISREG(found.st_mode):
+        return None
+    left = max(0, found.st_size - file.tell())
+    return left if announced is None else min(left, announced)
+
+
+class _Returned:
+    """What an application returned, as the body of a response."""
+
+    def __init__(self, result, reactor):
+        if isinstance(result, (str, bytes)):    # not its characters, one by one
+            result = [result]
+        self.result = result
+        self.reactor = reactor
+        self.closed = False
+        self.written = None             # a file_generator that comes first
+        self.ahead = []                 # pieces that were taken already
+        self.pieces = iter(result)
+
+    def look_ahead(self, call):
+        """Take pieces until the head is settled; True if that was all of them."""
+        if type(self.result) is file_generator:
+            return False
+        whole = type(self.result) in (list, tuple)
+        total = 0
+        for piece in self.pieces:
+            piece = _as_piece(piece)
+            if not piece:
+                continue
+            self.ahead.append(piece)
+            total += len(piece)
+            if total != call.length and not whole:
+                return False
+        return True
+
+    def __iter__(self):
+        return self
+
+    def __next__(self):
+        if self.written is not None:
+            for piece in self.written:
+                return piece
+            self.written = None
+        if self.ahead:
+            return self.ahead.pop(0)
+        for piece in self.pieces:
+            piece = _as_piece(piece)
+            if piece:
+                return piece
+        raise StopIteration
+
+    def close(self):
+        if self.closed:
+            return
+        self.closed = True
+        if self.written is not None:
+            self.written.close()
+        try:
+            if hasattr(self.result, "close"):
+                self.result.close()
+        except Exception as error:      # the response went out: not the peer's trouble
+            self.reactor.call_soon(lambda error=error: self.reactor.failed(None, None, error))
+
+
+class _ThreadCall(_Call):
+    """One call of a WSGI application, in a thread of the pool."""
+
+    def __init__(self, app, environ, response, reactor):
+        super().__init__(app, environ, response, reactor)
+        self.head = _Signal()       # finished with the body: pieces, a file, the pipe
+        self.pipe = _Pipe(reactor)
+
+    def run(self):
+        """What the thread does."""
+        if self.response.done:
+            return self.pipe.close()    # the peer left before its turn came
+        try:
+            body, pieces = self.call()
+            if pieces is not None:
+                return self._announce(pieces)
+            if type(body.result) is file_generator and self.written is None:
+                return self._announce(body.result)
+            try:
+                for piece in body:
+                    self.write(piece)
+            finally:
+                body.close()
+            self.pipe.put_end()
+        except BaseException as error:
+            if not isinstance(error, Exception):
+                error, cause = RuntimeError(
+                    "the application raised %r, which ends a thread, not the system" % error), error
+                error.__cause__ = cause
+            self._fail(error)
+
+    def write(self, data):
+        self.begin()
+        if self.written is None:
+            self.written = self.pipe
+            self._announce(self.pipe)
+        data = _as_piece(data)
+        if data:
+            self.pipe.put(data)
+
+    def over(self, task):
+        """The thread is through, or there was none, or no need of one."""
+        self.head.finish(error=task.value._error)
+
+    def _announce(self, body):
+        self.reactor.call_soon(lambda: self._announced(body))
+
+    def _announced(self, body):
+        if self.head.over and type(body) is file_generator:
+            body.close()                # nobody waits for it
+        self.head.finish(body)
+
+    def _fail(self, error):
+        if self.pipe.closed:
+            return                      # nobody waits for that
+        if self.written is None:
+            self.reactor.call_soon(lambda: self.head.finish(error=error))
+        else:
+            self.pipe.put_end(error)
+
+
+class _Signal(Waiting):
+    """Wait until somebody calls finish()."""
+
+    __slots__ = ()
+
+    def install(self):
+        pass
+
+
+class _Pipe(BodyStream):
+    """A body that a thread writes and the loop sends; MAX_BODY_AHEAD bytes wait
+    in it, beyond that the thread does."""
+
+    def __init__(self, reactor):
+        from threading import Condition
+        super().__init__(None, None)
+        self.closed = False
+        self.on_close = None
+        self._reactor = reactor
+        self._room = Condition()
+
+    def put(self, data):
+        """Called in the thread; BrokenPipeError when the peer has left."""
+        with self._room:
+            while self.ahead > MAX_BODY_AHEAD and not self.closed:
+                self._room.wait()
+            if self.closed:
+                raise BrokenPipeError("the client has left")
+            self.ahead += len(data)
+            self._pieces.append(data)
+            first = len(self._pieces) == 1
+        if first:
+            self._reactor.call_soon(self._hand_over)
+
+    def put_end(self, error=None):
+        """Called in the thread: that was all."""
+        self._reactor.call_soon(lambda: self.end(error))
+
+    def _take(self):
+        with self._room:
+            pieces, self._pieces = self._pieces, []
+            self.ahead = 0
+            self._room.notify()
+        return b"".join(pieces)
+
+    def close(self):
+        """The response is over: the thread learns it at its next piece."""
+        with self._room:
+            self.closed = True
+            self._pieces = []
+            self._room.notify()
+        if self.on_close is not None:
+            self.on_close(self)
+
+
+class Application(BaseComponent):
+    """A tree of components as a WSGI application, for any WSGI server.
+
+        application = Application() + Root()        # gunicorn module:application
+
+    The tree runs in a thread of its own, which the first call starts in each
+    process: so handlers need no locks however many threads the server has,
+    tasks and timers go on between requests, and a slow request does not hold
+    up the others.  The calling thread reads the body, waits for the response
+    and hands it to the server, piece by piece as the peer takes it.
+
+    encoding  of text in responses
+    options   those of HTTP that concern requests (debug, max_body, ...); what
+              concerns connections is the server's
+
+    WebSockets cannot pass through WSGI.  uWSGI needs --enable-threads.
+
+    Attributes: http (the HTTP component); host, port, secure, scheme, base:
+    the server's, as it named itself in the latest call.
+    """
+
+    channel = "web"
+    version = SERVER_VERSION
+    _server_name = ("", None, "http")
+
+    def __init__(self, encoding=HTTP_ENCODING, channel=None, **options):
+        super().__init__(channel=channel or self.channel)
+        self.http = _CalledHTTP(encoding, self.channel, server=self, **options).register(self)
+        Dispatcher(channel=self.channel).register(self.http)
+
+    def __call__(self, environ, start_response):
+        """What a WSGI server calls."""
+        self._server_name = (environ["SERVER_NAME"], _port_of(environ["SERVER_PORT"]),
+                             environ["wsgi.url_scheme"])
+        reactor = self._run_tree()
+        caller = _Caller(environ, self.http)
+        reactor.call_soon(lambda: self.http.take(caller))
+        return caller.answer(start_response)
+
+    def _run_tree(self):
+        """Have the tree run in this process; returns its reactor."""
+        reactor = self._reactor
+        if reactor.running and reactor.pid == os.getpid():
+            if reactor.ident == get_ident():
+                raise RuntimeError("this is the thread that runs the tree, and would wait for "
+                                   "itself: call the application from another")
+            return reactor
+        with _launching:
+            root = self.root
+            if not (reactor.running and reactor.pid == os.getpid()):
+                if reactor.pid not in (None, os.getpid()):
+                    self._leave_parent()
+                root.join()                 # it may be about to stop
+                root.start()
+        return reactor
+
+    def _leave_parent(self):
+        """In a forked process: forget what the parent's thread was doing."""
+        reactor = self._reactor
+        reactor.awake()
+        reactor.running = reactor.looping = False
+        reactor.queue.clear()
+        self.http._connections.clear()
+
+    @property
+    def host(self):
+        return self._server_name[0]
+
+    @property
+    def port(self):
+        return self._server_name[1]
+
+    @property
+    def scheme(self):
+        return self._server_name[2]
+
+    @property
+    def secure(self):
+        return self.scheme == "https"
+
+    base = BaseServer.base
+
+
+_launching = allocate_lock()        # held while a thread for a tree is started
+
+
+def _after_fork():
+    """A thread of the parent may have held it."""
+    global _launching
+    _launching = allocate_lock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)
+
+
+def _port_of(text):
+    """A port as environ has it; None if there is none."""
+    return int(text) if text and is_digits(text) else None
+
+
+class _Caller:
+    """A thread of a WSGI server that called us, where HTTP has a connection.
+
+    The loop puts what the thread is to get: (status, headers, the whole body
+    or None); then pieces, or a file to send; None at the end; an exception to
+    raise; and functions to call meanwhile.
+    """
+
+    def __init__(self, environ, http):
+        from queue import SimpleQueue
+        self.environ = environ
+        self.left = 0               # bytes of the body to be read; None: to its end
+        self.total = 0              # bytes that were read
+        self._http = http
+        self._items = SimpleQueue()
+        self._put = self._taken = 0
+        self._first = None
+        self._over = False
+
+    def getpeername(self):
+        return self.environ.get("REMOTE_ADDR", ""), _port_of(self.environ.get("REMOTE_PORT"))
+
+    def getsockname(self):
+        return self.environ["SERVER_NAME"], _port_of(self.environ["SERVER_PORT"])
+
+    # -- in the loop --------------------------------------------------------
+
+    def put(self, item):
+        if type(item) is bytes:
+            self._put += len(item)
+        self._items.put(item)
+
+    @property
+    def slow(self):
+        """Whether enough waits here; the loop is told when that changes."""
+        return self._put - self._taken > MAX_BODY_AHEAD
+
+    # -- in the thread ------------------------------------------------------
+
+    def answer(self, start_response):
+        """Wait for the response; what the application returns."""
+        try:
+            status, headers, data = self._get()
+            if data is None:
+                self._first = self._get()
+        except BaseException:
+            self.close()
+            raise
+        start_response(status, headers)
+        if data is not None:
+            self._over = True
+            return [data] if data else []
+        if self._first is None or type(self._first) is bytes:
+            return self
+        self._over = True
+        return self.environ["wsgi.file_wrapper"](self._first, CHUNK_SIZE)
+
+    def _get(self):
+        while True:
+            item = self._items.get()
+            if isinstance(item, FunctionType):
+                item()
+            elif isinstance(item, Exception):
+                raise item
+            else:
+                return item
+
+    def __iter__(self):
+        return self
+
+    def __next__(self):
+        if self._over:
+            raise StopIteration
+        piece, self._first = self._first or self._get(), None
+        if piece is None:
+            self._over = True
+            raise StopIteration
+        before = self._taken
+        self._taken += len(piece)
+        put = self._put                 # after that: see _Drained.install()
+        if put - before > MAX_BODY_AHEAD >= put - self._taken:
+            self._http._reactor.call_soon(lambda: self._http._on_drain(self))
+        return piece
+
+    def close(self):
+        """The server wants no more of it."""
+        if not self._over:
+            self._over = True
+            self._http._reactor.call_soon(lambda: self._http._on_disconnect(self))
+
+    def read(self, max_body):
+        """A piece of the request's body; b"" at the end."""
+        size = MAX_PIECE if self.left is None else min(self.left, MAX_PIECE)
+        try:
+            data = self.environ["wsgi.input"].read(size) if size else b""
+        except Exception as error:
+            raise BadInput("the body could not be read") from error
+        self.total += len(data)
+        if self.total > max_body:
+            raise ProtocolError(413, "the body is too large")
+        if self.left is not None:
+            self.left -= len(data)
+            if size and not data:
+                raise BadInput("the body is cut off")
+        return data
+
+
+class _CalledHTTP(HTTP):
+    """HTTP with callers in the place of connections; the server does the rest."""
+
+    @_own_step
+    @handler("stopped", channel="*")
+    def _on_stopped(self, component):
+        for conn in list(self._connections.values()) if component is self.root else ():
+            if conn.response.started:
+                self._hang_up(conn)
+            else:
+                self._refuse(conn, ProtocolError(503, "the server stops"))
+
+    def _open(self, sock):
+        raise RuntimeError("an Application and a server share the channel %r: give one of them "
+                           "another, Application(channel='wsgi')" % self.channel)
+
+    # -- requests -----------------------------------------------------------
+
+    def take(self, caller):
+        """A call came: announce its request, when its body is there."""
+        if not self._reactor.running:
+            return caller.put(("503 Service Unavailable", [("Content-Type", "text/plain")], b""))
+        conn = self._connections[caller] = _Connection(caller, None)
+        request = conn.request = HTTPRequest(caller, server=self._server)
+        conn.response = HTTPResponse(request, self._encoding)
+        try:
+            self._read_environ(request, caller)
+            if caller.left == 0:
+                return self._announce_request(conn)
+            if self._is_streamed(request):
+                conn.spool = request._body = BodyStream(self, conn)
+                self._announce_request(conn)
+                return self._go_on(conn, request._body)
+            conn.spool = spool = self._new_spool(request)
+        except ProtocolError as error:
+            return self._refuse(conn, error)
+        caller.put(lambda: self._collect(conn, spool))
+
+    def _read_environ(self, request, caller):
+        environ = caller.environ
+        request.wsgi_environ = environ
+        request.method = environ["REQUEST_METHOD"]
+        request.scheme = environ["wsgi.url_scheme"]
+        request.protocol = _VERSIONS.get(environ.get("SERVER_PROTOCOL"), SERVER_PROTOCOL)
+        request.limits = self._form_limits
+        request.print_debug = self.debug
+        request.login = environ.get("REMOTE_USER")
+        try:
+            request.headers = Headers([
+                (key[key.startswith("HTTP_") and 5:].replace("_", "-").title(), value)
+                for key, value in environ.items() if value and (
+                    key in ("CONTENT_TYPE", "CONTENT_LENGTH") or key.startswith("HTTP_")
+                    and key not in ("HTTP_CONTENT_TYPE", "HTTP_CONTENT_LENGTH"))])
+            request.script_name = _quote_latin(environ.get("SCRIPT_NAME", ""))
+            path = _quote_latin(environ.get("PATH_INFO", ""))
+        except ValueError:
+            raise BadInput("a header or a path that no request has") from None
+        query = environ.get("QUERY_STRING")
+        request.set_target("/" + path[path.startswith("/"):] + ("?" + query if query else ""))
+        caller.left = self._length_of(environ)
+
+    def _length_of(self, environ):
+        """The length of the body; None: it ends where wsgi.input does."""
+        length = environ.get("CONTENT_LENGTH")
+        if length:
+            if not is_digits(length):
+                raise BadInput("a Content-Length that is no number")
+            if int(length) > self._limits["max_body"]:
+                raise ProtocolError(413, "the body is too large")
+            return int(length)
+        if "HTTP_TRANSFER_ENCODING" in environ:
+            if not environ.get("wsgi.input_terminated"):    # reading might never end
+                raise ProtocolError(411, "this server takes no body without its length")
+            return None
+        if environ.get("wsgi.input_terminated") and environ["REQUEST_METHOD"] not in (
+                "GET", "HEAD", "OPTIONS", "DELETE", "TRACE"):
+            return None
+        return 0
+
+    def _collect(self, conn, spool):
+        """In the calling thread: read the body."""
+        error = None
+        try:
+            for piece in iter(lambda: conn.sock.read(self._limits["max_body"]), b""):
+                spool.write(piece)
+            if isinstance(spool, InflatingSpool):
+                spool.end()
+        except ProtocolError as raised:
+            error = raised
+        except ValueError:              # it was closed: the request is over
+            return
+        self._reactor.call_soon(lambda: self._collected(conn, spool, error))
+
+    def _collected(self, conn, spool, error):
+        if conn.spool is not spool:
+            return
+        if error is not None:
+            return self._refuse(conn, error)
+        conn.spool = None
+        spool.file.seek(0)
+        conn.request._body = spool.file
+        self._announce_request(conn)
+
+    def _go_on(self, conn, stream):
+        if conn.spool is stream:
+            conn.sock.put(lambda: self._read_on(conn, stream))
+
+    def _read_on(self, conn, stream):
+        """In the calling thread: read one more piece of a streamed body."""
+        data, error = b"", None
+        try:
+            data = conn.sock.read(self._limits["max_body"])
+        except ProtocolError as raised:
+            error = raised
+        self._reactor.call_soon(lambda: self._have_read(conn, stream, data, error))
+
+    @staticmethod
+    def _have_read(conn, stream, data, error):
+        if conn.spool is stream:
+            if data:
+                return stream.write(data)
+            conn.spool = None
+            stream.end(error)
+
+    def _pause(self, conn, pause):
+        """The server reads when we do."""
+
+    # -- responses ----------------------------------------------------------
+
+    def _head(self, response):
+        """What start_response() is told."""
+        code = response.code
+        if code < 200:
+            raise ValueError("a response %d cannot pass through WSGI: serve %r with our own "
+                             "server" % (code, response.request.path))
+        response.chunked = False        # that is up to the server
+        _, status = check_header("Status", response.status)
+        headers = response.headers
+        if code in (204, 304):          # as wsgiref.validate wants it
+            del headers["Content-Type"]
+        else:
+            headers.setdefault("Content-Type", "text/plain")
+        return ("%s" % status if " " in status else status + " Unknown",
+                [pair for pair in headers.items() if pair[0].lower() not in HOP_BY_HOP])
+
+    def _write(self, conn, head, data=None, more=False):
+        if type(head) is tuple:
+            conn.sock.put(head + (data,))
+        else:
+            conn.sock.put(head)
+
+    def _send_file(self, conn, response, body):
+        """Have the server send a file in its own way, if it has one."""
+        request = conn.request
+        ours = [request._body] + [upload.file for upload in request._files]
+        if "wsgi.file_wrapper" not in request.wsgi_environ or body.input in ours \
+                or _file_length(body.input, None) != body.left:
+            return self._run_stream(conn, response)
+        response._released = True       # it will be closed by the server
+        conn.sock.put(body.input)
+        self._finished(conn, response)
+
+    def _finished(self, conn, response):
+        response.done = True
+        self._drop_input(conn, BadInput("the request was answered before its end"))
+        del self._connections[conn.sock]
+        conn.request.close()
+        conn.sock.put(RuntimeError("the body of the response ended early; see the error event")
+                      if getattr(response, "broken", False) else None)
+
+    def _hang_up(self, conn):
+        conn.sock.put(RuntimeError("there is no response; see the error event"))
+        self._on_disconnect(conn.sock)
+
+
+def _quote_latin(text):
+    """A path of an environ as it is in a URL."""
+    return quote(text.encode("latin-1").decode("utf-8", "surrogateescape"), "/:;@!$&'()*+,=~")
 
 
 # ---------------------------------------------------------------------------
@@ -6732,8 +7615,13 @@ _DOTTED = {
 # ---------------------------------------------------------------------------
 # 27. Command
 #
-# python3 -m circuits_web [DIR] serves a folder, MODULE:NAME an application.
+# python3 -m circuits_web [DIR] serves a folder, MODULE:NAME an application,
+# --wsgi MODULE:NAME one of another framework.
 # ---------------------------------------------------------------------------
+
+#: Threads that call a WSGI application; as many as a Worker has.
+WSGI_THREADS = 10
+
 
 class _Banner(BaseComponent):
     """Says on standard error where the server listens."""
@@ -6818,25 +7706,28 @@ class Reloader(BaseComponent):
         os.execv(sys.executable, [sys.executable] + arguments)
 
 
-def _application(text):
-    """The components that "module:name" means: an instance, a class or a function."""
+def _application(text, wsgi=False):
+    """The components that "module:name" means: an instance, a class or a function;
+    or, if it is a WSGI application, what calls that."""
     from importlib import import_module
     module, _, name = text.partition(":")
     sys.path.insert(0, os.getcwd())
     found = import_module(module)
     for part in name.split("."):
         found = getattr(found, part)
+    if wsgi or isinstance(found, Application):
+        return Gateway(found, workers=WSGI_THREADS)
     return found() if callable(found) else found
 
 
-def _can_make(what):
+def _can_make(what, wsgi):
     """Whether a process can make the application; it says itself why not."""
     pid = os.fork()
     if pid:
         return os.waitpid(pid, 0)[1] == 0
     code = 1
     try:
-        _application(what)
+        _application(what, wsgi)
         code = 0
     except BaseException:
         from traceback import print_exc
@@ -6857,6 +7748,8 @@ def _options(argv):
                         help="where to listen; default: %(default)s")
     parser.add_argument("-j", "--workers", type=int, default=1, metavar="N",
                         help="processes; default: %(default)s")
+    parser.add_argument("-w", "--wsgi", action="store_true",
+                        help="MODULE:NAME is a WSGI application; %d threads call it" % WSGI_THREADS)
     parser.add_argument("-r", "--reload", action="store_true",
                         help="start anew when a source changes; for development")
     parser.add_argument("--tls", metavar="CERT[,KEY]", help="speak HTTPS, with these PEM files")
@@ -6873,6 +7766,8 @@ def main(argv=None):
     parser, options = _options(argv)
     if not os.path.isdir(options.what) and ":" not in options.what:
         parser.error("%r is no folder, nor MODULE:NAME" % options.what)
+    if options.wsgi and os.path.isdir(options.what):
+        parser.error("--wsgi needs a MODULE:NAME, got the folder %r" % options.what)
     if options.reload and options.workers > 1:
         parser.error("--reload works with one process")
     bind = options.bind
@@ -6890,7 +7785,7 @@ def main(argv=None):
     else:
         what = options.what
         if options.workers == 1:
-            server += _application(what)
+            server += _application(what, options.wsgi)
     server += _Banner(what)
     if options.reload:
         server += Reloader()
@@ -6899,14 +7794,16 @@ def main(argv=None):
     if options.debug:
         server += Debugger()
     if options.workers > 1 and not os.path.isdir(options.what):
-        if not _can_make(what):         # else each worker would say so, again and again
+        if not _can_make(what, options.wsgi):       # else each worker would say so, again and again
             return 1
         Workers(server, options.workers,
-                prepare=lambda: _application(what).register(server)).run()
+                prepare=lambda: _application(what, options.wsgi).register(server)).run()
     else:
         server.run()
     return 0
 
 
 if __name__ == "__main__":
+    # What is to be served imports this file by its name, and means this module.
+    sys.modules[(__package__ + "." if __package__ else "") + "circuits_web"] = sys.modules[__name__]
     sys.exit(main())

@@ -12193,6 +12193,31 @@ class TestStatic(WebTest):
 
 class TestStreams(WebTest):
 
+    def test_a_body_may_take_its_time(self):
+        clock = FakeClock()
+
+        class Root(circuits_web.Controller):
+            def index(self):
+                async def pieces():
+                    yield "one"
+                    await sleep(1000)
+                    yield "two"
+                self.response.body = pieces()
+                return self.response
+        app = circuits_web.Server(("127.0.0.1", 0)) + Root()
+        app.clock = clock
+        with serving(app), socket.create_connection(("127.0.0.1", app.port), PATIENCE) as sock:
+            sock.sendall(b"GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
+            got = b""
+            while b"one" not in got:
+                got += sock.recv(1000)
+            before = [app.http._now]
+            while app.http._now < before[0] + 1000:     # far beyond write_timeout
+                clock.advance(2)
+                app._reactor.call_soon(lambda: None)
+                wait_for(lambda: app.http._now >= clock.now or b"two" in got)
+            self.assertIn(b"two", sock.recv(1000))
+
     class Root(circuits_web.Controller):
         seen = []
 
@@ -13105,6 +13130,8 @@ class TestWebCommand(WebTest):
             class Root(Controller):
                 def index(self):
                     return "mine"
+                def missing(self):
+                    return self.notfound("not there")
             """})
         env = dict(os.environ, PYTHONPATH=HERE, PYTHONDONTWRITEBYTECODE="1")
         process = subprocess.Popen([sys.executable, "-m", "circuits_web", "--bind", "127.0.0.1:0", "mine:Root"],
@@ -13114,6 +13141,7 @@ class TestWebCommand(WebTest):
         self.addCleanup(process.terminate)
         self.port = int(process.stderr.readline().rstrip("/\n").rpartition(":")[2])
         self.assertEqual(self.get(), (200, b"mine"))
+        self.assertEqual(self.get("/missing")[0], 404)
 
     def test_reload(self):
         source = "from circuits_web import Controller\nclass Root(Controller):\n    def index(self): return %s\n"
@@ -13793,6 +13821,1388 @@ class TestWebPeers(CircuitsTest):
 # ---------------------------------------------------------------------------
 # Web: WSGI, both ways
 # ---------------------------------------------------------------------------
+
+def environ_of(target="/", prefix="", method="GET", headers=(), body=None, mount=None):
+    """create_environ() for a request that came like that."""
+    request = circuits_web.HTTPRequest(circuits_web.FakeSock(), method, headers=circuits_web.Headers(
+        [("Host", "example.com"), *headers]))
+    request._head = circuits_web.Head((1, 1), request.headers)
+    request._head.target = target
+    request.set_target(target)
+    if mount:
+        request.mount(mount)
+    if body is not None:
+        request.body = io.BytesIO(body)
+    return circuits_web.create_environ(sys.stderr, prefix, request)
+
+
+class TestWSGIEnviron(CircuitsTest):
+    """A request as PEP 3333 has it."""
+
+    def test_where_the_application_is_and_what_is_left(self):
+        for target, prefix, script_name, path_info in (
+                ("/", "", "", "/"), ("/", "/", "", "/"), ("/a", "/", "", "/a"),
+                ("/a", "/a", "/a", ""), ("/a/", "/a", "/a", "/"), ("/a/b", "a/", "/a", "/b"),
+                ("/a/b/c/", "/a/b", "/a/b", "/c/"), ("/a//b", "/a", "/a", "//b"),
+                ("//a", "", "", "//a"), ("/a/./b/../c", "/a", "/a", "/c"),
+                ("/caf%C3%A9", "", "", "/caf\xc3\xa9"), ("/caf%C3%A9/x", "/café", "/caf\xc3\xa9", "/x"),
+                ("/a%2Fb", "", "", "/a/b"), ("/a%2Fb", "/a%2Fb", "/a%2Fb", ""), ("/%252F", "", "", "/%2F"),
+                ("/a%20b%2B+c", "", "", "/a b++c"), ("/x;v=1", "", "", "/x;v=1"), ("/x;v/y", "", "", "/x;v/y"),
+                ("/a%3Fb?c%3F=1", "", "", "/a?b"), ("/x;%FF", "", "", "/x;\xff"),
+                ("http://other.example/a?b", "/a", "/a", "")):
+            with self.subTest(target=target, prefix=prefix):
+                environ = environ_of(target, prefix)
+                self.assertEqual((environ["SCRIPT_NAME"], environ["PATH_INFO"]), (script_name, path_info))
+        self.assertEqual(environ_of("/x;v", mount="foo")["PATH_INFO"], "/foo/x;v")
+
+    def test_the_query_stays_as_it_is(self):
+        self.assertEqual(environ_of("/a?b=%20+c&&d%3D")["QUERY_STRING"], "b=%20+c&&d%3D")
+        self.assertEqual(environ_of("/a")["QUERY_STRING"], "")
+
+    def test_headers(self):
+        environ = environ_of(headers=[
+            ("Content-Type", "text/plain"), ("X-One", "1"), ("X-One", "2"), ("Cookie", "a=1"), ("Cookie", "b=2"),
+            ("X_Forwarded_For", "evil"), ("Proxy", "http://evil"), ("Accept", "é")], body=b"12345")
+        self.assertEqual({k: v for k, v in environ.items() if k.startswith(("HTTP_", "CONTENT_"))}, {
+            "CONTENT_TYPE": "text/plain", "CONTENT_LENGTH": "5", "HTTP_X_ONE": "1, 2", "HTTP_COOKIE": "a=1; b=2",
+            "HTTP_ACCEPT": "é", "HTTP_HOST": "example.com"})
+        self.assertEqual(environ_of("http://other.example/")["HTTP_HOST"], "other.example")
+
+    def test_the_body_has_a_length_and_an_end(self):
+        environ = environ_of(method="POST", headers=[("Transfer-Encoding", "chunked")], body=b"abc")
+        self.assertEqual((environ["CONTENT_LENGTH"], environ["wsgi.input_terminated"]), ("3", True))
+        self.assertNotIn("HTTP_TRANSFER_ENCODING", environ)
+        self.assertEqual((environ["wsgi.input"].read(), environ["wsgi.input"].read(1)), (b"abc", b""))
+        environ = environ_of()
+        self.assertNotIn("CONTENT_LENGTH", environ)
+        self.assertNotIn("CONTENT_TYPE", environ)
+        self.assertEqual(environ["wsgi.input"].read(), b"")
+
+    def test_server_and_client(self):
+        request = circuits_web.HTTPRequest(None, scheme="https")
+        request.local = circuits_web.Host("10.0.0.1", 8443)
+        request.remote = circuits_web.Host("10.0.0.2", 1234)
+        request.login = "bob"
+        environ = circuits_web.create_environ(None, "", request)
+        self.assertEqual([environ[key] for key in (
+            "SERVER_NAME", "SERVER_PORT", "REMOTE_ADDR", "REMOTE_PORT", "wsgi.url_scheme", "SERVER_PROTOCOL",
+            "REMOTE_USER")], ["10.0.0.1", "8443", "10.0.0.2", "1234", "https", "HTTP/1.1", "bob"])
+        request.local = request.remote = circuits_web.Host("/run/sock", None)
+        environ = circuits_web.create_environ(None, "", request)
+        self.assertEqual([environ[key] for key in ("SERVER_NAME", "SERVER_PORT", "REMOTE_ADDR")],
+                         ["localhost", "443", ""])
+
+
+class Noted:
+    """An iterable that an application returns; it notes what happens to it."""
+
+    def __init__(self, pieces, length=None):
+        self.pieces = iter(pieces)
+        self.closed = []            # the threads that closed it
+        self.taken = 0
+
+    def __iter__(self):
+        return self
+
+    def __next__(self):
+        piece = next(self.pieces)
+        self.taken += 1
+        return piece
+
+    def close(self):
+        self.closed.append(threading.get_ident())
+
+
+class GatewayTests:
+    """What holds in the loop and in threads alike."""
+
+    workers = 0
+
+    def gate(self, app, server=circuits_web.Server, **options):
+        """Serve an application, or several."""
+        return self.serve(circuits_web.Gateway(app, workers=self.workers), server=server, **options)
+
+    def reply(self, result, *headers, status="200 OK"):
+        """Serve an application that answers so; *result* may be a function."""
+        def app(environ, start_response):
+            start_response(status, [("Content-Type", "text/plain"), *headers])
+            return result(environ) if callable(result) else result
+        self.gate(app)
+
+    def test_the_documented_program(self):
+        def hello(environ, start_response):
+            start_response("200 OK", [("Content-Type", "text/plain")])
+            return ["Hello World!"]
+
+        def foo(environ, start_response):
+            start_response("200 OK", [("Content-Type", "text/plain")])
+            return ["Foo!"]
+        self.gate({"/": hello, "/foo": foo}, server=circuits_web.BaseServer)
+        for path, text in (("/", b"Hello World!"), ("/foo", b"Foo!"), ("/foo/x", b"Foo!"), ("/foob", b"Hello World!"),
+                           ("/x", b"Hello World!"), ("/foo%2Fx", b"Hello World!"), ("/x/../foo", b"Foo!")):
+            self.assertEqual(self.get(path), (200, text), path)
+
+    def test_other_paths_are_the_dispatchers(self):
+        def app(environ, start_response):
+            start_response("200 OK", [])
+            return [environ["SCRIPT_NAME"].encode()]
+        self.gate({"/app": app})
+        self.app += Greeter()
+        self.assertEqual(self.get("/app/greet")[1], b"/app")
+        self.assertEqual(self.get("/greet")[1], b"Hello you!")
+        self.assertEqual(self.get("/nope/x/y")[0], 200)
+        self.assertEqual(self.ask("*", "OPTIONS")[0], 204)
+
+    def test_a_guard_comes_before(self):
+        class Guard(BaseComponent):
+            channel = "web"
+
+            @handler("request", filter=True)
+            def _on_request(self, request, response):
+                if request.path != "/open":
+                    return circuits_web.Forbidden(request, response)
+        self.reply([b"secret"])
+        self.app += Guard()
+        self.assertEqual(self.get("/")[0], 403)
+        self.assertEqual(self.get("/open"), (200, b"secret"))
+
+    def test_bodies_of_every_kind(self):
+        def generator(environ):
+            yield b"a"
+            yield b""
+            yield "é"
+        for result, body in (
+                ([], b""), ([b""], b""), ("", b""), ("text", b"text"), (b"bytes", b"bytes"), ((b"a", "b"), b"ab"),
+                ([bytearray(b"x"), memoryview(b"y")], b"xy"), (generator, "aé".encode()),
+                (lambda environ: iter([]), b""), (lambda environ: Noted([b"", b"1", b"2"]), b"12"),
+                ([b"x" * 3000000], b"x" * 3000000)):
+            with self.subTest(result=repr(result)[:60]):
+                self.reply(result)
+                self.assertEqual(self.get(), (200, body))
+
+    def test_what_is_no_body_is_an_error(self):
+        for result in ([1], None, 5, [None]):
+            with self.subTest(result=result):
+                self.expect_stderr("Error")
+                self.reply(result)
+                self.assertEqual(self.get()[0], 500)
+
+    def test_status_and_headers(self):
+        self.reply([b"x"], ("Set-Cookie", "a=1"), ("Set-Cookie", "b=2"), ("Server", "mine"), status="299 All's well")
+        status, headers, body = self.ask()
+        self.assertEqual((status, headers.get_all("Set-Cookie"), headers.get_all("Server")),
+                         (299, ["a=1", "b=2"], ["mine"]))
+        self.assertIn(b"HTTP/1.1 299 All's well\r\n",
+                      self.raw(b"GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"))
+
+    def test_what_may_not_be_said(self):
+        for status, headers in (
+                ("200 OK\r\nX: y", []), ("OK", []), (200, []), ("101 Switching", []), ("20", []),
+                ("200 OK", [("X", "a\r\nb")]), ("200 OK", [("X Y", "a")]), ("200 OK", [("X", None)]),
+                ("200 OK", [("Connection", "close")]), ("200 OK", [("Transfer-Encoding", "chunked")]),
+                ("200 OK", [("Content-Length", "-1")]), ("200 OK", [("Content-Length", "1_0")])):
+            with self.subTest(status=status, headers=headers):
+                def app(environ, start_response):
+                    start_response(status, headers)
+                    return [b"x"]
+                self.expect_stderr("Error")
+                self.gate(app)
+                self.assertEqual(self.get()[0], 500)
+
+    def test_start_response_is_called_once_and_not_never(self):
+        def twice(environ, start_response):
+            start_response("200 OK", [])
+            start_response("200 OK", [])
+
+        def never(environ, start_response):
+            return [b"x"]
+
+        def late(environ, start_response):
+            start_response("200 OK", [])
+            yield b"x"
+        self.expect_stderr("was called before")
+        self.expect_stderr("did not call start_response()")
+        self.gate({"/twice": twice, "/never": never, "/late": late})
+        self.assertEqual([self.get(path)[0] for path in ("/twice", "/never", "/late")], [500, 500, 200])
+
+    def test_an_error_replaces_what_was_not_sent(self):
+        def app(environ, start_response):
+            start_response("200 OK", [("X-First", "1")])
+            try:
+                raise KeyError("x")
+            except KeyError:
+                start_response("503 Sorry", [("X-Second", "2")], sys.exc_info())
+            return [b"sorry"]
+
+        def late(environ, start_response):
+            start_response("200 OK", [])
+            yield b"begun"
+            try:
+                raise KeyError("too late")
+            except KeyError:
+                start_response("503 Sorry", [], sys.exc_info())
+        self.gate({"/": app, "/late": late})
+        status, headers, body = self.ask()
+        self.assertEqual((status, headers["X-First"], headers["X-Second"], body), (503, None, "2", b"sorry"))
+        self.expect_stderr("too late")
+        answer = self.raw(b"GET /late HTTP/1.1\r\nHost: a\r\n\r\n")
+        self.assertTrue(answer.endswith(b"5\r\nbegun\r\n"), answer)
+
+    def test_an_application_that_fails(self):
+        def app(environ, start_response):
+            raise ValueError("<secret>")
+        self.expect_stderr("<secret>")
+        self.gate(app)
+        status, body = self.get()
+        self.assertEqual(status, 500)
+        self.assertNotIn(b"secret", body)
+        self.gate(app, debug=True)
+        self.assertIn(b"ValueError", self.get()[1])
+        self.assertIn(b"&lt;secret&gt;", self.get()[1])
+
+    def test_a_body_that_fails_is_cut_and_closed(self):
+        def broken():
+            yield b"begun"
+            raise ValueError("midway")
+        noted = Noted(broken())
+        self.expect_stderr("midway")
+        self.reply(lambda environ: noted)
+        answer = self.raw(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+        self.assertTrue(answer.endswith(b"5\r\nbegun\r\n"), answer)
+        wait_for(lambda: len(noted.closed) == 1)
+
+    def test_a_body_that_fails_at_once_is_an_error_page(self):
+        def broken():
+            raise ValueError("at once")
+            yield
+        noted = Noted(broken())
+        self.expect_stderr("at once")
+        self.reply(lambda environ: noted)
+        self.assertEqual(self.get()[0], 500)
+        self.assertEqual(len(noted.closed), 1)
+
+    def test_a_close_that_fails_is_reported(self):
+        class Bad(Noted):
+            def close(self):
+                super().close()
+                raise ValueError("in close")
+        bad = []
+        self.expect_stderr("in close")
+        self.reply(lambda environ: bad.append(Bad([b"x", b"y"])) or bad[-1])
+        self.assertEqual(self.get(), (200, b"xy"))
+        self.assertEqual(len(wait_for(lambda: bad[0].closed)), 1)
+        wait_for(lambda: "in close" in self._noise.getvalue())
+
+    def test_bodies_are_closed_once(self):
+        made = []
+        self.reply(lambda environ: made.append(Noted([b"x", b"y"])) or made[-1])
+        for method in ("GET", "HEAD"):
+            self.ask("/", method)
+        wait_for(lambda: [len(noted.closed) for noted in made] == [1, 1])
+
+    def test_write(self):
+        def app(environ, start_response):
+            write = start_response("200 OK", [("Content-Type", "text/plain")])
+            write(b"one ")
+            write("two ")
+            write(b"")
+            return Noted([b"three"])
+        self.gate(app)
+        self.assertEqual(self.get(), (200, b"one two three"))
+
+    def test_much_is_written(self):
+        def app(environ, start_response):
+            write = start_response("200 OK", [("Content-Type", "text/plain")])
+            for _ in range(40):
+                write(b"x" * 100000)
+            return []
+        self.gate(app)
+        self.assertEqual(self.get(), (200, b"x" * 4000000))
+
+    def test_content_length_and_reality(self):
+        noted = []
+        for result in (lambda environ: noted.append(Noted([b"12345", b"67890"])) or noted[-1],):
+            self.reply(result, ("Content-Length", "7"))
+            answer = self.raw(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+            self.assertTrue(answer.endswith(b"\r\n\r\n1234567"), answer)
+            self.reply(result, ("Content-Length", "70"))
+            answer = self.raw(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+            self.assertTrue(answer.endswith(b"\r\n\r\n1234567890"), answer)
+        self.reply([b"12345"], ("Content-Length", "3"))
+        self.assertEqual(self.ask()[1]["Content-Length"], "5")
+        wait_for(lambda: all(len(n.closed) == 1 for n in noted))
+
+    def test_what_has_its_length_is_not_chunked(self):
+        noted = []
+        self.reply(lambda environ: noted.append(Noted([b"123", b"45", b""])) or noted[-1], ("Content-Length", "5"))
+        for _ in range(3):
+            answer = self.raw(b"GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
+            self.assertIn(b"Content-Length: 5\r\n", answer)
+            self.assertNotIn(b"chunked", answer)
+            self.assertTrue(answer.endswith(b"\r\n\r\n12345"), answer)
+        wait_for(lambda: [len(n.closed) for n in noted] == [1, 1, 1])
+
+    def test_head_and_answers_without_a_body(self):
+        def app(environ, start_response):
+            code = environ["PATH_INFO"][1:4]
+            start_response(code + " X", [("Content-Length", "10")])
+            return [b"0123456789"] if environ["PATH_INFO"].endswith("body") else []
+        self.gate(app)
+        for method, path, length in (("HEAD", "/200", "10"), ("HEAD", "/200body", "10"), ("GET", "/304", "10"),
+                                     ("GET", "/304body", "10"), ("GET", "/204", None), ("GET", "/204body", None)):
+            answer = self.raw((method + " " + path + " HTTP/1.1\r\nHost: a\r\n\r\n"
+                               "GET /200body HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n").encode())
+            head, _, rest = answer.partition(b"\r\n\r\n")
+            self.assertEqual(re.findall(rb"Content-Length: (\d+)", head), [length.encode()] if length else [], path)
+            self.assertTrue(rest.startswith(b"HTTP/1.1 200 X"), rest)
+
+    def test_uploads(self):
+        def app(environ, start_response):
+            data = environ["wsgi.input"].read(int(environ["CONTENT_LENGTH"]))
+            start_response("200 OK", [])
+            return [b"%d %d" % (len(data), sum(data[:10]))]
+        self.gate(app)
+        for body in (b"", b"abc", b"\1" * 3000000):
+            self.assertEqual(self.ask("/", "POST", body)[2], b"%d %d" % (len(body), sum(body[:10])))
+        self.assertIn(b"5 495", self.raw(
+            b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\nConnection: close\r\n\r\n"
+            b"2\r\nab\r\n3\r\ncde\r\n0\r\n\r\n"))
+
+    def test_http_1_0(self):
+        self.reply(lambda environ: Noted([b"a", b"b"]))
+        answer = self.raw(b"GET / HTTP/1.0\r\n\r\n")
+        self.assertNotIn(b"chunked", answer)
+        self.assertTrue(answer.endswith(b"\r\n\r\nab"), answer)
+
+    def test_files_are_sent_and_closed(self):
+        folder = self.folder(x="0123456789" * 100000)
+        made = []
+
+        def app(environ, start_response):
+            kind = environ["PATH_INFO"]
+            if kind == "/memory":
+                made.append(io.BytesIO(b"memory"))
+            elif kind == "/gzip":
+                import gzip
+                with gzip.open(os.path.join(folder, "g"), "wb") as file:
+                    file.write(b"unpacked")
+                made.append(gzip.open(os.path.join(folder, "g")))
+            else:
+                made.append(open(os.path.join(folder, "x"), "rb"))
+            if kind == "/rest":
+                made[-1].seek(10)
+            start_response("200 OK", [("Content-Length", "5")] if kind == "/five" else [])
+            return environ["wsgi.file_wrapper"](made[-1], 1000)
+        self.gate(app)
+        whole = b"0123456789" * 100000
+        for path, body in (("/", whole), ("/rest", whole[10:]), ("/five", b"01234"), ("/memory", b"memory"),
+                           ("/gzip", b"unpacked")):
+            self.assertEqual(self.get(path), (200, body), path)
+        self.assertEqual(self.ask("/", "HEAD")[1]["Content-Length"], "1000000")
+        wait_for(lambda: all(file.closed for file in made))
+
+    def test_a_peer_that_leaves_closes_the_body(self):
+        noted = Noted(b"x" * 50000 for _ in iter(int, 1))
+        self.reply(lambda environ: noted)
+        with socket.create_connection(("127.0.0.1", self.port), PATIENCE) as sock:
+            sock.sendall(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+            self.assertTrue(sock.recv(10))
+            self.assertEqual(noted.closed, [])
+        wait_for(lambda: noted.closed)
+        self.assertEqual(len(noted.closed), 1)
+
+    def test_a_peer_that_does_not_read_holds_the_application_up(self):
+        noted = Noted(b"x" * 50000 for _ in range(2000))
+        self.reply(lambda environ: noted)
+        with socket.create_connection(("127.0.0.1", self.port), PATIENCE) as sock:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            sock.sendall(b"GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
+            before = [-1]
+
+            def stands_still():
+                before.append(noted.taken)
+                return before[-1] == before[-20:][0] and before[-1] > 0 and len(before) > 20
+            wait_for(stands_still)
+            self.assertLess(noted.taken, 1000)
+            self.assertEqual(noted.closed, [])
+        wait_for(lambda: noted.closed)
+
+    def test_stopping_closes_what_is_being_sent(self):
+        noted = Noted(b"x" * 50000 for _ in iter(int, 1))
+        self.reply(lambda environ: noted)
+        with socket.create_connection(("127.0.0.1", self.port), PATIENCE) as sock:
+            sock.sendall(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+            sock.recv(10)
+            self.app.stop()
+            self.app.join(PATIENCE)
+        wait_for(lambda: noted.closed)
+
+    def test_headers_of_earlier_handlers_stay(self):
+        class Marker(BaseComponent):
+            channel = "web"
+
+            @handler("request")
+            def _on_request(self, request, response):
+                response.headers["X-Mark"] = "1"
+                response.headers["X-Both"] = "ours"
+        self.reply([b"x"], ("X-Both", "theirs"))
+        self.app += Marker()
+        _, headers, _ = self.ask()
+        self.assertEqual((headers["X-Mark"], headers.get_all("X-Both")), ("1", ["theirs"]))
+
+    def test_with_a_debugger_every_step_is_an_event(self):
+        rec = Recorder()
+        self.reply(lambda environ: Noted([b"x", b"y"]))
+        self.app += rec
+        self.assertEqual(self.get(), (200, b"xy"))
+        self.assertFired(rec, "read", "request", "response", "stream", "write")
+
+    def test_wsgiref_finds_no_fault(self):
+        from wsgiref.validate import validator
+
+        def plain(environ, start_response):
+            start_response("200 OK", [("Content-Type", "text/plain")])
+            return [environ["wsgi.input"].read(3)]
+
+        def streamed(environ, start_response):
+            write = start_response("200 OK", [("Content-Type", "text/plain")])
+            write(b"a")
+            environ["wsgi.errors"].flush()
+
+            def pieces():
+                yield b"b"
+                yield b"c"
+            return pieces()
+
+        def empty(environ, start_response):
+            start_response("204 No Content", [])
+            return []
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            self.gate({"/": validator(plain), "/a/streamed": validator(streamed), "/empty": validator(empty)})
+            self.assertEqual(self.ask("/x", "POST", b"abc")[2], b"abc")
+            self.assertEqual(self.get("/a/streamed")[1], b"abc")
+            self.assertEqual(self.get("/empty/")[0], 204)
+            self.assertEqual(self.ask("/", "HEAD")[0], 200)
+
+    def test_a_streamed_upload_of_another_handler_is_collected(self):
+        class Root(circuits_web.Controller):
+            @circuits_web.expose("up", stream=True)
+            def upload(self):
+                return "not me"
+        self.reply(lambda environ: [environ["wsgi.input"].read()])
+        self.app += Root()
+        self.assertEqual(self.ask("/up", "POST", b"x" * 300000)[2], b"x" * 300000)
+
+
+class TestGateway(GatewayTests, WebTest):
+    """Applications called in the loop."""
+
+    def test_it_runs_where_handlers_do(self):
+        threads = []
+        self.reply(lambda environ: threads.append(threading.get_ident()) or [
+            repr((environ["wsgi.multithread"], environ["wsgi.multiprocess"], environ["wsgi.run_once"])).encode()])
+        self.assertEqual(self.get()[1], b"(False, False, False)")
+        self.assertEqual(threads, [self.app._reactor.ident])
+
+    def test_mistakes_are_said_at_once(self):
+        for apps in ({"/": 5}, {"/": None}, [], 5):
+            with self.assertRaises((TypeError, AttributeError)):
+                circuits_web.Gateway(apps)
+        for workers in (-1, "2", None, 1.5):
+            with self.assertRaises(ValueError):
+                circuits_web.Gateway({}, workers=workers)
+
+
+class TestGatewayInThreads(GatewayTests, WebTest):
+    """Applications called in threads."""
+
+    workers = 3
+
+    def test_one_that_blocks_holds_nobody_up(self):
+        gate = threading.Event()
+        self.addCleanup(gate.set)
+
+        def slow(environ, start_response):
+            gate.wait(PATIENCE)
+            start_response("200 OK", [])
+            return [repr(environ["wsgi.multithread"]).encode()]
+        self.gate({"/slow": slow, "/fast": lambda environ, start: start("200 OK", []) and [b"fast"]})
+        answers = []
+        threads = [threading.Thread(target=lambda: answers.append(self.get("/slow"))) for _ in range(2)]
+        for thread in threads:
+            thread.start()
+        self.assertEqual(self.get("/fast"), (200, b"fast"))
+        self.assertEqual(answers, [])
+        gate.set()
+        for thread in threads:
+            thread.join(PATIENCE)
+        self.assertEqual(answers, [(200, b"True")] * 2)
+
+    def test_a_body_is_closed_in_the_thread_that_made_it(self):
+        threads = []
+        noted = Noted(b"x" * 50000 for _ in iter(int, 1))
+        self.reply(lambda environ: threads.append(threading.get_ident()) or noted)
+        with socket.create_connection(("127.0.0.1", self.port), PATIENCE) as sock:
+            sock.sendall(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+            self.assertTrue(sock.recv(10))
+        wait_for(lambda: noted.closed)
+        self.assertEqual(noted.closed, threads)
+        self.assertNotEqual(threads, [self.app._reactor.ident])
+
+    def test_pieces_go_out_as_they_come(self):
+        gate = threading.Event()
+        self.addCleanup(gate.set)
+
+        def pieces(environ):
+            yield b"first"
+            gate.wait(PATIENCE)
+            yield b"second"
+        self.reply(pieces)
+        with socket.create_connection(("127.0.0.1", self.port), PATIENCE) as sock:
+            sock.sendall(b"GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
+            got = b""
+            while b"first" not in got:
+                got += sock.recv(1000)
+            gate.set()
+            while b"second" not in got:
+                got += sock.recv(1000)
+
+    def test_nobody_is_called_for_a_peer_that_left(self):
+        gate = threading.Event()
+        self.addCleanup(gate.set)
+        calls = []
+
+        def app(environ, start_response):
+            calls.append(environ["PATH_INFO"])
+            gate.wait(PATIENCE)
+            start_response("200 OK", [])
+            return [b"x"]
+        self.gate(app)
+        socks = []
+        for number in range(5):
+            sock = socket.create_connection(("127.0.0.1", self.port), PATIENCE)
+            self.addCleanup(sock.close)
+            sock.sendall(b"GET /%d HTTP/1.1\r\nHost: a\r\n\r\n" % number)
+            socks.append(sock)
+            wait_for(lambda: len(self.app.http._connections) == number + 1)
+        wait_for(lambda: len(calls) == 3)
+        for sock in socks[3:]:
+            sock.close()
+        wait_for(lambda: len(self.app.http._connections) == 3)
+        gate.set()
+        self.assertEqual(self.get("/last"), (200, b"x"))
+        self.assertEqual(sorted(calls), ["/0", "/1", "/2", "/last"])
+
+    def test_a_thread_survives_system_exit(self):
+        def app(environ, start_response):
+            raise SystemExit(3)
+        self.expect_stderr("SystemExit")
+        self.gate(app)
+        for _ in range(4):
+            self.assertEqual(self.get()[0], 500)
+
+    def test_nothing_is_kept(self):
+        self.gate(lambda environ, start: start("200 OK", []) and [b"x"])
+        gateway = next(c for c in self.app.components if isinstance(c, circuits_web.Gateway))
+        for method in ("GET", "HEAD"):
+            self.ask("/", method)
+        self.assertEqual(len(gateway._pipes), 0)
+
+
+class WSGICaller:
+    """What a WSGI server does: calls an application, takes what it returns."""
+
+    def __init__(self, app):
+        from wsgiref.validate import validator
+        self.app = app
+        self.validated = validator(app)
+
+    def environ(self, path="/", method="GET", body=b"", **more):
+        environ = {
+            "REQUEST_METHOD": method, "SCRIPT_NAME": "", "PATH_INFO": path, "QUERY_STRING": "",
+            "SERVER_NAME": "127.0.0.1", "SERVER_PORT": "80", "SERVER_PROTOCOL": "HTTP/1.1",
+            "REMOTE_ADDR": "10.0.0.9", "wsgi.version": (1, 0), "wsgi.url_scheme": "http",
+            "wsgi.input": io.BytesIO(body), "wsgi.errors": sys.stderr, "wsgi.multithread": True,
+            "wsgi.multiprocess": True, "wsgi.run_once": False, "HTTP_HOST": "example.com",
+            "CONTENT_LENGTH": str(len(body)) if body else ""}
+        if not body:
+            del environ["CONTENT_LENGTH"]
+        environ.update(more)
+        return {key: value for key, value in environ.items() if value is not None}
+
+    def ask(self, path="/", method="GET", body=b"", **more):
+        """(status, headers, body); all of it looked at by wsgiref.validate."""
+        said = []
+
+        def start_response(status, headers, exc_info=None):
+            said.append((status, headers))
+            return lambda data: None
+        result = self.validated(self.environ(path, method, body, **more), start_response)
+        try:
+            data = b"".join(result)
+        finally:
+            result.close()
+        (status, headers), = said
+        return status, http.client.parse_headers(io.BytesIO(
+            "".join("%s: %s\r\n" % pair for pair in headers).encode("latin-1") + b"\r\n")), data
+
+    def get(self, *args, **kwargs):
+        return self.ask(*args, **kwargs)[::2]
+
+
+class TestWSGIApplication(CircuitsTest):
+    """Our application, called as a WSGI server does."""
+
+    def call(self, *components, **options):
+        app = circuits_web.Application(**options)
+        for component in components:
+            app += component
+        self.addCleanup(app.join, PATIENCE)
+        self.addCleanup(app.stop)
+        self.app = app
+        self.caller = WSGICaller(app)
+        return self.caller
+
+    def test_controllers_answer(self):
+        caller = self.call(Greeter())
+        for path, query, body in (("/", "", b"Hello World!"), ("/greet/Bob", "", b"Hello Bob!"),
+                                  ("/greet", "name=%C3%A9", "Hello é!".encode()), ("/add/1/2", "", b"3"),
+                                  ("/greet/\xc3\xa9", "", "Hello é!".encode())):
+            self.assertEqual(caller.get(path, QUERY_STRING=query), ("200 OK", body))
+        self.assertEqual(caller.ask("/")[1]["Content-Length"], "12")
+        self.assertEqual([caller.get(path)[0] for path in ("/moved", "/gone", "/missing", "/raised", "/a/b/../c")],
+                         ["303 See Other", "410 Gone", "404 Not Found", "302 Found", "200 OK"])
+        self.assertEqual(caller.ask("/moved")[1]["Location"], "http://example.com/greet?name=there")
+        self.assertEqual(caller.ask("/moved", SCRIPT_NAME="/m\xc3\xbc")[1]["Location"],
+                         "http://example.com/m%C3%BC/greet?name=there")
+
+    def test_every_kind_of_handler(self):
+        class Answers(BaseComponent):
+            channel = "answers"
+
+            @handler("slow")
+            def _on_slow(self, text):
+                yield sleep(0.001)
+                yield text
+
+        class Root(circuits_web.Controller):
+            def generator(self):
+                value = yield self.call(Event.create("slow", "a"), "answers")
+                yield value.value
+                yield "b"
+
+            async def coroutine(self):
+                await sleep(0.001)
+                return "c"
+
+            def fired(self):
+                return self.fire(Event.create("slow", "d"), "answers")
+
+            def data(self):
+                return {"a": 1}
+
+            def nothing(self):
+                return ""
+
+            def streamed(self):
+                self.response.body = (b"x" * 1000 for _ in range(1000))
+                return self.response
+
+            def later(self):
+                async def pieces():
+                    for text in "xyz":
+                        await sleep(0.001)
+                        yield text
+                self.response.body = pieces()
+                return self.response
+
+            def by_event(self):
+                self.response.stream = True
+                self.fire(circuits_web.Stream(self.response, b"one"), "web")
+                self.fire(circuits_web.Stream(self.response, b"two"), "web")
+                self.fire(circuits_web.Stream(self.response, None), "web")
+                return self.response
+
+            def big(self):
+                return "x" * 3000000
+        caller = self.call(Root(), Answers())
+        for path, body in (("/generator", b"ab"), ("/coroutine", b"c"), ("/fired", b"d"), ("/data", b'{"a": 1}'),
+                           ("/nothing", b""), ("/streamed", b"x" * 1000000), ("/later", b"xyz"),
+                           ("/by_event", b"onetwo"), ("/big", b"x" * 3000000)):
+            with self.subTest(path):
+                self.assertEqual(caller.get(path), ("200 OK", body))
+        headers = caller.ask("/streamed")[1]
+        self.assertEqual((headers["Transfer-Encoding"], headers["Connection"], headers["Content-Length"]),
+                         (None, None, None))
+        self.assertEqual(caller.ask("/streamed", SERVER_PROTOCOL="HTTP/1.0")[1]["Connection"], None)
+        self.assertEqual(self.app.http._connections, {})
+
+    def test_what_a_request_knows(self):
+        class Root(circuits_web.Controller):
+            def index(self, *args, **kwargs):
+                r = self.request
+                assert r.wsgi_environ["wsgi.version"] == (1, 0)
+                return json.dumps([r.method, r.scheme, r.path, r.qs, r.script_name, list(r.protocol), r.remote.ip,
+                                   r.remote.port, r.local.name, r.local.port, r.base, r.uri, r.login,
+                                   r.headers["X-Some-Thing"], r.headers["Content-Type"], r.server is r.server.root])
+        caller = self.call(Root())
+        got = json.loads(caller.get(
+            "/a b/c", "PUT", b"x", SCRIPT_NAME="/mount", QUERY_STRING="q=1", SERVER_PORT="443", REMOTE_PORT="99",
+            HTTP_X_SOME_THING="s", CONTENT_TYPE="text/x", REMOTE_USER="bob", **{"wsgi.url_scheme": "https"})[1])
+        self.assertEqual(got, ["PUT", "https", "/a b/c", "q=1", "/mount", [1, 1], "10.0.0.9", 99, "127.0.0.1", 443,
+                               "https://example.com", "https://example.com/mount/a%20b/c?q=1", "bob", "s",
+                               "text/x", True])
+        app = self.app
+        self.assertEqual((app.host, app.port, app.secure, app.scheme, app.base),
+                         ("127.0.0.1", 443, True, "https", "https://127.0.0.1"))
+
+    def test_bad_requests(self):
+        caller = self.call(Greeter(), max_body=1000)
+        for status, more in (
+                ("400 Bad Request", {"path": "/%", "PATH_INFO": "/\xff"}), ("400 Bad Request", {"path": "/../x"}),
+                ("400 Bad Request", {"path": "/a\0"}), ("400 Bad Request", {"HTTP_X": "a\nb"}),
+                ("413 Request Entity Too Large", {"CONTENT_LENGTH": "1001"}),
+                ("400 Bad Request", {"CONTENT_LENGTH": "5", "method": "POST"}),
+                ("400 Bad Request", {"CONTENT_LENGTH": "٣", "method": "POST"}),
+                ("411 Length Required", {"HTTP_TRANSFER_ENCODING": "chunked", "method": "POST"})):
+            with self.subTest(more):
+                said = []
+                path, method = more.pop("path", "/"), more.pop("method", "GET")
+                result = self.app(caller.environ(path, method, **more), lambda *args: said.append(args))
+                self.assertIn(status.split()[1].encode(), b"".join(result))
+                self.assertEqual(said[0][0], status)
+
+    def test_bodies_and_forms(self):
+        class Root(circuits_web.Controller):
+            def form(self, **fields):
+                return json.dumps({k: v if isinstance(v, str) else v.value.decode() for k, v in fields.items()})
+
+            def size(self):
+                return str(len(self.request.body.read()))
+        caller = self.call(Root())
+        self.assertEqual(caller.get("/form", "POST", b"a=1&b=%C3%A9", QUERY_STRING="c=3",
+                                    CONTENT_TYPE="application/x-www-form-urlencoded")[1],
+                         b'{"c": "3", "a": "1", "b": "\\u00e9"}')
+        body = b'--x\r\nContent-Disposition: form-data; name="f"; filename="n"\r\n\r\ndata\r\n--x--\r\n'
+        self.assertEqual(caller.get("/form", "POST", body, CONTENT_TYPE="multipart/form-data; boundary=x")[1],
+                         b'{"f": "data"}')
+        self.assertEqual(caller.get("/size", "POST", b"x" * 3000000)[1], b"3000000")
+        for more in ({"HTTP_TRANSFER_ENCODING": "chunked"}, {}):      # no length: up to its end
+            environ = caller.environ("/size", "POST", **more)
+            environ.update({"wsgi.input": io.BytesIO(b"x" * 200000), "wsgi.input_terminated": True})
+            self.assertEqual(b"".join(self.app(environ, lambda *args: None)), b"200000")
+
+    def test_a_body_that_fails_to_arrive(self):
+        class Input(io.BytesIO):
+            def read(self, size):
+                raise OSError("the client has left")
+        caller = self.call(Greeter())
+        self.expect_stderr("the client has left")
+        environ = caller.environ("/", "POST", CONTENT_LENGTH="5")
+        environ["wsgi.input"] = Input()
+        said = []
+        self.app(environ, lambda *args: said.append(args))
+        self.assertEqual(said[0][0], "400 Bad Request")
+
+    def test_a_body_that_is_taken_piece_by_piece(self):
+        class Root(circuits_web.Controller):
+            @circuits_web.expose("up", stream=True)
+            async def upload(self):
+                sizes = [len(piece) async for piece in self.request.body]
+                return "%d %s" % (sum(sizes), len(sizes) > 3)
+
+            @circuits_web.expose("early", stream=True)
+            def early(self):
+                return "enough"
+
+            @circuits_web.expose("echo", stream=True)
+            async def echo(self):
+                async def pieces():
+                    async for piece in self.request.body:
+                        yield piece
+                self.response.body = pieces()
+                return self.response
+        caller = self.call(Root(), max_body=1000000)
+        self.assertEqual(caller.get("/up", "POST", b"x" * 500000)[1], b"500000 True")
+        self.assertEqual(caller.get("/up")[1], b"0 False")
+        self.assertEqual(caller.get("/early", "POST", b"x" * 500000)[1], b"enough")
+        self.assertEqual(caller.get("/up", "POST", b"x", CONTENT_LENGTH="5")[0], "400 Bad Request")
+        environ = caller.environ("/up", "POST", HTTP_TRANSFER_ENCODING="chunked")
+        environ.update({"wsgi.input": io.BytesIO(b"x" * 2000000), "wsgi.input_terminated": True})
+        said = []
+        self.app(environ, lambda *args: said.append(args[0]))
+        self.assertEqual(said, ["413 Request Entity Too Large"])
+
+    def test_errors_and_tracebacks(self):
+        caller = self.call(Greeter())
+        self.expect_stderr("secret")
+        status, body = caller.get("/boom")
+        self.assertEqual(status, "500 Internal Server Error")
+        self.assertNotIn(b"secret", body)
+        caller = self.call(Greeter(), debug=True)
+        self.assertIn(b"&lt;secret&gt;", caller.get("/boom")[1])
+        with self.assertRaises(TypeError):
+            circuits_web.Application(debgu=True)
+
+    def test_a_body_that_fails_midway_is_not_taken_for_whole(self):
+        class Root(circuits_web.Controller):
+            def index(self):
+                def pieces():
+                    yield b"begun"
+                    raise ValueError("midway")
+                self.response.body = pieces()
+                return self.response
+        caller = self.call(Root())
+        self.expect_stderr("midway")
+        result = self.app(caller.environ(), lambda *args: None)
+        self.assertEqual(next(result), b"begun")
+        with self.assertRaises(RuntimeError):
+            next(result)
+        result.close()
+        self.assertEqual(self.app.http._connections, {})
+
+    def test_what_cannot_be_answered_is_an_error(self):
+        class Root(circuits_web.Controller):
+            def index(self):
+                self.response.status = 101
+                return ""
+
+            def crumb(self):
+                self.cookie["a"] = "b"
+                self.cookie["a"]["path"] = "/;x"
+                return "x"
+        caller = self.call(Root())
+        self.expect_stderr("cannot pass through WSGI")
+        self.expect_stderr("would split")
+        self.assertEqual(caller.get()[0], "500 Internal Server Error")
+        self.assertEqual(caller.get("/crumb")[0], "500 Internal Server Error")
+
+    def test_head_and_answers_without_a_body(self):
+        class Root(circuits_web.Controller):
+            def index(self, code="200"):
+                self.response.status = int(code)
+                return "text"
+
+            def streamed(self):
+                self.response.body = iter([b"x"])
+                return self.response
+        caller = self.call(Root())
+        status, headers, body = caller.ask("/", "HEAD")
+        self.assertEqual((status, headers["Content-Length"], body), ("200 OK", "4", b""))
+        for path, status in (("/204", "204 No Content"), ("/304", "304 Not Modified"), ("/299", "299 Unknown")):
+            self.assertEqual(caller.ask(path, "HEAD")[::2], (status, b""))
+            self.assertEqual(caller.get(path), (status, b"text" if path == "/299" else b""))
+        self.assertEqual(caller.get("/streamed", "HEAD"), ("200 OK", b""))
+
+    def test_files(self):
+        folder = self.folder(x="0123456789" * 100000)
+        wrapped = []
+
+        class Wrapper:
+            def __init__(self, file, size=None):
+                self.file = file
+                wrapped.append(self)
+
+            def __iter__(self):
+                return iter(lambda: self.file.read(1000), b"")
+
+            def close(self):
+                self.file.close()
+        caller = self.call(circuits_web.Static("/s", docroot=folder))
+        for more in ({}, {"wsgi.file_wrapper": Wrapper}):
+            status, headers, body = caller.ask("/s/x", **more)
+            self.assertEqual((status, headers["Content-Length"], body), ("200 OK", "1000000", b"0123456789" * 100000))
+        self.assertTrue(wrapped.pop().file.closed)
+        self.assertEqual(caller.get("/s/x", HTTP_RANGE="bytes=5-7", **{"wsgi.file_wrapper": Wrapper}),
+                         ("206 Partial Content", b"567"))
+        self.assertEqual(wrapped, [])           # it would send the file to its end
+        self.assertEqual(caller.get("/s/x", "HEAD", **{"wsgi.file_wrapper": Wrapper}), ("200 OK", b""))
+
+    def test_sessions_and_cookies(self):
+        class Root(circuits_web.Controller):
+            def index(self):
+                self.session["n"] = self.session.get("n", 0) + 1
+                self.cookie["seen"] = "yes"
+                return str(self.session["n"])
+        caller = self.call(circuits_web.Sessions(), Root())
+        _, headers, body = caller.ask()
+        cookies = [text.partition(";")[0] for text in headers.get_all("Set-Cookie")]
+        self.assertEqual(len(cookies), 2)
+        self.assertEqual((body, caller.get(HTTP_COOKIE="; ".join(cookies))[1]), (b"1", b"2"))
+
+    def test_many_threads_at_once(self):
+        class Root(circuits_web.Controller):
+            def index(self, number):
+                for _ in range(3):
+                    yield sleep(0.001)
+                yield number + self.request.qs
+
+            def big(self, number):
+                self.response.body = (number.encode() * 1000 for _ in range(300))
+                return self.response
+        caller = self.call(Root())
+        wrong = []
+
+        def ask(number):
+            for turn in range(10):
+                text = "%d%d" % (number, turn)
+                if caller.get("/%d" % number, QUERY_STRING=text)[1] != ("%d%s" % (number, text)).encode():
+                    wrong.append(text)
+                if caller.get("/big/%d" % number)[1] != b"%d" % number * 300000:
+                    wrong.append("big")
+        threads = [threading.Thread(target=ask, args=(number,)) for number in range(10, 18)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(PATIENCE)
+        self.assertEqual(wrong, [])
+        self.assertEqual(self.app.http._connections, {})
+
+    def test_a_server_that_takes_slowly_holds_the_body_up(self):
+        taken = []
+        closed = []
+
+        class Root(circuits_web.Controller):
+            def index(self):
+                def pieces():
+                    try:
+                        for number in range(10000):
+                            taken.append(number)
+                            yield b"x" * 10000
+                    finally:
+                        closed.append(threading.get_ident())
+                self.response.body = pieces()
+                return self.response
+        caller = self.call(Root())
+        result = self.app(caller.environ(), lambda *args: None)
+        next(result)
+        before = [-1]
+
+        def stands_still():
+            before.append(len(taken))
+            return len(before) > 20 and before[-1] == before[-20]
+        wait_for(stands_still)
+        self.assertLess(len(taken), 100)
+        for _ in range(500):
+            next(result)
+        wait_for(lambda: len(taken) > 500)
+        self.assertLess(len(taken), 600)
+        result.close()                          # the peer left
+        wait_for(lambda: closed)
+        self.assertEqual(closed, [self.app._reactor.ident])
+        self.assertEqual((list(result), self.app.http._connections), ([], {}))
+
+    def test_the_tree_is_stopped_and_starts_again(self):
+        class Root(circuits_web.Controller):
+            def index(self):
+                return "here"
+
+            def never(self):
+                yield sleep(1000)
+
+            def end(self):
+                raise SystemExit(3)
+
+            def streamed(self):
+                async def pieces():
+                    yield "x"
+                    await sleep(1000)
+                self.response.body = pieces()
+                return self.response
+        caller = self.call(Root())
+        self.assertEqual(caller.get()[1], b"here")
+        answers = []
+        thread = threading.Thread(target=lambda: answers.append(caller.get("/never")))
+        thread.start()
+        wait_for(lambda: self.app.http._connections)
+        streamed = self.app(caller.environ("/streamed"), lambda *args: None)
+        self.assertEqual(next(streamed), b"x")
+        self.app.stop()
+        thread.join(PATIENCE)
+        self.assertEqual(answers[0][0], "503 Service Unavailable")
+        with self.assertRaises(RuntimeError):
+            next(streamed)
+        streamed.close()
+        self.assertEqual(caller.get()[1], b"here")
+        self.assertEqual(caller.get("/end")[0], "503 Service Unavailable")
+        self.assertEqual(caller.get()[1], b"here")
+
+    def test_calling_it_from_itself_is_refused(self):
+        class Root(circuits_web.Controller):
+            def index(self):
+                return b"".join(self.server_app(caller.environ(), lambda *args: None))
+        root = Root()
+        caller = self.call(root)
+        root.server_app = self.app
+        self.expect_stderr("would wait for itself")
+        self.assertEqual(caller.get()[0], "500 Internal Server Error")
+
+    def test_a_tree_that_runs_already_is_used(self):
+        caller = self.call(Greeter())
+        with serving(self.app):
+            ident = self.app._reactor.ident
+            self.assertEqual(caller.get()[1], b"Hello World!")
+            self.assertEqual(self.app._reactor.ident, ident)
+
+    @unittest.skipUnless(hasattr(os, "fork"), "no fork here")
+    def test_a_forked_process_runs_its_own(self):
+        out, _ = child("""
+            import os, sys, io
+            sys.path.insert(0, sys.argv[1])
+            import test_circuits
+            import circuits_web
+            app = circuits_web.Application() + test_circuits.Greeter()
+            caller = test_circuits.WSGICaller(app)
+            print(caller.get("/greet")[1], flush=True)
+            for _ in range(3):
+                pid = os.fork()
+                if not pid:
+                    print([caller.get("/greet/child")[1] for _ in range(3)] == [b"Hello child!"] * 3, flush=True)
+                    os._exit(0)
+                os.waitpid(pid, 0)
+                print(caller.get("/greet/parent")[1], flush=True)
+            """, HERE)
+        self.assertEqual(out.split("\n")[:-1], ["b'Hello you!'"] + ["True", "b'Hello parent!'"] * 3)
+
+    def test_the_gateway_serves_it(self):
+        """Both ways at once: a tree calls another tree."""
+        inner = circuits_web.Application() + Greeter()
+        self.addCleanup(inner.join, PATIENCE)
+        self.addCleanup(inner.stop)
+        caller = self.call(circuits_web.Gateway({"/in": inner}, workers=2))
+        self.assertEqual(caller.get("/in/greet/Bob"), ("200 OK", b"Hello Bob!"))
+        self.assertEqual(caller.ask("/in/moved", SCRIPT_NAME="/out")[1]["Location"],
+                         "http://example.com/out/in/greet?name=there")
+
+    def test_handlers_see_every_step(self):
+        rec = Recorder()
+        caller = self.call(Greeter(), rec)
+        self.assertEqual(caller.get("/greet")[1], b"Hello you!")
+        self.assertFired(rec, "request", "greet", "response")
+
+
+FLASK_APP = """
+import time
+from flask import Flask, Response, flash, jsonify, redirect, render_template_string, request, session, url_for
+app = Flask(__name__)
+app.secret_key = "x" * 32
+notes = []
+
+PAGE = '''<ul>{% for note in notes %}<li>{{ note }}</li>{% endfor %}</ul>
+<form method="post" action="{{ url_for('add') }}"><input name="text"></form>'''
+
+@app.route("/")
+def index():
+    return render_template_string(PAGE, notes=notes)
+
+@app.route("/add", methods=["POST"])
+def add():
+    notes.append(request.form["text"])
+    session["n"] = session.get("n", 0) + 1
+    return redirect(url_for("index"))
+
+@app.route("/count")
+def count():
+    return jsonify(count=session.get("n", 0), remote=request.remote_addr, root=request.script_root, url=request.url)
+
+@app.route("/upload", methods=["POST"])
+def upload():
+    file = request.files["file"]
+    return "%s %d" % (file.filename, len(file.read()))
+
+@app.route("/raw", methods=["PUT"])
+def raw():
+    return str(len(request.get_data()))
+
+@app.route("/stream")
+def stream():
+    return Response(("%d\\n" % i for i in range(1000)), mimetype="text/plain")
+
+@app.route("/file")
+def file():
+    from flask import send_file
+    return send_file(__file__)
+
+@app.route("/boom")
+def boom():
+    raise ValueError("boom")
+
+@app.route("/café/<name>")
+def cafe(name):
+    return name
+"""
+
+DJANGO_APP = """
+import django
+from django.conf import settings
+settings.configure(ALLOWED_HOSTS=["*"], SECRET_KEY="x" * 50, ROOT_URLCONF=__name__, DEBUG=False,
+                   MIDDLEWARE=["django.middleware.common.CommonMiddleware",
+                               "django.middleware.csrf.CsrfViewMiddleware"])
+django.setup()
+from django.core.wsgi import get_wsgi_application
+from django.http import FileResponse, HttpResponse, JsonResponse, StreamingHttpResponse
+from django.middleware.csrf import get_token
+from django.urls import path, reverse
+from django.views.decorators.csrf import csrf_exempt
+
+def index(request):
+    return HttpResponse("Hello %s at %s" % (request.GET.get("name", "you"), reverse("index")))
+
+def token(request):
+    return HttpResponse(get_token(request))
+
+def form(request):
+    return JsonResponse(dict(request.POST.items()))
+
+@csrf_exempt
+def upload(request):
+    return HttpResponse(str(len(request.FILES["file"].read()) if request.FILES else len(request.body)))
+
+def stream(request):
+    return StreamingHttpResponse("%d\\n" % i for i in range(1000))
+
+def file(request):
+    return FileResponse(open(__file__, "rb"))
+
+urlpatterns = [path("", index, name="index"), path("token/", token), path("form/", form), path("upload/", upload),
+               path("stream/", stream), path("file/", file)]
+app = get_wsgi_application()
+"""
+
+OUR_APP = """
+from circuits import sleep
+from circuits.web import Controller, expose, Static
+from circuits.web.wsgi import Application
+
+class Root(Controller):
+    def index(self, name="you"):
+        return "Hello %s!" % name
+
+    def where(self):
+        r = self.request
+        return "%s %s %s" % (r.uri, r.remote.ip, r.scheme)
+
+    async def slow(self):
+        await sleep(0.05)
+        return "slow"
+
+    def size(self, **fields):
+        return str(sum(len(field.value) for field in fields.values()) or len(self.request.body.read()))
+
+    @expose("up", stream=True)
+    async def upload(self):
+        size = 0
+        async for piece in self.request.body:
+            size += len(piece)
+        return str(size)
+
+    def stream(self):
+        self.response.body = (b"%d\\n" % i * 1000 for i in range(1000))
+        return self.response
+
+    def boom(self):
+        raise ValueError("boom")
+
+application = Application() + Root() + Static("/files", docroot=".")
+"""
+
+
+class TestWSGIPeers(WebTest):
+    """Flask and Django under our Gateway; our Application under others' servers."""
+
+    UPLOAD = (b'--x\r\nContent-Disposition: form-data; name="file"; filename="n.txt"\r\n\r\n'
+              + b"data" * 500000 + b"\r\n--x--\r\n")
+    MULTIPART = {"Content_Type": "multipart/form-data; boundary=x"}
+    FORM = {"Content_Type": "application/x-www-form-urlencoded"}
+    NUMBERS = b"".join(b"%d\n" % i for i in range(1000))
+
+    def load(self, package, name, source):
+        """The application of a program that needs *package*."""
+        try:
+            __import__(package)
+        except ImportError:
+            self.skipTest("%s is not installed" % package)
+        folder = self.folder(**{name + ".py": source})
+        sys.path.insert(0, folder)
+        self.addCleanup(sys.path.remove, folder)
+        self.addCleanup(sys.modules.pop, name, None)
+        return __import__(name).app, os.path.join(folder, name + ".py")
+
+    def test_flask(self):
+        app, path = self.load("flask", "flask_demo", FLASK_APP)
+        for workers in (0, 3):
+            sys.modules["flask_demo"].notes.clear()
+            self.serve(circuits_web.Gateway({"/": app, "/mounted": app}, workers=workers))
+            self.assertEqual(self.get("/")[0], 200)
+            status, headers, _ = self.ask("/add", "POST", "text=<b>+%C3%A9", **self.FORM)
+            self.assertEqual((status, headers["Location"]), (302, "/"))
+            cookie = headers["Set-Cookie"].partition(";")[0]
+            self.assertIn("<li>&lt;b&gt; é</li>".encode(), self.get("/")[1])
+            self.assertEqual(json.loads(self.get("/count", Cookie=cookie)[1]), {
+                "count": 1, "remote": "127.0.0.1", "root": "", "url": "http://127.0.0.1:%d/count" % self.port})
+            self.assertEqual(self.ask("/mounted/add", "POST", "text=x", **self.FORM)[1]["Location"], "/mounted/")
+            self.assertEqual(self.get("/upload", **{})[0], 405)
+            self.assertEqual(self.ask("/upload", "POST", self.UPLOAD, **self.MULTIPART)[2], b"n.txt 2000000")
+            self.assertEqual(self.ask("/raw", "PUT", iter([b"abc", b"de"]))[2], b"5")
+            self.assertEqual(self.get("/stream"), (200, self.NUMBERS))
+            with open(path, "rb") as file:
+                self.assertEqual(self.get("/file"), (200, file.read()))
+            self.assertEqual(self.get("/caf%C3%A9/a%20b"), (200, b"a b"))
+            self.assertEqual(self.get("/nope")[0], 404)
+            status, headers, body = self.ask("/", "HEAD")
+            self.assertEqual((status, body), (200, b""))
+            self.assertGreater(int(headers["Content-Length"]), 50)
+            self.expect_stderr("boom")
+            self.assertEqual(self.get("/boom")[0], 500)
+
+    def test_django(self):
+        app, path = self.load("django", "django_demo", DJANGO_APP)
+        for workers in (0, 3):
+            self.serve(circuits_web.Gateway({"/": app, "/mounted": app}, workers=workers))
+            self.assertEqual(self.get("/?name=%C3%A9"), (200, "Hello é at /".encode()))
+            self.assertEqual(self.get("/mounted/"), (200, b"Hello you at /mounted/"))
+            self.assertEqual(self.ask("/token")[1]["Location"], "/token/")
+            _, headers, token = self.ask("/token/")
+            cookie = headers["Set-Cookie"].partition(";")[0]
+            self.assertEqual(self.ask("/form/", "POST", "a=1", **self.FORM)[0], 403)
+            self.assertEqual(json.loads(self.ask("/form/", "POST", "a=%C3%A9&b=2", Cookie=cookie,
+                                                 X_CSRFToken=token.decode(), **self.FORM)[2]), {"a": "é", "b": "2"})
+            self.assertEqual(self.ask("/upload/", "POST", self.UPLOAD, **self.MULTIPART)[2], b"2000000")
+            self.assertEqual(self.ask("/upload/", "POST", iter([b"abc", b"de"]))[2], b"5")
+            self.assertEqual(self.get("/stream/"), (200, self.NUMBERS))
+            with open(path, "rb") as file:
+                self.assertEqual(self.get("/file/"), (200, file.read()))
+            self.assertEqual(self.get("/nope")[0], 404)
+
+    def launch(self, *command):
+        """Start a WSGI server with our application on a socket that is ours."""
+        folder = self.folder(**{"ours.py": OUR_APP, "data.txt": "x" * 100000})
+        listener = socket.create_server(("127.0.0.1", 0))
+        self.addCleanup(listener.close)
+        self.port = listener.getsockname()[1]
+        os.set_inheritable(listener.fileno(), True)
+        env = dict(os.environ, PYTHONPATH=os.pathsep.join((HERE, folder)), PYTHONDONTWRITEBYTECODE="1",
+                   GUNICORN_FD=str(listener.fileno()))
+        self.log = open(os.path.join(folder, "log"), "w+")
+        self.addCleanup(self.log.close)
+        process = subprocess.Popen([sys.executable, *[part.replace("{fd}", str(listener.fileno()))
+                                                      for part in command]], cwd=folder, env=env,
+                                   pass_fds=[listener.fileno()], stdout=self.log, stderr=self.log)
+        self.addCleanup(process.wait, PATIENCE)
+        self.addCleanup(process.terminate)
+        return process
+
+    def visit(self, streams=True):
+        """Ask our application for what it has, as it runs under a server."""
+        self.assertEqual(self.get("/?name=%C3%A9"), (200, "Hello é!".encode()))
+        self.assertEqual(self.get("/where"), (200, b"http://127.0.0.1:%d/where 127.0.0.1 http" % self.port))
+        self.assertEqual(self.get("/nope/x")[0], 404)
+        self.assertEqual(self.get("/boom")[0], 500)
+        self.assertEqual(self.get("/files/data.txt"), (200, b"x" * 100000))
+        self.assertEqual(self.get("/files/data.txt", Range="bytes=1-3"), (206, b"xxx"))
+        self.assertEqual(self.get("/stream"), (200, b"".join(b"%d\n" % i * 1000 for i in range(1000))))
+        self.assertEqual(self.ask("/size", "POST", self.UPLOAD, **self.MULTIPART)[2], b"2000000")
+        self.assertEqual(self.ask("/size", "POST", iter([b"abc", b"de"]))[2], b"5")
+        self.assertEqual(self.ask("/up", "POST", b"x" * 1000000)[2], b"1000000")
+        status, headers, body = self.ask("/", "HEAD")
+        self.assertEqual((status, headers["Content-Length"], body), (200, "10", b""))
+        answers = []
+        threads = [threading.Thread(target=lambda: answers.append(self.get("/slow"))) for _ in range(8)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(PATIENCE)
+        self.assertEqual(answers, [(200, b"slow")] * 8)
+
+    @unittest.skipUnless(hasattr(os, "fork"), "no fork here")
+    def test_under_gunicorn(self):
+        try:
+            import gunicorn
+        except ImportError:
+            self.skipTest("gunicorn is not installed")
+        for options in (["--workers", "2"], ["--threads", "4", "--preload"]):
+            self.launch("-m", "gunicorn", "--bind", "fd://{fd}", *options, "ours:application")
+            self.visit()
+
+    @unittest.skipUnless(hasattr(os, "fork"), "no fork here")
+    def test_under_waitress(self):
+        try:
+            import waitress
+        except ImportError:
+            self.skipTest("waitress is not installed")
+        self.launch("-c", "import socket, ours, waitress; waitress.serve(ours.application, "
+                    "sockets=[socket.socket(fileno={fd})], _quiet=True)")
+        self.visit()
+
+    def test_under_wsgiref(self):
+        from wsgiref.simple_server import WSGIRequestHandler, make_server
+        folder = self.folder(**{"ours.py": OUR_APP})
+        space = {}
+        exec(OUR_APP, space)
+        app = space["application"]
+        self.addCleanup(app.join, PATIENCE)
+        self.addCleanup(app.stop)
+
+        class Quiet(WSGIRequestHandler):
+            def log_message(self, *args):
+                pass
+        server = make_server("127.0.0.1", 0, app, handler_class=Quiet)
+        self.addCleanup(server.server_close)
+        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
+        thread.start()
+        self.addCleanup(thread.join, PATIENCE)
+        self.addCleanup(server.shutdown)
+        self.port = server.server_port
+        self.assertEqual(self.get("/?name=%C3%A9"), (200, "Hello é!".encode()))
+        self.assertEqual(self.get("/slow"), (200, b"slow"))
+        self.assertEqual(self.ask("/size", "POST", b"x" * 100000)[2], b"100000")
+        self.assertEqual(self.get("/stream")[0], 200)
+        self.assertIn(b" 411 ", self.raw(b"POST /size HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n"))
+
+
+class TestWSGIExamples(WebTest):
+    """Drives examples/web_wsgi_*.py, and the command."""
+
+    def test_gateway(self):
+        TestWebExamples.start(self, "web_wsgi_gateway.py")
+        self.assertEqual(self.get("/")[1], b"Hello from circuits!\n")
+        self.assertIn(self.get("/app/")[1], (b"Hello from Flask!\n", b"Hello from a function!\n"))
+
+    def test_app(self):
+        path = os.path.join(HERE, "examples", "web_wsgi_app.py")
+        process = subprocess.Popen([sys.executable, path, "0"], stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                                   universal_newlines=True)
+        for step in (process.stdout.close, process.stderr.close, process.wait, process.kill):
+            self.addCleanup(step)
+        self.port = int(process.stdout.readline().rstrip("/\n").rpartition(":")[2])
+        self.assertEqual(self.get("/greet/Bob"), (200, b"Hello Bob!"))
+        self.raw(b"GET / HTTP/1.0\r\n\r\n", until=b"Line 2 of 5")
+
+    def test_command(self):
+        folder = self.folder(**{"mine.py": """
+            from circuits_web import Application, Controller
+            def app(environ, start_response):
+                start_response("200 OK", [("Content-Type", "text/plain")])
+                return [repr(environ["wsgi.multithread"]).encode()]
+            class Root(Controller):
+                def index(self):
+                    return "ours"
+            application = Application() + Root()
+            """})
+        for arguments, body in ((["--wsgi", "mine:app"], b"True"), (["mine:application"], b"ours")):
+            process = subprocess.Popen(
+                [sys.executable, "-m", "circuits_web", "--bind", "127.0.0.1:0", *arguments], cwd=folder,
+                env=dict(os.environ, PYTHONPATH=HERE, PYTHONDONTWRITEBYTECODE="1"), stderr=subprocess.PIPE,
+                universal_newlines=True)
+            for step in (process.stderr.close, process.wait, process.terminate):
+                self.addCleanup(step)
+            self.port = int(process.stderr.readline().rstrip("/\n").rpartition(":")[2])
+            self.assertEqual(self.get(), (200, body))
+        done = subprocess.run([sys.executable, "-m", "circuits_web", "--wsgi", "."], cwd=HERE,
+                              stderr=subprocess.PIPE, universal_newlines=True)
+        self.assertEqual(done.returncode, 2)
+        self.assertIn("MODULE:NAME", done.stderr)
 
 
 # ---------------------------------------------------------------------------
