@@ -7319,6 +7319,8 @@ class _Caller:
 class _CalledHTTP(HTTP):
     """HTTP with callers in the place of connections; the server does the rest."""
 
+    _parser = RequestParser()       # nothing is ever fed to it
+
     @_own_step
     @handler("stopped", channel="*")
     def _on_stopped(self, component):
@@ -7338,7 +7340,7 @@ class _CalledHTTP(HTTP):
         """A call came: announce its request, when its body is there."""
         if not self._reactor.running:
             return caller.put(("503 Service Unavailable", [("Content-Type", "text/plain")], b""))
-        conn = self._connections[caller] = _Connection(caller, None)
+        conn = self._connections[caller] = _Connection(caller, self._parser)
         request = conn.request = HTTPRequest(caller, server=self._server)
         conn.response = HTTPResponse(request, self._encoding)
         try:
