@@ -1716,6 +1716,41 @@ class TestTasks(CircuitsTest):
                 return str(error)
         self.assertEqual(self.outcome(body).result, "child")
 
+    def test_a_cancelled_task_closes_the_asynchronous_generators_it_waits_in(self):
+        closed = []
+
+        async def numbers(name):
+            try:
+                while True:
+                    yield name
+                    await sleep(PATIENCE)
+            finally:
+                closed.append(name)
+        kept = {name: numbers(name) for name in ("directly", "in_another", "as_handler")}
+
+        async def through(items):
+            async for _ in items:
+                pass
+
+        class App(Component):
+            async def directly(self):
+                async for _ in kept["directly"]:
+                    pass
+
+            async def in_another(self):
+                await through(kept["in_another"])
+
+            async def as_handler(self):
+                async for item in kept["as_handler"]:
+                    yield item
+        app = App()
+        for name in kept:
+            app.fire(Event.create(name))
+        pump(app, lambda: len(app._tasks or ()) == 3 and not len(app))
+        for task in list(app._tasks):
+            task.cancel("")
+        self.assertEqual(closed, list(kept))
+
     def test_a_spinning_generator_leaves_room_and_slows_down(self):
         class App(Component):
             def spin(self):
