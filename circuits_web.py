@@ -1652,7 +1652,7 @@ LAST_CHUNK = b"0\r\n\r\n"
 #: Fields and files of a form; PHP's limit.
 MAX_FIELDS = 1000
 
-#: Bytes of a form field that is no file, and of an urlencoded form.
+#: Bytes of all form fields that are no files, and of an urlencoded form.
 MAX_FIELD = 1024 * 1024
 
 #: Bytes of the headers of one part, and their number.
@@ -1801,6 +1801,7 @@ class MultipartParser:
         self._state = self._preamble
         self._skipped = 0
         self._count = 0
+        self._text = 0              # bytes of the fields so far
         self._part = None           # [name, filename, headers, Spool, limit]
         self._crlf = False          # the content begins after a CRLF that is in the buffer
         self._files = []
@@ -1924,7 +1925,7 @@ class MultipartParser:
             charset, _, rest = params["filename*"].partition("'")
             if charset.lower() in ("utf-8", "iso-8859-1"):
                 filename = unquote(rest.partition("'")[2], charset)
-        limit = self.max_field if filename is None else self.max_file
+        limit = self.max_field - self._text if filename is None else self.max_file
         self._part = [params["name"], filename, headers, Spool(self.max_memory), limit]
         self._crlf = True
 
@@ -1937,7 +1938,7 @@ class MultipartParser:
             at -= 2
         if at and not self._crlf:
             if spool.size + at > limit:
-                raise BadInput("a field of the form is too large", 413)
+                raise BadInput("the fields or a file of the form are too large", 413)
             spool.write(bytes(self._buffer[:at]))
             del self._buffer[:at]
         if not found:
@@ -1951,6 +1952,7 @@ class MultipartParser:
         self._part = None
         spool.file.seek(0)
         if filename is None:
+            self._text += spool.size
             charset = parse_params(headers.get("Content-Type", ""))[1].get("charset", self.encoding)
             try:
                 value = spool.file.read().decode(charset, "replace")

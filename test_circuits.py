@@ -10959,6 +10959,7 @@ class TestForms(CircuitsTest):
         for data, limits, status in (
                 (multipart(*[part] * 11), {"max_fields": 10}, 413),
                 (multipart((self.FIELD, b"x" * 11)), {"max_field": 10}, 413),
+                (multipart((self.FIELD, b"x" * 5), (self.FIELD, b"x" * 6)), {"max_field": 10}, 413),
                 (multipart((self.FILE, b"x" * 11)), {"max_file": 10}, 413),
                 (multipart((self.FIELD + b"\r\nX: y" * 30, b"")), {}, 400),
                 (multipart((self.FIELD + b"\r\nX: " + b"y" * 9000, b"")), {}, 400),
@@ -13838,6 +13839,243 @@ class TestWebPeers(CircuitsTest):
         process.terminate()
         self.assertEqual(process.wait(PATIENCE), 0)
         self.assertNotIn("Traceback", process.stderr.read())
+
+
+class TestWebAbuse(CircuitsTest):
+    """Peers that ask for much; the server is a process of its own, so that its memory can be told.
+
+    The sizes are small; python3 test_circuits.py --full TestWebAbuse takes the large ones.
+    """
+
+    FULL = "--full" in sys.argv
+
+    CODE = """
+        import sys
+        from circuits_web import Controller, Server, Static, expose
+        piece = bytes(65536)
+        class Root(Controller):
+            def index(self):
+                return "Hello World!"
+            @expose("collected", methods=("POST", "PUT"))
+            def _collected(self, **fields):
+                body, size = self.request.body, 0
+                while True:
+                    data = body.read(65536)
+                    if not data:
+                        return "%d bytes, %d fields" % (size, len(fields))
+                    size += len(data)
+            @expose("taken", stream=True, methods=("PUT",))
+            async def _streamed(self):
+                async for data in self.request.body:
+                    pass
+                return "%d bytes" % self.request.body.size
+            def made(self, size):
+                def pieces():
+                    for _ in range(int(size) // 65536):
+                        yield piece
+                self.response.body = pieces()
+                return self.response
+        app = Server(("127.0.0.1", 0), max_body=2 ** 31, **eval(sys.argv[2])) + Root()
+        app += Static("/s", docroot=sys.argv[1])
+        print(app.port, flush=True)
+        app.run()
+        """
+
+    def start(self, docroot="", **options):
+        process = subprocess.Popen(
+            [sys.executable, "-c", textwrap.dedent(self.CODE), docroot or HERE, repr(options)], cwd=HERE,
+            env=dict(os.environ, PYTHONDONTWRITEBYTECODE="1"), stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        self.process = process
+
+        def end():
+            process.terminate()
+            out, err = process.communicate()
+            self.assertEqual(err, b"")
+        self.addCleanup(end)
+        self.port = int(process.stdout.readline())
+        self.honest = http.client.HTTPConnection("127.0.0.1", self.port, timeout=PATIENCE)
+        self.addCleanup(self.honest.close)
+        self.assertServed()
+        self.before = self.most_memory()
+
+    def assertServed(self):
+        self.honest.request("GET", "/")
+        self.assertEqual(self.honest.getresponse().read(), b"Hello World!")
+
+    def most_memory(self):
+        """KiB that the server had at most so far; 0 where the system does not tell."""
+        try:
+            with open("/proc/%d/status" % self.process.pid) as file:
+                return int(re.search(r"VmHWM:\s+(\d+) kB", file.read()).group(1))
+        except OSError:
+            return 0
+
+    def assertSmall(self, mib=64):
+        most = self.most_memory()
+        if self.FULL:
+            print("%s: %.1f MiB before, at most %.1f MiB" % (self.id(), self.before / 1024, most / 1024), flush=True)
+        if "__pypy__" in sys.builtin_module_names:
+            mib *= 4
+        self.assertLess(most, mib * 1024)
+
+    def connect(self, data=b""):
+        sock = socket.create_connection(("127.0.0.1", self.port), PATIENCE)
+        self.addCleanup(sock.close)
+        sock.sendall(data)
+        return sock
+
+    @staticmethod
+    def answer(sock):
+        """All that comes, until the end."""
+        got = bytearray()
+        while True:
+            try:
+                piece = sock.recv(65536)
+            except ConnectionError:
+                return bytes(got)
+            if not piece:
+                return bytes(got)
+            got += piece
+
+    def push(self, sock, pieces):
+        """Send pieces until the peer has an answer or will not take more; returns bytes sent."""
+        sent = 0
+        for number, piece in enumerate(pieces):
+            if number % 16 == 0 and select.select([sock], [], [], 0)[0]:
+                break
+            try:
+                sock.sendall(piece)
+            except OSError:
+                break
+            sent += len(piece)
+        return sent
+
+    def test_large_bodies_both_ways_pass_through_a_small_process(self):
+        size = 2 ** 30 if self.FULL else 2 ** 26
+        folder = self.folder()
+        with open(os.path.join(folder, "big"), "wb") as file:
+            file.truncate(size)
+        self.start(folder)
+        piece = bytes(65536)
+        for path in (b"collected", b"taken"):
+            for framing, wrap in ((b"Content-Length: %d" % size, None), (b"Transfer-Encoding: chunked", True)):
+                sock = self.connect(b"PUT /%s HTTP/1.1\r\nHost: a\r\nConnection: close\r\n%s\r\n\r\n" % (path, framing))
+                chunk = b"10000\r\n" + piece + b"\r\n" if wrap else piece
+                for _ in range(size // 65536):
+                    sock.sendall(chunk)
+                if wrap:
+                    sock.sendall(b"0\r\n\r\n")
+                self.assertIn(b"%d bytes" % size, self.answer(sock))
+                self.assertServed()
+        for path in (b"s/big", b"made?size=%d" % size):
+            sock = self.connect(b"GET /%s HTTP/1.0\r\n\r\n" % path)
+            got = 0
+            while True:
+                data = sock.recv(1 << 20)
+                if not data:
+                    break
+                got += len(data)
+            self.assertTrue(size < got < size + 1000)
+            self.assertServed()
+        self.assertSmall()
+
+    def test_slowloris(self):
+        """Many send a byte now and then; each is told 408 and closed in time, others are served."""
+        count = 1000 if self.FULL else 100
+        seconds = 3 if self.FULL else 1
+        self.start(header_timeout=seconds, body_timeout=seconds)
+        heads = (b"GET / HTTP/1.1\r\nHost: a\r\nX: ",
+                 b"POST /collected HTTP/1.1\r\nHost: a\r\nContent-Length: 1000000\r\n\r\n",
+                 b"POST /collected HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n1")
+        socks = [self.connect(heads[number % 3]) for number in range(count)]
+        got = {sock: b"" for sock in socks}
+        deadline = time.monotonic() + PATIENCE
+        served = 0
+        while socks:
+            self.assertServed()
+            served += 1
+            self.assertLess(time.monotonic(), deadline)
+            ready = select.poll()
+            for sock in socks:
+                ready.register(sock, select.POLLIN)
+            if not ready.poll(50):
+                for sock in socks:
+                    try:
+                        sock.send(b"0")
+                    except OSError:
+                        pass
+                continue
+            for sock in list(socks):
+                sock.setblocking(False)
+                try:
+                    piece = sock.recv(10000)
+                except BlockingIOError:
+                    continue
+                except ConnectionError:
+                    piece = b""
+                got[sock] += piece
+                if not piece:
+                    socks.remove(sock)
+        told = sum(data.startswith(b"HTTP/1.1 408 ") for data in got.values())
+        if self.FULL:
+            print("served %d times meanwhile, %d of %d told 408" % (served, told, count))
+        self.assertEqual(told, count)
+        self.assertSmall()
+
+    def test_very_many_tiny_chunks(self):
+        count = 1000000 if self.FULL else 100000
+        self.start()
+        for path in (b"collected", b"taken"):
+            sock = self.connect(b"PUT /%s HTTP/1.1\r\nHost: a\r\nConnection: close\r\n"
+                                b"Transfer-Encoding: chunked\r\n\r\n" % path)
+            start = time.monotonic()
+            for _ in range(count // 1000):
+                sock.sendall(b"1\r\nx\r\n" * 1000)
+            sock.sendall(b"0\r\n\r\n")
+            self.assertIn(b"%d bytes" % count, self.answer(sock))
+            if self.FULL:
+                print("%s: %.2f s" % (path, time.monotonic() - start))
+        self.assertServed()
+        self.assertSmall()
+
+    def test_very_many_headers(self):
+        self.start()
+        for lines in ((b"X: a\r\n" * 100 for _ in range(1000)), (b"X-%d: a\r\n" % n for n in range(100000))):
+            sock = self.connect(b"GET / HTTP/1.1\r\nHost: a\r\n")
+            sent = self.push(sock, lines)
+            self.assertLess(sent, 700000)
+            self.assertRegex(self.answer(sock), b"^HTTP/1.1 431 (?s:.*)Connection: close")
+        sock = self.connect(b"POST /collected HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n")
+        self.push(sock, (b"X: a\r\n" * 100 for _ in range(1000)))
+        self.assertRegex(self.answer(sock), b"^HTTP/1.1 431 (?s:.*)Connection: close")
+        self.assertServed()
+        self.assertSmall()
+
+    def test_very_many_parts_of_a_form(self):
+        count = 10000000 if self.FULL else 50000
+        part = b"--X\r\nContent-Disposition: form-data; name=a\r\n\r\n\r\n"
+        kind = b"Content-Type: multipart/form-data; boundary=X\r\n"
+        self.start()
+        sock = self.connect(b"POST /collected HTTP/1.1\r\nHost: a\r\nConnection: close\r\n%sContent-Length: %d\r\n\r\n"
+                            % (kind, len(part) * count + 7))
+        self.push(sock, (part * 1000 for _ in range(count // 1000)))
+        try:
+            sock.sendall(b"--X--\r\n")
+        except OSError:
+            pass
+        got = self.answer(sock)
+        self.assertTrue(got.startswith(b"HTTP/1.1 413 "), got[:100])
+        self.assertServed()
+        self.assertSmall()
+
+    def test_fields_of_a_form_are_limited_together(self):
+        self.start()
+        body = multipart(*[(b"Content-Disposition: form-data; name=a", b"x" * 1000000)] * 50)
+        sock = self.connect(b"POST /collected HTTP/1.1\r\nHost: a\r\nConnection: close\r\n"
+                            b"Content-Type: multipart/form-data; boundary=XX\r\nContent-Length: %d\r\n\r\n" % len(body))
+        self.push(sock, [body])
+        self.assertTrue(self.answer(sock).startswith(b"HTTP/1.1 413 "))
+        self.assertSmall()
 
 
 # ---------------------------------------------------------------------------
