@@ -1124,7 +1124,10 @@ class _Closing(BaseException):
 
 def _close(generator):
     """Close a generator or coroutine: its finally blocks run, and must not wait."""
-    if getattr(generator, "cr_code", None) is not _collected.__code__:
+    inner = generator
+    while isinstance(inner, CoroutineType):
+        inner = inner.cr_await
+    if type(inner).__name__ != "async_generator_asend":
         return generator.close()
     try:                    # close() does not reach into an asynchronous generator
         generator.throw(_Closing())

@@ -63,6 +63,7 @@ import sys
 import time
 from _thread import allocate_lock
 from _thread import get_ident
+from collections import deque
 from io import BytesIO
 from io import IOBase
 from types import CoroutineType
@@ -139,11 +140,11 @@ __sealed__ = "bd999ccdda9a4f6e60e31f1dcb253832391db69ad7c63df2f505df4f17ab85a4"
 
 __all__ = (
     "AllowedHosts", "Application", "BaseController", "BaseServer", "BodyStream", "CORS",
-    "Compress", "Controller", "Dispatcher", "Forbidden", "Gateway", "HTTP", "HTTPError",
-    "HTTPException", "HTTPRequest", "HTTPResponse", "Headers", "Health",
+    "Compress", "Controller", "Dispatcher", "EventStream", "Forbidden", "Gateway", "Group",
+    "HTTP", "HTTPError", "HTTPException", "HTTPRequest", "HTTPResponse", "Headers", "Health",
     "JSONController", "JSONRPC", "Logger", "MemoryStore", "NotFound",
     "Redirect", "Request", "Response", "ReverseProxy", "SQLiteStore",
-    "SecurityHeaders", "Server", "Session", "Sessions", "Static", "Store",
+    "SecurityHeaders", "Server", "ServerEvent", "Session", "Sessions", "Static", "Store",
     "Stream", "Unauthorized", "VirtualHosts", "Workers", "XMLRPC", "basic_auth",
     "check_auth", "check_csrf", "create_environ", "csrf_token", "digest_auth", "expires",
     "export", "expose", "exposeJSON", "gzip", "serve_download", "serve_file",
@@ -1651,7 +1652,7 @@ LAST_CHUNK = b"0\r\n\r\n"
 #: Fields and files of a form; PHP's limit.
 MAX_FIELDS = 1000
 
-#: Bytes of a form field that is no file, and of an urlencoded form.
+#: Bytes of all form fields that are no files, and of an urlencoded form.
 MAX_FIELD = 1024 * 1024
 
 #: Bytes of the headers of one part, and their number.
@@ -1800,6 +1801,7 @@ class MultipartParser:
         self._state = self._preamble
         self._skipped = 0
         self._count = 0
+        self._text = 0              # bytes of the fields so far
         self._part = None           # [name, filename, headers, Spool, limit]
         self._crlf = False          # the content begins after a CRLF that is in the buffer
         self._files = []
@@ -1923,7 +1925,7 @@ class MultipartParser:
             charset, _, rest = params["filename*"].partition("'")
             if charset.lower() in ("utf-8", "iso-8859-1"):
                 filename = unquote(rest.partition("'")[2], charset)
-        limit = self.max_field if filename is None else self.max_file
+        limit = self.max_field - self._text if filename is None else self.max_file
         self._part = [params["name"], filename, headers, Spool(self.max_memory), limit]
         self._crlf = True
 
@@ -1936,7 +1938,7 @@ class MultipartParser:
             at -= 2
         if at and not self._crlf:
             if spool.size + at > limit:
-                raise BadInput("a field of the form is too large", 413)
+                raise BadInput("the fields or a file of the form are too large", 413)
             spool.write(bytes(self._buffer[:at]))
             del self._buffer[:at]
         if not found:
@@ -1950,6 +1952,7 @@ class MultipartParser:
         self._part = None
         spool.file.seek(0)
         if filename is None:
+            self._text += spool.size
             charset = parse_params(headers.get("Content-Type", ""))[1].get("charset", self.encoding)
             try:
                 value = spool.file.read().decode(charset, "replace")
@@ -2555,9 +2558,9 @@ class HTTPResponse:
     def release(self):
         """Close what the body holds; no harm if it is closed."""
         body = self._body
-        if not self._released and hasattr(body, "close"):
+        if not self._released and (hasattr(body, "close") or hasattr(body, "aclose")):
             self._released = True
-            body.close()
+            close_body(body)
 
     def head(self):
         """The status line and headers, as text."""
@@ -2583,6 +2586,20 @@ def _put(headers, name, value):
         del headers[name]
     headers._list.append((name, value))
     first[lower] = value
+
+
+def close_body(body):
+    """Close a file, or a generator of either kind: its finally blocks run."""
+    if hasattr(body, "close"):
+        body.close()
+    elif hasattr(body, "aclose") and not getattr(body, "ag_running", False):
+        closing = body.aclose().__await__()
+        try:
+            next(closing)
+        except StopIteration:
+            return
+        closing.close()
+        raise RuntimeError("%r waits in a finally block after the client has gone" % (body,))
 
 
 def as_bytes(piece, encoding="utf-8"):
@@ -3277,6 +3294,9 @@ class HTTP(BaseComponent):
             conn.keep_alive = False
             if conn.request is None and not conn.parser and not conn.closing:
                 self._hang_up(conn)
+            elif conn.response is not None and isinstance(conn.response._body, EventStream):
+                conn.response.close = True
+                conn.response._body.close("the server stops")
         if self._leaving and not self._connections:
             self._leave()
 
@@ -3315,7 +3335,12 @@ class HTTP(BaseComponent):
             self._sweeper = self._reactor.call_later(1.0, self._sweep)
 
     def _expire(self, conn):
-        if conn.closing or conn.task is not None or conn.request is None and not conn.parser:
+        response = conn.response
+        if response is not None and isinstance(response._body, EventStream) \
+                and response.started and not conn.closing:
+            return response._body.beat(self._now)
+        if conn.closing or response is not None and response.started \
+                or conn.request is None and not conn.parser:
             self._hang_up(conn)
             if conn.task is not None:
                 conn.task.cancel("")
@@ -3618,6 +3643,8 @@ class HTTP(BaseComponent):
         if type(result) is str and not response.as_json:
             response._body = result
             return self._announce(response)
+        if isinstance(result, EventStream):
+            result = result.response
         if isinstance(result, HTTPError):
             return self._announce_error(result)
         if isinstance(result, HTTPResponse):
@@ -3864,6 +3891,8 @@ class HTTP(BaseComponent):
 
     def _start_stream(self, conn, response):
         body = response._body
+        if isinstance(body, EventStream) and not body.opened(self, conn):
+            return
         if type(body) is file_generator and body.left and not response.chunked \
                 and hasattr(body.input, "fileno") and not isinstance(body.input, BytesIO) \
                 and not self._reactor.heard("stream", (self.channel,)):
@@ -3893,6 +3922,9 @@ class HTTP(BaseComponent):
     def _stream(self, conn, response):
         """A task: fetch the pieces of a body, as fast as the peer takes them."""
         body = response._body
+        events = body if isinstance(body, EventStream) else None
+        if events is not None:
+            body = events.source
         asynchronous = hasattr(body, "__anext__")
         if not asynchronous:
             body = iter(body)
@@ -3913,11 +3945,16 @@ class HTTP(BaseComponent):
                 if isinstance(piece, Waiting) and send is not None:
                     answer = yield piece
                     continue
-                if piece is not None:
-                    self._reactor.tell(self, Stream, self.channel, response, piece)
-                conn.deadline = self._now + self._write_timeout
+                if events is not None:
+                    if piece is not None:
+                        events.send(piece)
+                else:
+                    if piece is not None:
+                        self._reactor.tell(self, Stream, self.channel, response, piece)
+                    conn.deadline = self._now + self._write_timeout
                 yield _Drained(conn)
-                conn.deadline = None            # it is the body that is slow
+                if events is None:
+                    conn.deadline = None        # it is the body that is slow
         except Exception as error:
             self._reactor.failed(None, None, error)
             response.close = True
@@ -3925,14 +3962,18 @@ class HTTP(BaseComponent):
             response.broken = True
         finally:
             response.release()
-            conn.deadline = None
+            if events is not None:
+                close_body(body)
+            if conn.response is response:
+                conn.deadline = None
         self._reactor.tell(self, Stream, self.channel, response, None)
 
     @_own_step
     @handler("stream")
     def _on_stream(self, response, data):
         conn = self._connections.get(response.request.sock)
-        if conn is None or conn.response is not response or not response.started:
+        if conn is None or conn.response is not response or not response.started \
+                or response.done:
             return
         if data is None:
             return self._end_stream(conn, response)
@@ -4496,7 +4537,7 @@ def _expose(function, names, config, as_json):
 
 
 def _to_json(response, result):
-    if isinstance(result, (HTTPError, HTTPResponse)):
+    if isinstance(result, (EventStream, HTTPError, HTTPResponse)):
         return result
     if isinstance(result, (Value, Waiting)):
         response.as_json = True
@@ -6308,6 +6349,7 @@ def gzip(response, level=4, mime_types=("text/html", "text/plain")):
     kind = headers.get("Content-Type", "text/html").partition(";")[0].strip().lower()
     if response.code in (204, 206, 304) or response.code < 200 or kind not in mime_types \
             or "Content-Encoding" in headers or hasattr(response._body, "__anext__") \
+            or isinstance(response._body, EventStream) \
             or response.stream and response._body == ():
         return response
     vary = headers.get("Vary", "")
@@ -6593,6 +6635,384 @@ class Health(BaseComponent):
 # Messages to many at once, encoded once; and streams of events to browsers
 # (WHATWG HTML, section 9.2).
 # ---------------------------------------------------------------------------
+
+#: Seconds between two comments on a stream: the specification advises 15, and
+#: proxies close what is silent for a minute.
+KEEP_ALIVE = 15
+
+#: Bytes that may wait for one member of a group, or one stream.  They come on
+#: top of what the systems on both ends buffer, some megabytes.
+MAX_WAITING = 262144
+
+
+def _as_data(data):
+    """What is to be sent as text or bytes; what is neither becomes JSON."""
+    if isinstance(data, (str, bytes)):
+        return data
+    if isinstance(data, (bytearray, memoryview)):
+        return bytes(data)
+    import json
+    return json.dumps(data)
+
+
+class ServerEvent(str):
+    """A message with a name or an id, for EventStream and Group: its data, a str.
+
+        group.send(ServerEvent({"price": 7}, event="quote", id=4711))
+
+    data   str, UTF-8 bytes, or what JSON can write; None: there is none, and
+           the browser only takes note of id and retry
+    event  the name; a browser calls its listeners, "message" without one
+    id     comes back as Last-Event-ID when the browser connects again
+    retry  seconds that it should wait before it does
+
+    Raises ValueError if event or id would break the stream.
+    """
+
+    def __new__(cls, data, event=None, id=None, retry=None):
+        text = "" if data is None else _as_data(data)
+        if isinstance(text, bytes):
+            text = text.decode("utf-8")
+        self = super().__new__(cls, text)
+        self.has_data = data is not None
+        self.event = cls._checked("event", event)
+        self.id = cls._checked("id", id)
+        if retry is not None and not 0 <= retry < 1e9:
+            raise ValueError("retry is a number of seconds, at least 0, got %r" % (retry,))
+        self.retry = retry
+        return self
+
+    @staticmethod
+    def _checked(what, value):
+        if value is None:
+            return None
+        text = str(value)
+        if "\n" in text or "\r" in text or "\0" in text:
+            raise ValueError("the %s of an event is one line without NUL, got %r" % (what, value))
+        return text
+
+
+def encode_event(message):
+    """A message in the form of the wire, UTF-8.
+
+    >>> encode_event(ServerEvent("two\\r\\nlines", event="note", id=7))
+    b'event: note\\nid: 7\\ndata: two\\ndata: lines\\n\\n'
+
+    Raises ValueError for bytes that are not UTF-8.
+    """
+    if not isinstance(message, ServerEvent):
+        message = ServerEvent(message)
+    lines = []
+    if message.event is not None:
+        lines.append("event: %s\n" % message.event)
+    if message.id is not None:
+        lines.append("id: %s\n" % message.id)
+    if message.retry is not None:
+        lines.append("retry: %d\n" % round(message.retry * 1000))
+    if message.has_data:            # not splitlines(), which knows ends of its own
+        for line in message.replace("\r\n", "\n").replace("\r", "\n").split("\n"):
+            lines.append("data: %s\n" % line)
+    lines.append("\n")
+    return "".join(lines).encode("utf-8")
+
+
+class EventStream:
+    """A response that stays open: server-sent events, EventSource in browsers.
+
+        def news(self):                         # a method of a controller
+            return self.group.add(EventStream(self.request, self.response))
+
+        def ticking(self):                      # ticks() yields what to send
+            return EventStream(self.request, self.response, ticks())
+
+    source       what yields messages, as fast as the client takes them: an
+                 iterable, a generator that also yields what to wait for, or an
+                 asynchronous one.  When it ends, the stream does
+    keep_alive   seconds between comments, which keep proxies from closing a
+                 silent stream
+    max_waiting  bytes; a client that lets more of what send() sends wait is
+                 parted from, and will come back when it can
+    on_close     called with the stream when it has ended, whoever ended it:
+                 as soon as the client has left
+
+    last_event_id  what the client got last, by its Last-Event-ID; or None
+    closed         it has ended
+    waiting        bytes that the client has not taken yet
+
+    What is sent before the response starts waits for that.  Use it in the
+    thread of the tree only.  A HEAD request gets a stream that is closed.
+    """
+
+    source = None
+    closed = False
+    groups = None               # those to tell when it ends
+
+    def __init__(self, request, response, source=None, keep_alive=KEEP_ALIVE,
+                 max_waiting=MAX_WAITING, on_close=None):
+        if source is not None and not hasattr(source, "__anext__"):
+            source = iter(source)
+        if not keep_alive > 0:
+            raise ValueError("keep_alive is a number of seconds above 0, got %r" % (keep_alive,))
+        self.request = request
+        self.response = response
+        self.source = source
+        self.keep_alive = keep_alive
+        self.max_waiting = max_waiting
+        self.on_close = on_close
+        self._early = b""           # written before there was a connection for it
+        self._http = None
+        self._conn = None
+        self._taken = 0             # when the client was last seen to read
+        last = request.headers.get("Last-Event-ID")
+        self.last_event_id = None if last is None else \
+            last.encode("latin-1").decode("utf-8", "replace")
+        response.headers["Content-Type"] = "text/event-stream; charset=utf-8"
+        response.headers["Cache-Control"] = "no-cache"
+        response.headers["X-Accel-Buffering"] = "no"        # nginx: pass on at once
+        response.body = self
+        response.stream = True
+        if response.done:           # the client left while this was being prepared
+            self.close()
+
+    def send(self, data, event=None, id=None, retry=None):
+        """Send a message, see ServerEvent; False if the stream has ended."""
+        if not isinstance(data, ServerEvent):
+            data = ServerEvent(data, event, id, retry)
+        if self.waiting > self.max_waiting:
+            self.close("too slow")
+        if not self.closed:
+            self.write(self.encode(data))
+        return not self.closed
+
+    def close(self, reason=None):
+        """End the stream; the client will connect again after a while.
+
+        To tell it to stay away, answer its next request with 204.
+        """
+        if self.closed:
+            return
+        self.closed = True
+        for group in tuple(self.groups or ()):
+            group.discard(self)
+        conn = self._conn
+        if conn is not None and conn.task is not None and conn.response is self.response:
+            conn.task.cancel("")
+        elif self.source is not None:
+            close_body(self.source)
+        if conn is not None:
+            self._end()
+        if self.on_close is not None:
+            if conn is None:
+                self.on_close(self)
+            else:               # later: it may send to a group that is sending, and so on
+                self._http._reactor.call_soon(lambda: self.on_close(self))
+
+    # -- as a member of groups ----------------------------------------------
+
+    @property
+    def waiting(self):
+        if self._conn is None:
+            return len(self._early)
+        return getattr(self._conn.sock, "pending", 0)
+
+    @property
+    def kind(self):
+        return EventStream, self._joins_chunk()
+
+    def _joins_chunk(self):
+        """Whether encode() makes the chunk, or HTTP does when the time comes."""
+        http = self._http
+        return http is not None and self.response.chunked \
+            and not http._reactor.heard("stream", (http.channel,))
+
+    def encode(self, message):
+        data = encode_event(message)
+        return encode_chunk(data) if self._joins_chunk() else data
+
+    def replay(self, data):
+        """Send what encode_event() made, of any number of messages."""
+        self.write(encode_chunk(data) if self._joins_chunk() else data)
+
+    def write(self, frame):
+        """Hand over what encode() made."""
+        http = self._http
+        response = self.response
+        if self.closed:
+            return
+        if response.done or response._body is not self:
+            self.close("somebody else answered or ended the response")
+        elif http is None:
+            self._early += frame
+        elif http._reactor.heard("stream", (http.channel,)):
+            http._reactor.tell(http, Stream, http.channel, response, frame)
+        else:
+            http._write(self._conn, frame)
+
+    # -- what HTTP calls ----------------------------------------------------
+
+    def opened(self, http, conn):
+        """The head is out; True if there is a source to take messages from."""
+        self._http = http
+        self._conn = conn
+        self._taken = http._now
+        conn.deadline = http._now + self.keep_alive
+        early, self._early = self._early, b""
+        if early:
+            http._reactor.tell(http, Stream, http.channel, self.response, early)
+        if self.closed:
+            self._end()
+        elif http._leaving:
+            self.close("the server stops")
+        return self.source is not None and not self.closed
+
+    def beat(self, now):
+        """The time of the connection is over: send a comment, unless nobody reads."""
+        sock = self._conn.sock
+        if not self.waiting or getattr(sock, "moved", True):
+            self._taken = now
+            if self.waiting:
+                sock.moved = False
+        elif now - self._taken > self._http._write_timeout:
+            return self.close("the client does not read")
+        self._conn.deadline = now + self.keep_alive
+        self.replay(b":\n\n")
+
+    def _end(self):
+        """End the response, if it is still ours."""
+        http, conn, response = self._http, self._conn, self.response
+        if http._connections.get(conn.sock) is conn and conn.response is response \
+                and not response.done:
+            if self.waiting:                # no further request before that is read
+                response.close = True
+            http._reactor.tell(http, Stream, http.channel, response, None)
+
+
+def _member(thing):
+    """The member of groups that an EventStream is, or the sock of a WebSocket
+    stands for; None if that is closed."""
+    member = thing if hasattr(thing, "kind") else getattr(thing, "upper", thing)
+    if hasattr(member, "kind") or member is None is not thing:
+        return member
+    raise TypeError("a member of a group is an EventStream or the sock of a WebSocket, got %r"
+                    % (thing,))
+
+
+class Group:
+    """Sends messages to many: EventStreams, WebSockets.
+
+        self.group = Group()
+        ...
+        self.group.send("Hello everybody")      # encoded once
+
+    slow         what becomes of a member for which more than max_waiting bytes
+                 wait: "close" parts from it, "skip" leaves out messages
+    max_waiting  bytes
+    history      messages that are kept, up to half of max_waiting bytes, for
+                 streams that come back: they get what they missed since their
+                 Last-Event-ID, or all if that is none of these.  Messages
+                 without an id get one
+
+    A message is str, bytes (UTF-8 for EventStreams), ServerEvent, or what JSON
+    can write.  Members leave by themselves when their connection ends.
+    """
+
+    def __init__(self, slow="close", max_waiting=MAX_WAITING, history=0):
+        if slow not in ("close", "skip"):
+            raise ValueError('slow is "close" or "skip", got %r' % (slow,))
+        self.slow = slow
+        self.max_waiting = max_waiting
+        self._members = {}
+        self._history = None
+        if history:
+            self._history = deque(maxlen=history)       # (id, bytes)
+            self._count = 0
+            self._prefix = os.urandom(4).hex()      # not those of the last run
+
+    def add(self, stream):
+        """Take in an EventStream, or the sock of an open WebSocket; returns it.
+
+        One that has ended already is not kept.
+        """
+        member = _member(stream)
+        if member is None or getattr(member, "closed", False):
+            return stream
+        self._members[member] = None
+        if member.groups is None:
+            member.groups = set()
+        member.groups.add(self)
+        if self._history is not None and getattr(member, "last_event_id", None) is not None:
+            self._replay(member)
+        return stream
+
+    def discard(self, stream):
+        """Let go of a member; no harm if it is none."""
+        member = _member(stream)
+        if member in self._members:
+            del self._members[member]
+            if member.groups:
+                member.groups.discard(self)
+
+    def __len__(self):
+        return len(self._members)
+
+    def __bool__(self):
+        return True
+
+    def __contains__(self, stream):
+        return _member(stream) in self._members
+
+    def __iter__(self):
+        return iter(tuple(self._members))
+
+    def send(self, message):
+        """Send to all; returns how many it went to.
+
+        Raises ValueError, before anything is sent, if it cannot be encoded.
+        """
+        if not isinstance(message, str):
+            message = _as_data(message)
+        if self._history is not None:
+            message = self._remember(message)
+        frames = {}
+        plan = []
+        for member in self._members:
+            kind = member.kind
+            if kind not in frames:
+                frames[kind] = member.encode(message)
+            plan.append((member, frames[kind]))
+        count = 0
+        for member, frame in plan:
+            if member.waiting <= self.max_waiting:
+                member.write(frame)
+                count += 1
+            elif self.slow == "close":
+                member.close("too slow")
+        return count
+
+    def _remember(self, message):
+        """Keep a message for those who come back; returns it, with an id."""
+        if not isinstance(message, ServerEvent):
+            message = ServerEvent(message)
+        if message.id is None and message.has_data:
+            self._count += 1
+            message = ServerEvent(message, message.event, "%s-%d" % (self._prefix, self._count),
+                                  message.retry)
+        history = self._history
+        history.append((message.id, encode_event(message)))
+        while sum(len(data) for _, data in history) > self.max_waiting // 2:
+            history.popleft()
+        return message
+
+    def _replay(self, stream):
+        """Send what was sent after the last event that a stream got, or all."""
+        missed = []
+        for number, data in reversed(self._history):
+            if number == stream.last_event_id:
+                break
+            missed.append(data)
+        if missed:
+            stream.replay(b"".join(reversed(missed)))
+
 
 
 # ---------------------------------------------------------------------------

@@ -1716,6 +1716,41 @@ class TestTasks(CircuitsTest):
                 return str(error)
         self.assertEqual(self.outcome(body).result, "child")
 
+    def test_a_cancelled_task_closes_the_asynchronous_generators_it_waits_in(self):
+        closed = []
+
+        async def numbers(name):
+            try:
+                while True:
+                    yield name
+                    await sleep(PATIENCE)
+            finally:
+                closed.append(name)
+        kept = {name: numbers(name) for name in ("directly", "in_another", "as_handler")}
+
+        async def through(items):
+            async for _ in items:
+                pass
+
+        class App(Component):
+            async def directly(self):
+                async for _ in kept["directly"]:
+                    pass
+
+            async def in_another(self):
+                await through(kept["in_another"])
+
+            async def as_handler(self):
+                async for item in kept["as_handler"]:
+                    yield item
+        app = App()
+        for name in kept:
+            app.fire(Event.create(name))
+        pump(app, lambda: len(app._tasks or ()) == 3 and not len(app))
+        for task in list(app._tasks):
+            task.cancel("")
+        self.assertEqual(closed, list(kept))
+
     def test_a_spinning_generator_leaves_room_and_slows_down(self):
         class App(Component):
             def spin(self):
@@ -10924,6 +10959,7 @@ class TestForms(CircuitsTest):
         for data, limits, status in (
                 (multipart(*[part] * 11), {"max_fields": 10}, 413),
                 (multipart((self.FIELD, b"x" * 11)), {"max_field": 10}, 413),
+                (multipart((self.FIELD, b"x" * 5), (self.FIELD, b"x" * 6)), {"max_field": 10}, 413),
                 (multipart((self.FILE, b"x" * 11)), {"max_file": 10}, 413),
                 (multipart((self.FIELD + b"\r\nX: y" * 30, b"")), {}, 400),
                 (multipart((self.FIELD + b"\r\nX: " + b"y" * 9000, b"")), {}, 400),
@@ -13808,9 +13844,1003 @@ class TestWebPeers(CircuitsTest):
         self.assertNotIn("Traceback", process.stderr.read())
 
 
+class TestWebAbuse(CircuitsTest):
+    """Peers that ask for much; the server is a process of its own, so that its memory can be told.
+
+    The sizes are small; python3 test_circuits.py --full TestWebAbuse takes the large ones.
+    """
+
+    FULL = "--full" in sys.argv
+
+    CODE = """
+        import sys
+        from circuits_web import Controller, Server, Static, expose
+        piece = bytes(65536)
+        class Root(Controller):
+            def index(self):
+                return "Hello World!"
+            @expose("collected", methods=("POST", "PUT"))
+            def _collected(self, **fields):
+                body, size = self.request.body, 0
+                while True:
+                    data = body.read(65536)
+                    if not data:
+                        return "%d bytes, %d fields" % (size, len(fields))
+                    size += len(data)
+            @expose("taken", stream=True, methods=("PUT",))
+            async def _streamed(self):
+                async for data in self.request.body:
+                    pass
+                return "%d bytes" % self.request.body.size
+            def made(self, size):
+                def pieces():
+                    for _ in range(int(size) // 65536):
+                        yield piece
+                self.response.body = pieces()
+                return self.response
+        app = Server(("127.0.0.1", 0), max_body=2 ** 31, **eval(sys.argv[2])) + Root()
+        app += Static("/s", docroot=sys.argv[1])
+        print(app.port, flush=True)
+        app.run()
+        """
+
+    def start(self, docroot="", **options):
+        process = subprocess.Popen(
+            [sys.executable, "-c", textwrap.dedent(self.CODE), docroot or HERE, repr(options)], cwd=HERE,
+            env=dict(os.environ, PYTHONDONTWRITEBYTECODE="1"), stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        self.process = process
+
+        def end():
+            process.terminate()
+            out, err = process.communicate()
+            self.assertEqual(err, b"")
+        self.addCleanup(end)
+        self.port = int(process.stdout.readline())
+        self.honest = http.client.HTTPConnection("127.0.0.1", self.port, timeout=PATIENCE)
+        self.addCleanup(self.honest.close)
+        self.assertServed()
+        self.before = self.most_memory()
+
+    def assertServed(self):
+        self.honest.request("GET", "/")
+        self.assertEqual(self.honest.getresponse().read(), b"Hello World!")
+
+    def most_memory(self):
+        """KiB that the server had at most so far; 0 where the system does not tell."""
+        try:
+            with open("/proc/%d/status" % self.process.pid) as file:
+                return int(re.search(r"VmHWM:\s+(\d+) kB", file.read()).group(1))
+        except OSError:
+            return 0
+
+    def assertSmall(self, mib=64):
+        most = self.most_memory()
+        if self.FULL:
+            print("%s: %.1f MiB before, at most %.1f MiB" % (self.id(), self.before / 1024, most / 1024), flush=True)
+        if "__pypy__" in sys.builtin_module_names:
+            mib *= 4
+        self.assertLess(most, mib * 1024)
+
+    def connect(self, data=b""):
+        sock = socket.create_connection(("127.0.0.1", self.port), PATIENCE)
+        self.addCleanup(sock.close)
+        sock.sendall(data)
+        return sock
+
+    @staticmethod
+    def answer(sock):
+        """All that comes, until the end."""
+        got = bytearray()
+        while True:
+            try:
+                piece = sock.recv(65536)
+            except ConnectionError:
+                return bytes(got)
+            if not piece:
+                return bytes(got)
+            got += piece
+
+    def push(self, sock, pieces):
+        """Send pieces until the peer has an answer or will not take more; returns bytes sent."""
+        sent = 0
+        for number, piece in enumerate(pieces):
+            if number % 16 == 0 and select.select([sock], [], [], 0)[0]:
+                break
+            try:
+                sock.sendall(piece)
+            except OSError:
+                break
+            sent += len(piece)
+        return sent
+
+    def test_large_bodies_both_ways_pass_through_a_small_process(self):
+        size = 2 ** 30 if self.FULL else 2 ** 26
+        folder = self.folder()
+        with open(os.path.join(folder, "big"), "wb") as file:
+            file.truncate(size)
+        self.start(folder)
+        piece = bytes(65536)
+        for path in (b"collected", b"taken"):
+            for framing, wrap in ((b"Content-Length: %d" % size, None), (b"Transfer-Encoding: chunked", True)):
+                sock = self.connect(b"PUT /%s HTTP/1.1\r\nHost: a\r\nConnection: close\r\n%s\r\n\r\n" % (path, framing))
+                chunk = b"10000\r\n" + piece + b"\r\n" if wrap else piece
+                for _ in range(size // 65536):
+                    sock.sendall(chunk)
+                if wrap:
+                    sock.sendall(b"0\r\n\r\n")
+                self.assertIn(b"%d bytes" % size, self.answer(sock))
+                self.assertServed()
+        for path in (b"s/big", b"made?size=%d" % size):
+            sock = self.connect(b"GET /%s HTTP/1.0\r\n\r\n" % path)
+            got = 0
+            while True:
+                data = sock.recv(1 << 20)
+                if not data:
+                    break
+                got += len(data)
+            self.assertTrue(size < got < size + 1000)
+            self.assertServed()
+        self.assertSmall()
+
+    def test_slowloris(self):
+        """Many send a byte now and then; each is told 408 and closed in time, others are served."""
+        count = 1000 if self.FULL else 100
+        seconds = 3 if self.FULL else 1
+        self.start(header_timeout=seconds, body_timeout=seconds)
+        heads = (b"GET / HTTP/1.1\r\nHost: a\r\nX: ",
+                 b"POST /collected HTTP/1.1\r\nHost: a\r\nContent-Length: 1000000\r\n\r\n",
+                 b"POST /collected HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n1")
+        socks = [self.connect(heads[number % 3]) for number in range(count)]
+        got = {sock: b"" for sock in socks}
+        deadline = time.monotonic() + PATIENCE
+        served = 0
+        while socks:
+            self.assertServed()
+            served += 1
+            self.assertLess(time.monotonic(), deadline)
+            ready = select.poll()
+            for sock in socks:
+                ready.register(sock, select.POLLIN)
+            if not ready.poll(50):
+                for sock in socks:
+                    try:
+                        sock.send(b"0")
+                    except OSError:
+                        pass
+                continue
+            for sock in list(socks):
+                sock.setblocking(False)
+                try:
+                    piece = sock.recv(10000)
+                except BlockingIOError:
+                    continue
+                except ConnectionError:
+                    piece = b""
+                got[sock] += piece
+                if not piece:
+                    socks.remove(sock)
+        told = sum(data.startswith(b"HTTP/1.1 408 ") for data in got.values())
+        if self.FULL:
+            print("served %d times meanwhile, %d of %d told 408" % (served, told, count))
+        self.assertEqual(told, count)
+        self.assertSmall()
+
+    def test_very_many_tiny_chunks(self):
+        count = 1000000 if self.FULL else 100000
+        self.start()
+        for path in (b"collected", b"taken"):
+            sock = self.connect(b"PUT /%s HTTP/1.1\r\nHost: a\r\nConnection: close\r\n"
+                                b"Transfer-Encoding: chunked\r\n\r\n" % path)
+            start = time.monotonic()
+            for _ in range(count // 1000):
+                sock.sendall(b"1\r\nx\r\n" * 1000)
+            sock.sendall(b"0\r\n\r\n")
+            self.assertIn(b"%d bytes" % count, self.answer(sock))
+            if self.FULL:
+                print("%s: %.2f s" % (path, time.monotonic() - start))
+        self.assertServed()
+        self.assertSmall()
+
+    def test_very_many_headers(self):
+        self.start()
+        for lines in ((b"X: a\r\n" * 100 for _ in range(1000)), (b"X-%d: a\r\n" % n for n in range(100000))):
+            sock = self.connect(b"GET / HTTP/1.1\r\nHost: a\r\n")
+            sent = self.push(sock, lines)
+            self.assertLess(sent, 700000)
+            self.assertRegex(self.answer(sock), b"^HTTP/1.1 431 (?s:.*)Connection: close")
+        sock = self.connect(b"POST /collected HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n")
+        self.push(sock, (b"X: a\r\n" * 100 for _ in range(1000)))
+        self.assertRegex(self.answer(sock), b"^HTTP/1.1 431 (?s:.*)Connection: close")
+        self.assertServed()
+        self.assertSmall()
+
+    def test_very_many_parts_of_a_form(self):
+        count = 10000000 if self.FULL else 50000
+        part = b"--X\r\nContent-Disposition: form-data; name=a\r\n\r\n\r\n"
+        kind = b"Content-Type: multipart/form-data; boundary=X\r\n"
+        self.start()
+        sock = self.connect(b"POST /collected HTTP/1.1\r\nHost: a\r\nConnection: close\r\n%sContent-Length: %d\r\n\r\n"
+                            % (kind, len(part) * count + 7))
+        self.push(sock, (part * 1000 for _ in range(count // 1000)))
+        try:
+            sock.sendall(b"--X--\r\n")
+        except OSError:
+            pass
+        got = self.answer(sock)
+        self.assertTrue(got.startswith(b"HTTP/1.1 413 "), got[:100])
+        self.assertServed()
+        self.assertSmall()
+
+    def test_fields_of_a_form_are_limited_together(self):
+        self.start()
+        body = multipart(*[(b"Content-Disposition: form-data; name=a", b"x" * 1000000)] * 50)
+        sock = self.connect(b"POST /collected HTTP/1.1\r\nHost: a\r\nConnection: close\r\n"
+                            b"Content-Type: multipart/form-data; boundary=XX\r\nContent-Length: %d\r\n\r\n" % len(body))
+        self.push(sock, [body])
+        self.assertTrue(self.answer(sock).startswith(b"HTTP/1.1 413 "))
+        self.assertSmall()
+
+
 # ---------------------------------------------------------------------------
 # Web: groups and server-sent events
 # ---------------------------------------------------------------------------
+
+class StreamTest(WebTest):
+    """Serves streams and a group; self.streams are those that were made."""
+
+    def start(self, *components, group=None, **options):
+        self.group = group or circuits_web.Group()
+        self.streams, self.ended = [], []
+        test = self
+
+        class Root(circuits_web.Controller):
+
+            def _stream(self, source=None, **config):
+                test.streams.append(circuits_web.EventStream(
+                    self.request, self.response, source, on_close=test.ended.append, **config))
+                return test.streams[-1]
+
+            def news(self):
+                return test.group.add(self._stream())
+
+            def early(self):
+                stream = self._stream()
+                stream.send("one", event="first", id=1, retry=2.5)
+                stream.send({"two": 2})
+                return stream
+
+            def short(self):
+                stream = self._stream()
+                stream.send("all")
+                stream.close()
+                return stream
+
+            def gen(self):
+                yield sleep(0.001)
+                yield test.group.add(self._stream())
+
+            async def coro(self):
+                await sleep(0.001)
+                return test.group.add(self._stream())
+
+            def sources(self, kind):
+                return self._stream(test.sources[kind]())
+
+            def boom(self):
+                self._stream().send("x")
+                raise circuits_web.ForbiddenException()
+
+            def plain(self):
+                return "plain"
+        self.root = Root()
+        return self.serve(self.root, *components, **options)
+
+    def do(self, function):
+        """What *function* returns, called in the thread of the tree."""
+        results = []
+        self.app._reactor.call_soon(lambda: results.append(function()))
+        return wait_for(lambda: results)[0]
+
+    def listen(self, path="/news", **headers):
+        """Ask for a stream; the answer has readline() and the headers."""
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=PATIENCE)
+        self.addCleanup(connection.close)
+        connection.request("GET", path, headers={k.replace("_", "-"): v for k, v in headers.items()})
+        answer = connection.getresponse()
+        self.addCleanup(answer.close)
+        answer.connection = connection
+        return answer
+
+    def leave(self, answer):
+        answer.connection.close()
+        answer.close()
+
+    def next(self, answer):
+        """The next event, as its lines."""
+        lines = []
+        while True:
+            line = answer.readline().decode()
+            if line == "\n":
+                return lines
+            if not line:
+                return None
+            lines.append(line.rstrip("\n"))
+
+
+def parse_events(data):
+    """What a browser makes of a stream, as WHATWG HTML 9.2.6 says: [(type, data, id)]."""
+    text = data.decode("utf-8")
+    events, fields, kind, last = [], [], "", ""
+    for line in re.split("\r\n|\n|\r", text):
+        if not line:
+            if fields:
+                events.append((kind or "message", "\n".join(fields), last))
+            fields, kind = [], ""
+            continue
+        name, _, value = line.partition(":")
+        value = value[1:] if value.startswith(" ") else value
+        if name == "data":
+            fields.append(value)
+        elif name == "event":
+            kind = value
+        elif name == "id" and "\0" not in value:
+            last = value
+    return events
+
+
+class TestServerEvents(CircuitsTest):
+    """The form on the wire, without a socket."""
+
+    def test_the_form(self):
+        event, encode = circuits_web.ServerEvent, circuits_web.encode_event
+        for message, expected in (
+                ("text", b"data: text\n\n"), (b"bytes \xc3\xa4", b"data: bytes \xc3\xa4\n\n"), ("", b"data: \n\n"),
+                ({"a": [1]}, b'data: {"a": [1]}\n\n'), (7, b"data: 7\n\n"), (True, b"data: true\n\n"),
+                ("a\nb\r\nc\rd\n", b"data: a\ndata: b\ndata: c\ndata: d\ndata: \n\n"),
+                (" x: y", b"data:  x: y\n\n"), ("\u2028\x0b\x0c\x1c", b"data: \xe2\x80\xa8\x0b\x0c\x1c\n\n"),
+                (event("x", event="e v", id=""), b"event: e v\nid: \ndata: x\n\n"),
+                (event("x", id=7, retry=0.5), b"id: 7\nretry: 500\ndata: x\n\n"), (event(None, retry=3), b"retry: 3000\n\n"),
+                (event(None, id="\u00e4"), b"id: \xc3\xa4\n\n")):
+            self.assertEqual(encode(message), expected)
+
+    def test_what_would_break_the_stream_is_refused(self):
+        for bad in ("a\nb", "a\rdata: x", "a\0", "\n"):
+            with self.assertRaisesRegex(ValueError, "one line without NUL"):
+                circuits_web.ServerEvent("x", event=bad)
+            with self.assertRaisesRegex(ValueError, "one line without NUL"):
+                circuits_web.ServerEvent("x", id=bad)
+        for wrong in (-1, float("nan"), float("inf")):
+            with self.assertRaisesRegex(ValueError, "retry is a number of seconds"):
+                circuits_web.ServerEvent("x", retry=wrong)
+        for data in (b"\xff", "\ud800"):
+            with self.assertRaises(ValueError):
+                circuits_web.encode_event(data)
+        with self.assertRaises(TypeError):
+            circuits_web.encode_event(object())
+
+    def test_what_is_sent_arrives(self):
+        source = random.Random(5)
+        alphabet = ["a", " ", ":", "\n", "\r", "\r\n", "\0", "\u2028", "\u00e4", "\x0b", "data: ", "id: 1"]
+        for _ in range(300):
+            data = "".join(source.choice(alphabet) for _ in range(source.randrange(1, 12)))
+            name = "".join(source.choice("ab :\u00e4") for _ in range(source.randrange(1, 5)))
+            encoded = circuits_web.encode_event(circuits_web.ServerEvent(data, event=name, id=name[::-1]))
+            [(kind, got, last)] = parse_events(encoded + circuits_web.encode_event("end"))[:-1]
+            self.assertEqual((kind, got, last), (name, data.replace("\r\n", "\n").replace("\r", "\n"), name[::-1]))
+
+
+class FakeMember:
+    """What a group needs of a member."""
+
+    groups = None
+    waiting = 0
+
+    def __init__(self, kind):
+        self.kind, self.got, self.encoded = kind, [], 0
+
+    def encode(self, message):
+        self.encoded += 1
+        return ("%s:%s" % (self.kind, message)).encode()
+
+    def write(self, frame):
+        self.got.append(frame)
+
+    def close(self, reason):
+        for group in list(self.groups):
+            group.discard(self)
+        self.reason = reason
+
+
+class TestGroups(CircuitsTest):
+
+    def test_one_encoding_for_each_kind(self):
+        group = circuits_web.Group()
+        members = [FakeMember(kind) for kind in "aabab"]
+        for member in members:
+            self.assertIs(group.add(member), member)
+        self.assertEqual(group.send("x"), 5)
+        self.assertEqual(sum(member.encoded for member in members), 2)
+        self.assertEqual([member.got for member in members], [[b"%s:x" % kind.encode()] for kind in "aabab"])
+        self.assertEqual(len({id(member.got[0]) for member in members}), 2)     # the very same bytes
+
+    def test_members_come_and_go(self):
+        group, other = circuits_web.Group(), circuits_web.Group()
+        self.assertTrue(group)
+        one, two = FakeMember("a"), FakeMember("a")
+        for member in (one, two, one):
+            group.add(member)
+        other.add(one)
+        self.assertEqual((len(group), one in group, one.groups), (2, True, {group, other}))
+        for member in group:
+            group.discard(member)
+            group.discard(member)
+        self.assertEqual((len(group), one in group, one.groups, two.groups), (0, False, {other}, set()))
+        self.assertEqual((group.send("x"), one.got), (0, []))
+
+    def test_a_sock_stands_for_what_a_protocol_keeps_with_it(self):
+        class Sock:
+            upper = FakeMember("a")
+        group, sock = circuits_web.Group(), Sock()
+        self.assertIs(group.add(sock), sock)
+        self.assertEqual((sock in group, group.send("x"), list(group)), (True, 1, [Sock.upper]))
+        group.discard(sock)
+        self.assertEqual((sock in group, len(group)), (False, 0))
+        sock.upper = None                       # its WebSocket is closed
+        group.add(sock)
+        group.discard(sock)
+        self.assertEqual((sock in group, len(group)), (False, 0))
+        for wrong in (None, "x", object()):
+            with self.assertRaisesRegex(TypeError, "an EventStream or the sock of a WebSocket"):
+                group.add(wrong)
+
+    def test_one_that_leaves_while_the_group_sends(self):
+        group = circuits_web.Group()
+        members = [group.add(FakeMember("a")) for _ in range(3)]
+        members[0].write = lambda frame: members[1].close("")
+        self.assertEqual(group.send("x"), 3)
+        self.assertEqual((len(group), members[2].got), (2, [b"a:x"]))
+
+    def test_the_slow_are_parted_from_or_skipped(self):
+        for policy, left in (("close", 2), ("skip", 3)):
+            group = circuits_web.Group(policy, max_waiting=100)
+            members = [group.add(FakeMember("a")) for _ in range(3)]
+            members[1].waiting = 101
+            members[2].waiting = 100
+            self.assertEqual(group.send("x"), 2)
+            self.assertEqual((len(group), [len(m.got) for m in members]), (left, [1, 0, 1]))
+        with self.assertRaisesRegex(ValueError, '"close" or "skip"'):
+            circuits_web.Group("drop")
+
+    def test_what_cannot_be_encoded_reaches_nobody(self):
+        group = circuits_web.Group()
+        good, bad = group.add(FakeMember("a")), group.add(FakeMember("b"))
+        bad.encode = lambda message: message.encode("ascii")
+        with self.assertRaises(ValueError):
+            group.send("\u00e4")
+        self.assertEqual(good.got, [])
+        with self.assertRaises(TypeError):
+            group.send(object())
+
+
+class TestEventStreams(StreamTest):
+
+    def test_headers_and_what_is_sent_at_once(self):
+        self.start()
+        answer = self.listen("/early")
+        self.assertEqual((answer.status, answer.headers["Content-Type"], answer.headers["Cache-Control"],
+                          answer.headers["X-Accel-Buffering"], answer.headers["Transfer-Encoding"]),
+                         (200, "text/event-stream; charset=utf-8", "no-cache", "no", "chunked"))
+        self.assertEqual(self.next(answer), ["event: first", "id: 1", "retry: 2500", "data: one"])
+        self.assertEqual(self.next(answer), ['data: {"two": 2}'])
+        self.assertTrue(self.do(lambda: self.streams[0].send("three")))
+        self.assertEqual(self.next(answer), ["data: three"])
+
+    def test_every_kind_of_handler(self):
+        self.start()
+        answers = [self.listen(path) for path in ("/news", "/gen", "/coro")]
+        wait_for(lambda: len(self.group) == 3)
+        self.assertEqual(self.do(lambda: self.group.send("to all")), 3)
+        for answer in answers:
+            self.assertEqual(self.next(answer), ["data: to all"])
+
+    def test_a_json_controller(self):
+        class Root(circuits_web.JSONController):
+            def index(self):
+                return circuits_web.EventStream(self.request, self.response, [{"n": 1}])
+
+            async def later(self):
+                return circuits_web.EventStream(self.request, self.response, [{"n": 2}])
+        self.serve(Root())
+        self.assertEqual([self.get(path) for path in ("/", "/later")],
+                         [(200, b'data: {"n": 1}\n\n'), (200, b'data: {"n": 2}\n\n')])
+
+    def test_one_dot_zero_and_head(self):
+        self.start()
+        got = self.raw(b"GET /short HTTP/1.0\r\n\r\n")
+        self.assertTrue(got.endswith(b"\r\n\r\ndata: all\n\n"), got)
+        self.assertNotIn(b"chunked", got)
+        got = self.raw(b"HEAD /news HTTP/1.1\r\nHost: a\r\n\r\nGET /plain HTTP/1.0\r\n\r\n")
+        self.assertRegex(got, rb"(?s)^HTTP/1.1 200 .*event-stream.*\r\n\r\nHTTP/1.0 200 .*plain$")
+        self.assertEqual((len(self.group), self.streams[-1].closed), (0, True))
+        wait_for(lambda: self.ended == self.streams)
+        self.assertFalse(self.do(lambda: self.streams[-1].send("x")))
+
+    def test_sources(self):
+        closed = []
+
+        def generator():
+            try:
+                yield "a"
+                yield None
+                yield sleep(0.001)
+                yield circuits_web.ServerEvent("b", id=2)
+            finally:
+                closed.append("generator")
+
+        async def agenerator():
+            try:
+                yield "a"
+                await sleep(0.001)
+                yield circuits_web.ServerEvent("b", id=2)
+            finally:
+                closed.append("agenerator")
+        self.start()
+        self.sources = {"list": lambda: ["a", circuits_web.ServerEvent("b", id=2)], "gen": generator,
+                        "agen": agenerator}
+        for kind in self.sources:
+            self.assertEqual(self.raw(b"GET /sources?kind=%s HTTP/1.1\r\nHost: a\r\n\r\n" % kind.encode()
+                                      + b"GET /plain HTTP/1.0\r\n\r\n").split(b"\r\n\r\n", 1)[1].partition(b"HTTP")[0],
+                             b"9\r\ndata: a\n\n\r\nf\r\nid: 2\ndata: b\n\n\r\n0\r\n\r\n")
+        self.assertEqual(closed, ["generator", "agenerator"])
+        wait_for(lambda: self.ended == self.streams)
+        with self.assertRaises(TypeError):
+            circuits_web.EventStream(None, None, generator)
+
+    def test_a_source_ends_with_its_client(self):
+        closed = []
+
+        def generator():
+            try:
+                while True:
+                    yield "x"
+                    yield sleep(PATIENCE)
+            finally:
+                closed.append("generator")
+
+        async def agenerator():
+            try:
+                while True:
+                    yield "x"
+                    await sleep(PATIENCE)
+            finally:
+                closed.append("agenerator")
+        self.start()
+        self.sources = {"generator": generator, "agenerator": agenerator}
+        for kind in self.sources:
+            answer = self.listen("/sources?kind=" + kind)
+            self.assertEqual(self.next(answer), ["data: x"])
+            self.leave(answer)
+            wait_for(lambda: closed[-1:] == [kind])
+            self.assertTrue(self.streams[-1].closed)
+        # and with a close from elsewhere, also its own
+        for kind in self.sources:
+            answer = self.listen("/sources?kind=" + kind)
+            self.assertEqual(self.next(answer), ["data: x"])
+            self.do(self.streams[-1].close)
+            self.assertIsNone(self.next(answer))
+            answer.connection.request("GET", "/plain")
+            with answer.connection.getresponse() as again:
+                self.assertEqual(again.read(), b"plain")
+        self.assertEqual(closed, ["generator", "agenerator"] * 2)
+
+        def suicide():
+            yield "last"
+            self.streams[-1].close()
+            yield "never"
+        self.sources = {"suicide": suicide}
+        answer = self.listen("/sources?kind=suicide")
+        self.assertEqual((self.next(answer), self.next(answer)), (["data: last"], None))
+
+    def test_a_source_that_fails_is_cut_not_ended(self):
+        def failing():
+            yield "a"
+            raise RuntimeError("in the source")
+        self.start()
+        self.sources = {"failing": failing, "bad": lambda: ["a", b"\xff"]}
+        self.expect_stderr("in the source")
+        self.expect_stderr("UnicodeDecodeError")
+        for kind in (b"failing", b"bad"):
+            got = self.raw(b"GET /sources?kind=%s HTTP/1.1\r\nHost: a\r\n\r\n" % kind)
+            self.assertTrue(got.endswith(b"data: a\n\n\r\n"), got)
+        wait_for(lambda: self.ended == self.streams)
+
+    def test_a_client_that_leaves_is_noticed_at_once(self):
+        self.start()
+        answers = [self.listen() for _ in range(5)]
+        self.assertEqual(len(self.group), 5)
+        self.leave(answers[0])
+        answers[1].connection.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        self.leave(answers[1])
+        wait_for(lambda: len(self.group) == 3 and len(self.ended) == 2)
+        self.assertEqual(self.do(lambda: self.group.send("x")), 3)
+        self.assertEqual(self.next(answers[2]), ["data: x"])
+
+    def test_a_client_that_leaves_before_the_handler_is_done(self):
+        self.start()
+        seen = []
+
+        class Slow(circuits_web.Controller):
+            channel = "/slow"
+
+            async def before(self):
+                seen.append(self.test.group.add(circuits_web.EventStream(self.request, self.response)))
+                await sleep(PATIENCE)
+
+            async def after(self):
+                request, response = self.request, self.response
+                seen.append(self)
+                while not response.done:
+                    await sleep(0.001)
+                seen.append(self.test.group.add(circuits_web.EventStream(request, response)))
+                return seen[-1]
+        Slow.test = self
+        Slow().register(self.app)
+        for path in (b"before", b"after"):
+            with socket.create_connection(("127.0.0.1", self.port)) as sock:
+                sock.sendall(b"GET /slow/%s HTTP/1.1\r\nHost: a\r\n\r\n" % path)
+                wait_for(lambda: seen)
+            wait_for(lambda: getattr(seen[-1], "closed", False))
+            self.assertEqual(len(self.group), 0)
+            seen.clear()
+
+    def test_a_handler_that_fails_or_answers_otherwise(self):
+        self.start()
+        self.assertEqual(self.get("/boom")[0], 403)
+        wait_for(lambda: self.ended == self.streams)
+
+        class Other(circuits_web.BaseComponent):
+            channel = "web"
+
+            @handler("response", priority=2)
+            def _on_response(self, response):
+                response.stream = False
+                response.body = "other"
+        Other().register(self.app)
+        self.assertEqual(self.get("/news")[1], b"other")
+        self.assertFalse(self.do(lambda: self.streams[-1].send("x")))
+        self.assertEqual(len(self.group), 0)
+
+    def test_a_response_that_somebody_else_ended(self):
+        self.start()
+        answer = self.listen()
+        stream = self.streams[0]
+        self.do(lambda: self.app.fire(circuits_web.Stream(stream.response, None), "web"))
+        self.assertIsNone(self.next(answer))
+        self.assertFalse(self.do(lambda: stream.send("into the next response")))
+        answer.connection.request("GET", "/plain")
+        with answer.connection.getresponse() as again:
+            self.assertEqual(again.read(), b"plain")
+
+    def test_listeners_of_stream_see_the_events(self):
+        rec = Recorder()
+        self.start(rec)
+        answer = self.listen("/early")
+        self.next(answer), self.next(answer)
+        self.do(lambda: self.streams[0].send("three"))
+        self.assertEqual(self.next(answer), ["data: three"])
+        self.do(self.streams[0].close)
+        self.assertIsNone(self.next(answer))
+        self.assertEqual([event.args[1] for event in rec.named("stream")][1:], [b"data: three\n\n", None])
+
+    def test_nothing_is_built_that_nobody_hears(self):
+        self.start()
+        answers = [self.listen() for _ in range(10)]
+
+        def send():
+            before = len(self.app._queue)
+            self.group.send("x")
+            return len(self.app._queue) - before
+        self.assertEqual(self.do(send), 0)
+        for answer in answers:
+            self.assertEqual(self.next(answer), ["data: x"])
+
+    def test_it_is_not_compressed(self):
+        self.start(circuits_web.Compress(mime_types=("text/event-stream",), min_size=0))
+        answer = self.listen("/early", Accept_Encoding="gzip")
+        self.assertNotIn("Content-Encoding", answer.headers)
+        self.assertEqual(self.next(answer)[-1], "data: one")
+
+    def test_what_was_missed_comes_again(self):
+        self.start(group=circuits_web.Group(history=3))
+        answer = self.listen()
+        ids = []
+        for n in range(5):
+            self.do(lambda: self.group.send("m%d" % n))
+            [number, data] = self.next(answer)
+            self.assertEqual(data, "data: m%d" % n)
+            ids.append(number[4:])
+        for last, missed in ((ids[4], []), (ids[2], ["m3", "m4"]), (ids[0], ["m2", "m3", "m4"]),
+                             ("of another life", ["m2", "m3", "m4"]), ("", ["m2", "m3", "m4"])):
+            again = self.listen(Last_Event_ID=last)
+            self.assertEqual(self.streams[-1].last_event_id, last)
+            self.do(lambda: self.streams[-1].send("live"))
+            self.assertEqual([self.next(again)[-1][6:] for _ in missed + [0]], missed + ["live"])
+        self.assertIsNone(self.streams[0].last_event_id)
+        self.listen(Last_Event_ID="\u00e4".encode().decode("latin-1"))
+        self.assertEqual(self.streams[-1].last_event_id, "\u00e4")
+        for _ in range(3):                      # bounded in bytes, too
+            self.do(lambda: self.group.send("x" * 60000))
+        self.assertEqual(len(self.group._history), 2)
+        self.do(lambda: self.group.send(circuits_web.ServerEvent("mine", id=7)))
+        self.assertEqual(self.group._history[-1], ("7", b"id: 7\ndata: mine\n\n"))
+
+    def test_a_client_that_stops_reading_holds_nobody_up(self):
+        for policy in ("close", "skip"):
+            self.start(group=circuits_web.Group(policy, max_waiting=100000))
+            with socket.create_connection(("127.0.0.1", self.port)) as stuck:
+                stuck.sendall(b"GET /news HTTP/1.1\r\nHost: a\r\n\r\n")
+                wait_for(lambda: len(self.group) == 1)
+                [slow] = self.streams
+                slow.request.sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
+                answer = self.listen()
+                text = "x" * 20000
+                most = count = 0
+                while self.do(lambda: self.group.send(text)) == 2:
+                    most = max(most, slow.waiting)
+                    self.assertEqual(self.next(answer), ["data: " + text])
+                    count += 1
+                self.assertEqual(self.next(answer), ["data: " + text])
+                self.assertLess(most, 130000)
+                self.assertEqual((len(self.group), slow.closed), (1, True) if policy == "close" else (2, False))
+                if policy == "skip":            # it catches up, and is served again
+                    stuck.settimeout(PATIENCE)
+                    while slow.waiting > 50000:
+                        stuck.recv(1000000)
+                    self.assertEqual(self.do(lambda: self.group.send("again")), 2)
+            wait_for(lambda: slow.closed and slow not in self.group)
+
+    def test_the_end_of_one_may_be_told_to_the_others(self):
+        self.start()
+        answers = [self.listen() for _ in range(20)]
+        nested, told = [], []
+
+        def tell(stream):
+            told.append((len(nested), self.group.send("%d left" % len(self.group))))
+
+        def flood():
+            nested.append(True)
+            for stream in self.group:
+                stream.on_close = tell
+            while len(self.group):
+                self.group.send("x" * 1000000)
+            nested.clear()
+        self.do(flood)
+        wait_for(lambda: told == [(0, 0)] * 20)     # not within each other: there may be thousands
+        for answer in answers:
+            self.leave(answer)
+
+    def test_send_parts_from_a_slow_client_itself(self):
+        self.start()
+        with socket.create_connection(("127.0.0.1", self.port)) as stuck:
+            stuck.sendall(b"GET /news HTTP/1.1\r\nHost: a\r\n\r\n")
+            wait_for(lambda: len(self.group) == 1)
+            [stream] = self.streams
+            wait_for(lambda: not self.do(lambda: stream.send("x" * 100000)))
+            self.assertLess(stream.waiting, 400000)
+            self.assertTrue(stream.closed)
+            wait_for(lambda: self.ended == [stream])
+
+    def by_hand(self, **options):
+        """A server that the test turns by hand, its clock, and a client with a stream."""
+        clock, group = FakeClock(), circuits_web.Group()
+
+        class Root(circuits_web.Controller):
+            def index(self):
+                return group.add(circuits_web.EventStream(self.request, self.response, **options))
+        app = circuits_web.Server(("127.0.0.1", 0)) + Root()
+        app.clock = clock
+        self.addCleanup(app.server.close)
+        self.addCleanup(lambda: pump(app, lambda: not app.http._connections))
+        pump(app)
+        sock = socket.create_connection(("127.0.0.1", app.port))
+        self.addCleanup(sock.close)
+        sock.setblocking(False)
+
+        def got(until):
+            data = bytearray()
+            for _ in range(10000):
+                app.tick(0.01)
+                try:
+                    piece = sock.recv(65536)
+                except BlockingIOError:
+                    continue
+                data += piece
+                if not piece or until in data:
+                    return bytes(data)
+            raise AssertionError("%r did not come, but %r" % (until, data[-100:]))
+        return app, clock, group, sock, got
+
+    def turn(self, app, clock, seconds):
+        """Let seconds pass, one after another."""
+        for _ in range(seconds):
+            clock.advance(1)
+            app.tick(0.001)
+            app.tick(0.001)
+
+    def test_a_silent_stream_is_kept_alive(self):
+        app, clock, group, sock, got = self.by_hand(keep_alive=15)
+        sock.sendall(HELLO)
+        got(b"\r\n\r\n")
+        for _ in range(8):
+            self.turn(app, clock, 16)
+            self.assertEqual(got(b":\n\n\r\n"), b"3\r\n:\n\n\r\n")
+        self.assertEqual(len(group), 1)
+        group.send("x")
+        self.assertEqual(got(b"x\n\n\r\n"), b"9\r\ndata: x\n\n\r\n")
+        with self.assertRaisesRegex(ValueError, "keep_alive is a number of seconds"):
+            circuits_web.EventStream(None, None, keep_alive=0)
+
+    def test_one_that_reads_nothing_for_too_long_is_parted_from(self):
+        app, clock, group, sock, got = self.by_hand(max_waiting=10 ** 9)
+        sock.sendall(HELLO)
+        got(b"\r\n\r\n")
+        [stream] = group
+
+        def fill():
+            while not stream.waiting:
+                stream.send("x" * 100000)
+                app.tick(0)
+        fill()
+        self.turn(app, clock, 50)
+        while stream.waiting:                   # it was only slow
+            got(b"x")
+        fill()
+        self.turn(app, clock, 50)
+        self.assertEqual(len(group), 1)
+        self.turn(app, clock, 50)
+        self.assertEqual((len(group), stream.closed), (0, True))
+
+    def test_a_hundred_at_once(self):
+        self.start()
+        answers = [self.listen() for _ in range(100)]
+        for n in range(5):
+            self.assertEqual(self.do(lambda: self.group.send("n%d" % n)), 100)
+        for answer in answers:
+            self.assertEqual([self.next(answer) for _ in range(5)], [["data: n%d" % n] for n in range(5)])
+        for answer in answers:
+            self.leave(answer)
+        wait_for(lambda: not self.group._members and not self.app.http._connections)
+
+
+class Browser:
+    """A headless Chromium whose pages can be asked: it takes commands from a pipe."""
+
+    def __init__(self, test):
+        chromium = shutil.which("chromium")
+        if not chromium:
+            test.skipTest("chromium is not installed")
+        import fcntl
+        pipes = os.pipe() + os.pipe()
+        high = [fcntl.fcntl(number, fcntl.F_DUPFD, 10) for number in pipes]     # not 3 and 4 themselves
+        for number in pipes:
+            os.close(number)
+        process = subprocess.Popen(
+            [sys.executable, "-c", "import os, sys; os.dup2(%d, 3); os.dup2(%d, 4); os.execv(sys.argv[1], sys.argv[1:])"
+             % (high[0], high[3]), chromium, "--headless", "--no-sandbox",
+             "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
+             "--disable-component-update", "--disable-sync", "--user-data-dir=" + test.folder(),
+             "--remote-debugging-pipe"],
+            pass_fds=(high[0], high[3]), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        os.close(high[0])
+        os.close(high[3])
+        self.to, self.source = open(high[1], "wb", buffering=0), open(high[2], "rb", buffering=0)
+        for undo in (process.wait, self.to.close, self.source.close, process.terminate):
+            test.addCleanup(undo)
+        self.count, self.rest = 0, b""
+
+    def call(self, method, tab=None, **params):
+        self.count += 1
+        command = {"id": self.count, "method": method, "params": params}
+        if tab is not None:
+            command["sessionId"] = tab
+        self.to.write(json.dumps(command).encode() + b"\0")
+        while True:
+            while b"\0" not in self.rest:
+                piece = self.source.read(65536)
+                if not piece:
+                    raise AssertionError("chromium ended")
+                self.rest += piece
+            text, _, self.rest = self.rest.partition(b"\0")
+            answer = json.loads(text.decode())
+            if answer.get("id") == self.count:
+                return answer["result"]
+
+    def open(self, url):
+        target = self.call("Target.createTarget", url=url)["targetId"]
+        return self.call("Target.attachToTarget", targetId=target, flatten=True)["sessionId"]
+
+    def ask(self, tab, expression):
+        """The value of JavaScript in a page; None while there is none."""
+        return self.call("Runtime.evaluate", tab, expression=expression)["result"].get("value")
+
+
+class TestEventStreamPrograms(StreamTest):
+    """The example, curl and Chromium."""
+
+    def clock(self, port="0"):
+        program = ExamplesTest.start(self, "web_clock.py", port)
+        self.port = int(program.wait_for("@ready").split()[1])
+        program.wait_for("@started")
+        return program
+
+    def test_the_clock_ends_promptly_and_tells_its_clients(self):
+        program = self.clock()
+        answer = self.listen("/now")
+        self.assertRegex(self.next(answer)[0], r"^data: \d\d:\d\d:\d\d, 1 watching$")
+        began = time.monotonic()
+        self.assertEqual(program.end(signal.SIGTERM), ("", ""))
+        self.assertLess(time.monotonic() - began, circuits_web.GRACE)       # it did not wait for that
+        while self.next(answer) is not None:
+            pass
+
+    @unittest.skipUnless(shutil.which("curl"), "curl is not installed")
+    def test_curl(self):
+        self.start()
+        for flag in ("--http1.1", "--http1.0"):
+            process = subprocess.Popen(["curl", "-s", "-N", flag, "-H", "Last-Event-ID: x y",
+                                        "http://127.0.0.1:%d/news" % self.port], stdout=subprocess.PIPE)
+            self.addCleanup(process.wait)
+            self.addCleanup(process.stdout.close)
+            self.addCleanup(process.kill)
+            wait_for(lambda: len(self.group) == 1)
+            for n in range(3):
+                self.do(lambda: self.group.send("m%d" % n))
+                self.assertEqual((process.stdout.readline(), process.stdout.readline()), (b"data: m%d\n" % n, b"\n"))
+            self.assertEqual(self.streams[-1].last_event_id, "x y")
+            process.kill()
+            wait_for(lambda: len(self.group) == 0)
+
+    def test_chromium_shows_the_clock(self):
+        browser = Browser(self)
+        self.clock()
+        page = browser.open("http://127.0.0.1:%d/" % self.port)
+        first = wait_for(lambda: browser.ask(page, "clock.textContent"))
+        self.assertRegex(first, r"^\d\d:\d\d:\d\d, 1 watching$")
+        wait_for(lambda: browser.ask(page, "clock.textContent") != first)
+
+    def test_chromium_comes_back_and_gets_what_it_missed(self):
+        """The server parts from it after two events; it shows four, and how often it came."""
+        self.start(group=circuits_web.Group(history=10))
+        page = """<!DOCTYPE html><pre id="out"></pre><script>
+            const got = [], source = new EventSource("/news");
+            source.addEventListener("note", e => {
+                got.push(e.data.replace("\\n", "|"));
+                if (got.length == 4) { source.close(); out.textContent = got.join(";"); }
+            });</script>"""
+
+        class Driver(circuits_web.Controller):
+            channel = "/page"
+
+            def index(self):
+                return page
+        Driver().register(self.app)
+        event = circuits_web.ServerEvent
+
+        def drive():
+            wait_for(lambda: len(self.group) == 1)
+            self.do(lambda: self.streams[0].send(None, retry=0.01))
+            self.do(lambda: self.group.send(event("one \u00e4", event="note")))
+            self.do(lambda: self.group.send(event("two\nlines", event="note")))
+            self.do(self.streams[0].close)
+            for text in ("three", "four"):
+                self.do(lambda: self.group.send(event(text, event="note")))
+        browser = Browser(self)
+        tab = browser.open("http://127.0.0.1:%d/page" % self.port)
+        drive()
+        got = wait_for(lambda: browser.ask(tab, "out.textContent"))
+        self.assertEqual(got, "one \u00e4;two|lines;three;four")
+        self.assertEqual(len(self.streams), 2)
+        self.assertEqual(self.streams[1].last_event_id, self.group._history[1][0])
 
 
 # ---------------------------------------------------------------------------

@@ -1,4 +1,4 @@
-"""A page that the server keeps writing to: server-sent events.
+"""A page that the server keeps writing to: a generator for each who watches.
 
 Run:     python3 examples/web_stream.py [PORT]             default 8000
          then open http://127.0.0.1:8000/, or: curl -N http://127.0.0.1:8000/clock
@@ -13,6 +13,7 @@ import time
 
 from circuits import sleep
 from circuits.web import Controller
+from circuits.web import EventStream
 from circuits.web import Server
 from circuits.web import expose
 
@@ -22,7 +23,7 @@ PAGE = """<!DOCTYPE html><title>Clock</title><h1 id="clock"></h1>
 
 async def ticks():
     while True:                             # closed when the peer leaves
-        yield "data: %s\n\n" % time.strftime("%H:%M:%S")
+        yield time.strftime("%H:%M:%S")
         await sleep(1)
 
 
@@ -33,10 +34,7 @@ class Root(Controller):
 
     @expose("clock")
     def ticking(self):
-        self.response.headers["Content-Type"] = "text/event-stream"
-        self.response.headers["Cache-Control"] = "no-store"
-        self.response.body = ticks()
-        return self.response
+        return EventStream(self.request, self.response, ticks())
 
 
 if __name__ == "__main__":
