@@ -2378,6 +2378,7 @@ class HTTPResponse:
               With no body it means that you fire Stream(response, data), and
               at the end Stream(response, None)
     close     close the connection afterwards
+    heir      who takes the connection over after a 101; see HTTP._upgrade()
     chunked, done, time, protocol   set by HTTP
     """
 
@@ -2385,6 +2386,7 @@ class HTTPResponse:
     message = None
     done = False                # sent, or given up
     close = False
+    heir = None
     stream = False
     chunked = False
     sent = 0                    # bytes of the body that were written
@@ -3197,7 +3199,7 @@ class HTTP(BaseComponent):
         self._second = 0            # which Date the prefixes carry
         self._prefixes = {}         # (status, protocol) -> status line, Date, Server
         self._held = []             # connections with output that waits
-        self._gone = set()          # connections that speak another protocol now
+        self._gone = {}             # connections that speak another protocol now: who does
         self._grace = grace
         self._decompress = decompress
         self._leaving = False       # no further requests: the process is to end
@@ -3236,7 +3238,7 @@ class HTTP(BaseComponent):
         if self._sweeper is None:
             self._sweep()
         conn.deadline = self._now + self._header_timeout
-        if len(self._connections) > self._max_connections:
+        if len(self._connections) + len(self._gone) > self._max_connections:
             self._refuse(conn, ProtocolError(503, "too many connections"))
         return conn
 
@@ -3245,12 +3247,15 @@ class HTTP(BaseComponent):
     def _on_disconnect(self, sock):
         conn = self._connections.pop(sock, None)
         if conn is None:
-            self._gone.discard(sock)
-            return
-        if conn.task is not None:
-            conn.task.cancel("")
-        self._let_go(conn)
-        if self._leaving and not self._connections:
+            heir = self._gone.pop(sock, None)
+            if heir is None:
+                return
+            heir.lost()
+        else:
+            if conn.task is not None:
+                conn.task.cancel("")
+            self._let_go(conn)
+        if self._leaving and not self._in_use():
             self._leave()
 
     # -- the end ------------------------------------------------------------
@@ -3277,8 +3282,16 @@ class HTTP(BaseComponent):
             conn.keep_alive = False
             if conn.request is None and not conn.parser and not conn.closing:
                 self._hang_up(conn)
-        if self._leaving and not self._connections:
+        for heir in list(self._gone.values()):
+            if heir is not None:
+                heir.going_away()
+        if self._leaving and not self._in_use():
             self._leave()
+
+    def _in_use(self):
+        """Whether there are connections that the end of the process waits for."""
+        return bool(self._connections) or any(
+            heir is not None for heir in self._gone.values())
 
     def _leave(self):
         if self._leaving:
@@ -3375,7 +3388,8 @@ class HTTP(BaseComponent):
         conn = self._connections.get(sock)
         if conn is None:
             if sock in self._gone:
-                return
+                heir = self._gone[sock]
+                return None if heir is None else heir.receive(data)
             conn = self._open(sock)
         if conn.closing:
             conn.linger += len(data)
@@ -3831,7 +3845,7 @@ class HTTP(BaseComponent):
         if conn.spool is not None:
             self._drop_input(conn, BadInput("the request was answered before its end"))
         if response.code == 101 and not conn.closing:
-            return self._upgrade(conn)
+            return self._upgrade(conn, response.heir)
         if response.close:
             if conn.linger or conn.parser:
                 self._hang_up_politely(conn)
@@ -3844,19 +3858,27 @@ class HTTP(BaseComponent):
             conn.deadline = self._now + self._header_timeout
             self._advance(conn)
 
-    def _upgrade(self, conn):
+    def _upgrade(self, conn, heir):
         """A 101 went out: the connection is somebody else's now.
 
-        Who sent it listens to read(sock, data) from here on; what arrived
-        with the request comes first.
+        The heir of the response gets begin(), receive(data), lost(), and
+        going_away() when the process is to end.  Without one, who sent it
+        listens to read(sock, data) from here on.  What arrived with the
+        request comes first.
         """
         sock = conn.sock
         del self._connections[sock]
-        self._gone.add(sock)
+        self._gone[sock] = heir
         if conn.paused:
             self._pause(conn, False)
         rest = conn.parser.rest()
-        if rest:                        # fired by the transport, whom answers go to
+        if heir is not None:
+            heir.begin()
+            if rest:
+                heir.receive(rest)
+            if self._leaving:
+                heir.going_away()
+        elif rest:                      # fired by the transport, whom answers go to
             source = getattr(self._server, "server", None)
             (self if source is None else source).fire(Read(sock, rest), self.channel)
 
