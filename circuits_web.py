@@ -6666,6 +6666,7 @@ _ALL_BYTES = int.from_bytes(bytes(range(256)), "little")
 # A deflate stream may end and another begin within a message; each costs a
 # new inflater, so that many of them would be an attack.
 _MAX_STREAMS = 16
+_Z_RLE = 3                  # PyPy's zlib has no name for it
 _EMPTY_BLOCK = b"\x00\x00\xff\xff"
 
 
@@ -6720,7 +6721,7 @@ def parse_close(data):
     if not valid_close_code(code):
         raise WebSocketError(PROTOCOL_ERROR, "a close code that none may send")
     try:
-        return code, str(data[2:], "utf-8")
+        return code, data[2:].decode()
     except UnicodeDecodeError:
         raise WebSocketError(INVALID_DATA, "a close reason that is not UTF-8") from None
 
@@ -6873,7 +6874,7 @@ class Deflate:
         byte is all that fits in there for certain."""
         import zlib
         if bits == 8:
-            return zlib.compressobj(self.level, zlib.DEFLATED, -9, 5, zlib.Z_RLE)
+            return zlib.compressobj(self.level, zlib.DEFLATED, -9, 5, _Z_RLE)
         return zlib.compressobj(self.level, zlib.DEFLATED, -bits, min(8, max(1, bits - 7)))
 
 
@@ -7011,7 +7012,7 @@ class MessageCodec:
             if first == 0x82:
                 return bytearray(data)
             try:
-                return str(data, "utf-8")
+                return data.decode()    # PyPy's str(data, "utf-8") lets surrogates pass
             except UnicodeDecodeError:
                 raise WebSocketError(INVALID_DATA, "a text that is not UTF-8") from None
         self._check_frame(first, second)
@@ -7144,7 +7145,7 @@ class MessageCodec:
         if not self._text:
             return message
         try:
-            return str(message, "utf-8")
+            return message.decode()
         except UnicodeDecodeError:
             raise WebSocketError(INVALID_DATA, "a text that is not UTF-8") from None
 
@@ -7299,6 +7300,10 @@ MAX_WAITING = 16 * 1024 * 1024
 #: what came with it may want to be answered, too.
 _TURNS_BEFORE_CLOSE = 16
 
+# A message of 64 KiB and its head should come in one read; less than 128 KiB,
+# for which malloc may begin to ask the system each time.
+_LARGE_READ, _LARGER_READ = 60000, 126976
+
 _OPEN, _CLOSING, _OVER = "open", "closing", "over"
 _WEBSOCKET_GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 
@@ -7373,6 +7378,8 @@ class WebSocket:
         self.heard = True
         if self.state == _OVER:
             return                  # until the transport has closed it
+        if len(data) > _LARGE_READ:
+            self.sock.appetite = _LARGER_READ
         end, codec = self.end, self.codec
         pongs = None
         codec.feed(data)

@@ -13812,6 +13812,399 @@ class TestWebPeers(CircuitsTest):
 # Web: WebSockets
 # ---------------------------------------------------------------------------
 
+def ws_frame(first, payload=b"", client=True, length=None, mask=b"\x37\xfa\x21\x3d"):
+    """A frame as *client* or server would send it; *length* is what it declares."""
+    length = len(payload) if length is None else length
+    form = 0 if length < 126 else 2 if length < 65536 else 8
+    head = bytes((first, (length if not form else 126 if form == 2 else 127) | 128 * client))
+    head += length.to_bytes(form, "big") if form else b""
+    if client:
+        head += mask
+        payload = bytes(byte ^ mask[i & 3] for i, byte in enumerate(payload))
+    return head + payload
+
+
+def ws_close(code, reason=b""):
+    return struct.pack(">H", code) + reason
+
+
+# Autobahn's cases, as far as RFC 6455 says what has to happen: the frames (first byte, payload), then
+# what comes out; a number is the close code that the peer is told at the end.
+TEXT, BINARY, CONTINUED, CLOSE, PING, PONG, FIN = 1, 2, 0, 8, 9, 10, 0x80
+WS_KOSME = "\u03ba\u1f79\u03c3\u03bc\u03b5".encode()
+WS_CASES = [
+    # 1: framing
+    ("empty text", [(0x81, b"")], [""]),
+    ("empty binary", [(0x82, b"")], [b""]),
+    ("a text", [(0x81, b"Hello")], ["Hello"]),
+    ("125, 126, 127, 128 bytes", [(0x81, b"*" * n) for n in (125, 126, 127, 128)],
+     ["*" * n for n in (125, 126, 127, 128)]),
+    ("binary", [(0x82, bytes(range(256)))], [bytes(range(256))]),
+    # 2: pings and pongs
+    ("empty ping", [(0x89, b"")], [("ping", b"")]),
+    ("ping of 125 bytes", [(0x89, b"\xfe" * 125)], [("ping", b"\xfe" * 125)]),
+    ("ping of 126 bytes", [(0x89, b"\xfe" * 126)], [1002]),
+    ("pong nobody asked for, then a ping", [(0x8a, b"x"), (0x89, b"y")], [("pong", b"x"), ("ping", b"y")]),
+    ("ten pings", [(0x89, b"%d" % n) for n in range(10)], [("ping", b"%d" % n) for n in range(10)]),
+    # 3: reserved bits
+    ("RSV3", [(0x81, b"a"), (0x91, b"b"), (0x81, b"c")], ["a", 1002]),
+    ("RSV2", [(0xa1, b"b")], [1002]),
+    ("RSV1 that was not agreed on", [(0xc1, b"b")], [1002]),
+    ("all of them", [(0xf2, b"b")], [1002]),
+    ("RSV1 on a ping", [(0xc9, b"")], [1002]),
+    ("RSV on close", [(0xf8, b"")], [1002]),
+    ("RSV1 on a continuation", [(0x01, b"a"), (0xc0, b"b")], [1002]),
+    # 4: reserved opcodes
+    *[("opcode %d" % op, [(0x81, b"a"), (0x80 | op, data), (0x81, b"b")], ["a", 1002])
+      for op in (3, 4, 5, 6, 7, 11, 12, 13, 14, 15) for data in (b"", b"x")],
+    # 5: fragments
+    ("ping in fragments", [(0x09, b"a"), (0x80, b"b")], [1002]),
+    ("pong in fragments", [(0x0a, b"a"), (0x80, b"b")], [1002]),
+    ("close in fragments", [(0x08, ws_close(1000))], [1002]),
+    ("text in two", [(0x01, b"fragment1"), (0x80, b"fragment2")], ["fragment1fragment2"]),
+    ("ping between", [(0x01, b"one"), (0x89, b"p"), (0x80, b"two")], [("ping", b"p"), "onetwo"]),
+    ("pings between five", [(0x01, b"1"), (0x00, b"2"), (0x89, b"p"), (0x00, b"3"), (0x00, b"4"), (0x8a, b"q"),
+                            (0x80, b"5")], [("ping", b"p"), ("pong", b"q"), "12345"]),
+    ("empty fragments", [(0x01, b""), (0x00, b""), (0x80, b"")], [""]),
+    ("empty around", [(0x02, b""), (0x00, b"middle"), (0x80, b"")], [b"middle"]),
+    ("continuation of nothing", [(0x80, b"x"), (0x81, b"y")], [1002]),
+    ("continuation of nothing, unfinished", [(0x00, b"x")], [1002]),
+    ("continuation after the end", [(0x01, b"a"), (0x80, b"b"), (0x80, b"c")], ["ab", 1002]),
+    ("text within text", [(0x01, b"a"), (0x81, b"b")], [1002]),
+    ("binary within text", [(0x01, b"a"), (0x02, b"b")], [1002]),
+    ("close within a message", [(0x01, b"a"), (0x88, ws_close(1000)), (0x80, b"b")], [("close", 1000, "")]),
+    # 6: UTF-8
+    ("kosme", [(0x81, WS_KOSME)], [WS_KOSME.decode()]),
+    *[("kosme cut at %d" % n, [(0x01, WS_KOSME[:n]), (0x80, WS_KOSME[n:])], [WS_KOSME.decode()])
+      for n in range(len(WS_KOSME) + 1)],
+    ("kosme by the byte", [(0x01, b"")] + [(0x00, WS_KOSME[n:n + 1]) for n in range(len(WS_KOSME))] + [(0x80, b"")],
+     [WS_KOSME.decode()]),
+    *[("valid %r" % data, [(0x81, data)], [data.decode()]) for data in (
+        b"\x00", b"\xc2\x80", b"\xe0\xa0\x80", b"\xf0\x90\x80\x80", b"\x7f", b"\xdf\xbf", b"\xef\xbf\xbf",
+        b"\xf4\x8f\xbf\xbf", b"\xed\x9f\xbf", b"\xee\x80\x80", b"\xef\xbf\xbd", b"\xef\xbb\xbf", b"\xf0\x9f\x98\x80")],
+    *[("invalid %r" % data, [(0x81, data)], [1007]) for data in (
+        b"\xf8\x88\x80\x80\x80", b"\xfc\x84\x80\x80\x80\x80", b"\xf7\xbf\xbf\xbf", b"\xf4\x90\x80\x80", b"\x80",
+        b"\xbf", b"\x80\xbf", b"\xc0", b"\xc0 ", b"\xe0", b"\xf0", b"\xe0\x80", b"\xed\xa0\x80", b"\xed\xbf\xbf",
+        b"\xed\xa0\x80\xed\xb0\x80", b"\xfe", b"\xff", b"\xc0\xaf", b"\xe0\x80\xaf", b"\xf0\x80\x80\xaf",
+        b"\xc1\xbf", b"\xc0\x80", WS_KOSME + b"\xed\xa0\x80edited", WS_KOSME[:-1])],
+    ("invalid, and never finished", [(0x01, b"a\xf4\x90")], [1007]),
+    ("invalid in the second, unfinished", [(0x01, WS_KOSME), (0x00, b"\xf4\x90")], [1007]),
+    ("half a character at the end", [(0x01, b"a\xce"), (0x80, b"")], [1007]),
+    ("half a character, then none", [(0x01, b"a\xce"), (0x80, b"a")], [1007]),
+    ("binary need not be UTF-8", [(0x02, b"\xf4"), (0x80, b"\x90")], [b"\xf4\x90"]),
+    # 7: close
+    ("close", [(0x88, ws_close(1000))], [("close", 1000, "")]),
+    ("nothing comes after a close", [(0x88, ws_close(1000)), (0x81, b"x"), (0xff, b"")], [("close", 1000, "")]),
+    ("close without a code", [(0x88, b"")], [("close", 1005, "")]),
+    ("close with half a code", [(0x88, b"\x03")], [1002]),
+    ("close with a reason", [(0x88, ws_close(1000, b"Hello"))], [("close", 1000, "Hello")]),
+    ("the longest reason", [(0x88, ws_close(1000, b"*" * 123))], [("close", 1000, "*" * 123)]),
+    ("too long a reason", [(0x88, ws_close(1000, b"*" * 124))], [1002]),
+    ("a reason that is not UTF-8", [(0x88, ws_close(1000, WS_KOSME + b"\xed\xa0\x80"))], [1007]),
+    *[("close %d" % code, [(0x88, ws_close(code, b"r"))], [("close", code, "r")]) for code in (
+        1000, 1001, 1002, 1003, 1007, 1008, 1009, 1010, 1011, 1012, 1013, 1014, 3000, 3999, 4000, 4999)],
+    *[("close %d" % code, [(0x88, ws_close(code))], [1002]) for code in (
+        0, 999, 1004, 1005, 1006, 1015, 1016, 1100, 2000, 2999, 5000, 65535)],
+    # more than Autobahn has
+    ("a length in 16 bits that needs 7", [b"\x82\xfe\x00\x7d"], [1002]),
+    ("a length in 64 bits that needs 16", [b"\x82\xff" + (65535).to_bytes(8, "big")], [1002]),
+    ("a length with its highest bit", [b"\x82\xff\x80" + bytes(7)], [1002]),
+    ("2 ** 62 bytes", [(0x81, b"a"), b"\x82\xff" + (1 << 62).to_bytes(8, "big")], ["a", 1009]),
+    ("a ping that declares 2 ** 62 bytes", [b"\x89\xff" + (1 << 62).to_bytes(8, "big")], [1002]),
+    ("a byte too many", [b"\x82\xff" + ((1 << 20) + 1).to_bytes(8, "big")], [1009]),
+    ("too many in fragments", [(0x02, b"x"), b"\x80\xff" + (1 << 20).to_bytes(8, "big")], [1009]),
+]
+
+
+class TestWebSocketCodec(CircuitsTest):
+
+    @staticmethod
+    def take(codec, out):
+        """Add to *out* what comes out of *codec*, in the shape of the table."""
+        try:
+            while True:
+                event = codec.next_event()
+                if event is None:
+                    return out
+                if type(event) is circuits_web.ControlFrame:
+                    name = {8: "close", 9: "ping", 10: "pong"}[event.opcode]
+                    event = (name, event.code, event.reason) if name == "close" else (name, event.data)
+                elif type(event) is bytearray:
+                    event = bytes(event)
+                out.append(event)
+        except circuits_web.WebSocketError as error:
+            if out[-1:] != [error.code]:
+                out.append(error.code)
+            return out
+
+    def run_pieces(self, data, pieces, client=False, **options):
+        codec, out = circuits_web.MessageCodec(client, **options), []
+        for piece in pieces:
+            codec.feed(piece)
+            self.take(codec, out)
+        return out
+
+    @staticmethod
+    def cut(data, chance):
+        """*data* in random pieces."""
+        pieces = []
+        while data:
+            size = chance.choice((1, 2, 3, 7, 50, 1000, 20000, 70000))
+            pieces.append(data[:size])
+            data = data[size:]
+        return pieces
+
+    def check(self, data, expected, client=False, by_bytes=True, **options):
+        """The same comes out, however the input is cut; data[-1:] of the input may be the culprit."""
+        chance = random.Random(len(data))
+        ways = [[data], self.cut(data, chance), self.cut(data, chance)]
+        if by_bytes:
+            ways.append([data[i:i + 1] for i in range(len(data))])
+        for pieces in ways:
+            self.assertEqual(self.run_pieces(data, pieces, client, **options), expected)
+
+    def test_the_table(self):
+        for name, frames, expected in WS_CASES:
+            for client in (False, True):            # whose end reads
+                data = b"".join(self.unmasked(frame, client) if isinstance(frame, bytes)
+                                else ws_frame(*frame, client=not client) for frame in frames)
+                with self.subTest(name, client=client):
+                    self.check(data, expected, client)
+
+    @staticmethod
+    def unmasked(head, client):
+        """A literal head, for the other role."""
+        return head[:1] + bytes((head[1] & 127 | 128 * (not client),)) + head[2:] + (b"" if client else b"mask")
+
+    def test_masks_are_checked(self):
+        for first in (0x81, 0x82, 0x89, 0x88, 0x01):
+            self.check(ws_frame(first, b"", client=False), [1002], client=False)
+            self.check(ws_frame(first, b"", client=True), [1002], client=True)
+        self.check(ws_frame(0x82, b"x" * 300, client=False), [1002], client=False)
+
+    def test_an_error_is_early(self):
+        """As soon as the byte is there that is wrong."""
+        frame = ws_frame(0x81, b"good \xf4\x90 then a lot more" + b"." * 1000)
+        codec = circuits_web.MessageCodec()
+        codec.feed(frame[:8 + 6])
+        self.assertEqual(self.take(codec, []), [])
+        codec.feed(frame[8 + 6:8 + 7])
+        self.assertEqual(self.take(codec, []), [1007])
+        codec.feed(b"more")
+        self.assertEqual((len(codec), self.take(codec, [])), (0, [1007]))
+
+    def test_sizes(self):
+        block = random.Random(5).getrandbits(8 * 65536).to_bytes(65536, "big")
+        text = "abc\u00e4\u20ac\U0001f600" * 1000
+        for size in (0, 1, 125, 126, 127, 128, 511, 512, 513, 65535, 65536, 65537, 1 << 20):
+            data = (block * (size // 65536 + 1))[:size]
+            words = (text * (size // 6000 + 1))[:size // 4]
+            for client in (False, True):
+                sender = circuits_web.MessageCodec(not client)
+                stream = sender.encode(data) + sender.encode(words)
+                self.check(stream, [data, words], client, by_bytes=size in (513, 65537))
+        for client in (False, True):
+            sender = circuits_web.MessageCodec(not client)
+            for message in (block * 256, "x" * (16 << 20)):
+                stream = sender.encode(message)
+                self.assertLess(len(stream) - len(message), 15)
+                for pieces in ([stream], [stream[i:i + 65536] for i in range(0, len(stream), 65536)]):
+                    self.assertEqual(self.run_pieces(stream, pieces, client, max_message=16 << 20), [message])
+                self.assertEqual(self.run_pieces(stream, [stream[:100]], client, max_message=(16 << 20) - 1), [1009])
+
+    def test_what_is_encoded_is_as_short_as_can_be(self):
+        server, client = circuits_web.MessageCodec(), circuits_web.MessageCodec(True)
+        self.assertEqual(server.encode("Hello"), b"\x81\x05Hello")
+        self.assertEqual(server.encode(bytearray(b"ab")), b"\x82\x02ab")
+        self.assertEqual(server.encode(memoryview(b"abcd")[::2]), b"\x82\x02ac")
+        self.assertEqual(server.encode(b"x" * 126)[:4], b"\x82\x7e\x00\x7e")
+        self.assertEqual(server.encode(b"x" * 65536)[:10], b"\x82\x7f\x00\x00\x00\x00\x00\x01\x00\x00")
+        self.assertEqual((server.ping(b"x"), server.pong(), server.close(), server.close(None)),
+                         (b"\x89\x01x", b"\x8a\x00", b"\x88\x02\x03\xe8", b"\x88\x00"))
+        frame = client.encode("Hello")
+        self.assertEqual((frame[:2], len(frame)), (b"\x81\x85", 11))
+        self.assertNotEqual({client.encode("Hello")[2:6] for _ in range(10)}, {frame[2:6]})
+        for what in (1, None, ["x"], object()):
+            with self.assertRaisesRegex(TypeError, "text or bytes"):
+                server.encode(what)
+        for code, reason in ((999, ""), (1005, ""), (1006, ""), (5000, ""), ("1000", ""), (True, ""), (1000, "x" * 124)):
+            with self.assertRaises(ValueError):
+                server.close(code, reason)
+        with self.assertRaises(ValueError):
+            server.ping(b"x" * 126)
+
+    def test_time_is_linear_and_memory_small(self):
+        """Four times the bytes, byte by byte, take about four times the steps: counted, not timed."""
+        for masked in (True, False):
+            codec = circuits_web.MessageCodec(not masked, max_message=1 << 20)
+            codec.feed(ws_frame(0x02, b"x" * 100000, masked)[:50000])
+            self.take(codec, [])
+            self.assertLess(len(codec), 50001)
+        codec = circuits_web.MessageCodec()
+        for _ in range(1000):                           # fragments without end are no memory
+            codec.feed(ws_frame(0x00, b"") if codec._message is not None else ws_frame(0x01, b""))
+            self.take(codec, [])
+        self.assertEqual(len(codec), 0)
+
+    def test_noise(self):
+        """Nothing but WebSocketError leaves it, and nothing is kept then."""
+        chance = random.Random(6455)
+        deflate = circuits_web.Deflate()
+        for turn in range(400):
+            client = turn & 1
+            codec = circuits_web.MessageCodec(client, 2000, deflate if turn & 2 else None)
+            data = bytearray()
+            for _ in range(chance.randrange(1, 6)):
+                data += ws_frame(chance.choice((0x81, 0x82, 0x01, 0x00, 0x80, 0xc1, 0x41, 0x89, 0x88)),
+                                 bytes(chance.getrandbits(7) for _ in range(chance.choice((0, 1, 5, 130)))), not client)
+            for _ in range(chance.randrange(3)):
+                data[chance.randrange(len(data))] = chance.getrandbits(8)
+            for piece in self.cut(bytes(data), chance):
+                codec.feed(piece)
+                self.take(codec, [])
+                self.assertLess(len(codec), 5000)
+
+    # -- compression --------------------------------------------------------
+
+    MESSAGES = ["", "x", "Hello" * 20, "Hello" * 20, bytes(range(256)) * 40, b"", "\u00e4\u20ac" * 5000,
+                b"\0" * 100000, random.Random(1).getrandbits(8 * 9000).to_bytes(9000, "big")]
+
+    def test_every_window_and_every_takeover(self):
+        import zlib
+        for bits in range(8, 16):
+            for forgets in (False, True):
+                for client in (False, True):
+                    deflate = circuits_web.Deflate(forgets, forgets, bits, bits, min_size=1)
+                    sender = circuits_web.MessageCodec(not client, deflate=deflate)
+                    frames = [sender.encode(message) for message in self.MESSAGES]
+                    self.check(b"".join(frames), self.MESSAGES, client, by_bytes=False, deflate=deflate)
+                    self.assertLess(len(frames[7]), 2000)
+                    if bits > 8:
+                        self.assertLess(len(frames[2]), 50)
+                        self.assertEqual(len(frames[3]) < len(frames[2]), not forgets)
+                    # a window of that size is enough for those who have no other
+                    reader = zlib.decompressobj(-bits)
+                    for message, frame in zip(self.MESSAGES[:4], frames):
+                        if frame[0] & 0x40 and client:      # read by a client: not masked
+                            text = reader.decompress(frame[2:] + b"\0\0\xff\xff").decode()
+                            self.assertEqual(text, message)
+                            if forgets:
+                                reader = zlib.decompressobj(-bits)
+
+    def test_compressed_fragments(self):
+        import zlib
+        deflate = circuits_web.Deflate()
+        deflater = zlib.compressobj(6, zlib.DEFLATED, -12)
+        text = "Hello \u20ac " * 300
+        data = (deflater.compress(text.encode()) + deflater.flush(zlib.Z_SYNC_FLUSH))[:-4]
+        frames = [ws_frame(0x41, data[:1])] + [ws_frame(0x00, data[i:i + 1]) for i in range(1, len(data))] \
+            + [ws_frame(0x89, b"p"), ws_frame(0x80, b"")]
+        self.check(b"".join(frames), [("ping", b"p"), text], deflate=deflate)
+        self.check(ws_frame(0x41, data[:9]) + ws_frame(0xc0, data[9:]), [1002], deflate=deflate)
+        self.check(ws_frame(0xc9, b"p"), [1002], deflate=deflate)
+        self.check(ws_frame(0x81, b"plain") + ws_frame(0xc1, data), ["plain", text], deflate=deflate)
+        self.check(ws_frame(0xc1, b"\0"), [""], deflate=deflate)
+        # RFC 7692, 7.2.3: its examples; a block with BFINAL is the end of a stream, not of the message
+        hello = b"\xf2\x48\xcd\xc9\xc9\x07\x00"
+        self.check(ws_frame(0xc1, hello) * 2, ["Hello"] * 2, deflate=deflate)
+        self.check(ws_frame(0x41, hello[:3]) + ws_frame(0x80, hello[3:]), ["Hello"], deflate=deflate)
+        self.check(ws_frame(0xc1, b"\x00\x05\x00\xfa\xff\x48\x65\x6c\x6c\x6f\x00"), ["Hello"], deflate=deflate)
+        self.check(ws_frame(0xc1, b"\xf3\x48\xcd\xc9\xc9\x07\x00\x00") * 2, ["Hello"] * 2, deflate=deflate)
+        self.check(ws_frame(0xc1, b"\xf2\x48\x05\x00\x00\x00\xff\xff\xca\xc9\xc9\x07\x00"), ["Hello"], deflate=deflate)
+        keeps = circuits_web.Deflate(False, False)
+        self.check(ws_frame(0xc1, hello) + ws_frame(0xc1, b"\xf2\x00\x11\x00\x00"), ["Hello"] * 2, deflate=keeps)
+        self.check(ws_frame(0xc1, hello) + ws_frame(0xc1, b"\xf2\x00\x11\x00\x00"), ["Hello", 1007], deflate=deflate)
+
+    def test_what_cannot_be_inflated(self):
+        deflate = circuits_web.Deflate()
+        self.check(ws_frame(0xc1, b"\xff\xff\xff"), [1007], deflate=deflate)
+        self.check(ws_frame(0xc1, b"\x03\x00" * 100), [1008], deflate=deflate)
+        bad = circuits_web.MessageCodec(True, deflate=deflate)._deflate(b"\xf4\x90" + b"x" * 100)
+        self.check(ws_frame(0xc1, bad), [1007], deflate=deflate)
+        self.check(ws_frame(0xc2, bad), [b"\xf4\x90" + b"x" * 100], deflate=deflate)
+
+    def test_a_bomb_is_cut_at_the_limit(self):
+        import zlib
+        deflater = zlib.compressobj(9, zlib.DEFLATED, -12)
+        bomb = b"".join(deflater.compress(bytes(1 << 20)) for _ in range(256)) + deflater.flush(zlib.Z_SYNC_FLUSH)
+        self.assertLess(len(bomb), 300000)
+        deflate = circuits_web.Deflate()
+        codec = circuits_web.MessageCodec(deflate=deflate)
+        most, out = 0, []
+        for piece in self.cut(ws_frame(0xc2, bomb), random.Random(3)):
+            codec.feed(piece)
+            most = max(most, len(codec))
+            self.take(codec, out)
+            most = max(most, len(codec))
+        self.assertEqual(out, [1009])
+        self.assertLess(most, (1 << 20) + 70001)         # the message, and what was fed
+        self.check(ws_frame(0xc2, bomb), [1009], by_bytes=False, deflate=deflate)
+        limit = 10000
+        fits = circuits_web.MessageCodec(True, deflate=deflate)
+        self.check(fits.encode(bytes(limit)), [bytes(limit)], deflate=deflate, max_message=limit)
+        self.check(fits.encode(bytes(limit + 1)), [1009], deflate=deflate, max_message=limit)
+        noise = random.Random(4).getrandbits(8 * limit).to_bytes(limit, "big")
+        self.check(fits.encode(noise), [noise], by_bytes=False, deflate=deflate, max_message=limit)
+        self.check(ws_frame(0x42, b"x") + b"\x80\xff" + (1 << 21).to_bytes(8, "big") + b"mask", [1009],
+                   by_bytes=False, deflate=deflate, max_message=1 << 20)
+
+    def test_what_is_offered_and_agreed_on(self):
+        Deflate = circuits_web.Deflate
+        plain = "permessage-deflate"
+        table = [                               # the server's wish, the offer, its answer
+            (Deflate(False, False, 15, 15), plain, plain),
+            (Deflate(False, False, 15, 15), "x, " + plain + "; client_max_window_bits, y", plain),
+            (Deflate(), plain, plain + "; server_no_context_takeover; client_no_context_takeover"
+             "; server_max_window_bits=12"),
+            (Deflate(False, False, 15, 15), plain + "; server_no_context_takeover; server_max_window_bits=\"8\"",
+             plain + "; server_no_context_takeover; server_max_window_bits=8"),
+            (Deflate(False, False, 15, 10), plain + "; client_max_window_bits=9", plain + "; client_max_window_bits=9"),
+            (Deflate(False, False, 15, 10), plain + "; client_max_window_bits", plain + "; client_max_window_bits=10"),
+            (Deflate(False, False, 15, 10), plain, plain),
+            (Deflate(False, False, 15, 15), plain + "; server_max_window_bits=16, " + plain, plain),
+            *[(Deflate(), plain + bad, None) for bad in (
+                "; server_max_window_bits", "; server_max_window_bits=7", "; server_max_window_bits=08",
+                "; client_max_window_bits=16", "; server_no_context_takeover=1", "; unknown", "; x=1",
+                "; client_max_window_bits=+9", "; client_max_window_bits=9; client_max_window_bits=9",
+                "; server_no_context_takeover; server_no_context_takeover", ";;", "; server_max_window_bits=")],
+            (Deflate(), "", None), (Deflate(), "permessage-bzip2", None), (Deflate(), "permessage-deflate-x", None),
+        ]
+        for wish, offer, answer in table:
+            with self.subTest(offer):
+                agreed = wish.accept(offer)
+                self.assertEqual(None if agreed is None else agreed[1], answer)
+        for server in (Deflate(), Deflate(False, False, 8, 8), Deflate(False, True, 15, 11)):
+            for client in (Deflate(), Deflate(False, False, 8, 8), Deflate(True, False, 15, 9)):
+                theirs, answer = server.accept(client.offer())
+                ours = client.agreed(answer)
+                for name in ("server_no_context_takeover", "server_max_window_bits"):
+                    self.assertEqual(getattr(ours, name), getattr(theirs, name))
+                self.assertLessEqual(ours.client_max_window_bits, theirs.client_max_window_bits)
+                one, other = circuits_web.MessageCodec(True, deflate=ours), circuits_web.MessageCodec(False, deflate=theirs)
+                for _ in range(2):
+                    other.feed(one.encode("Hello" * 1000))
+                    self.assertEqual(other.next_event(), "Hello" * 1000)
+                    one.feed(other.encode("Hello" * 1000))
+                    self.assertEqual(one.next_event(), "Hello" * 1000)
+        self.assertIsNone(Deflate().agreed(""))
+        for answer in ("x", plain, plain + "; server_no_context_takeover; server_max_window_bits=13",
+                       plain + "; server_no_context_takeover; server_max_window_bits",
+                       plain + "; server_no_context_takeover; server_max_window_bits=9; client_max_window_bits=13",
+                       plain + "; server_no_context_takeover; server_max_window_bits=9, x", plain + "; y"):
+            with self.assertRaises(circuits_web.WebSocketError):
+                Deflate().agreed(answer)
+        for wrong in ({"server_max_window_bits": 7}, {"client_max_window_bits": 16}, {"level": 10}):
+            with self.assertRaises(ValueError):
+                Deflate(**wrong)
+
+    def test_shared_frames_need_no_past(self):
+        for deflate in (None, circuits_web.Deflate(), circuits_web.Deflate(server_no_context_takeover=False)):
+            one = circuits_web.MessageCodec(deflate=deflate)
+            one.encode("Hello" * 100)
+            frame = one.encode("Hello" * 100, shared=True)
+            self.check(frame, ["Hello" * 100], client=True, by_bytes=False, deflate=deflate)
+            self.assertEqual(frame[0] & 0x40 != 0, one.shares is not None)
+
 
 # ---------------------------------------------------------------------------
 # Web: the HTTP client
