@@ -14206,6 +14206,524 @@ class TestWebSocketCodec(CircuitsTest):
             self.assertEqual(frame[0] & 0x40 != 0, one.shares is not None)
 
 
+class Peer:
+    """A client that does what it is told: raw frames over a plain socket."""
+
+    def __init__(self, test, path="/ws", after=b"", port=None, deflate=None, **headers):
+        self.sock = socket.create_connection(("127.0.0.1", port or test.port), PATIENCE)
+        test.addCleanup(self.sock.close)
+        self.head = b""
+        headers = {"Host": "127.0.0.1:%d" % (port or test.port), "Upgrade": "websocket", "Connection": "Upgrade",
+                   "Sec-WebSocket-Key": "dGhlIHNhbXBsZSBub25jZQ==", "Sec-WebSocket-Version": "13",
+                   **{name.replace("_", "-"): value for name, value in headers.items()}}
+        lines = ["%s: %s\r\n" % item for item in headers.items() if item[1] is not None]
+        self.sock.sendall(("GET %s HTTP/1.1\r\n%s\r\n" % (path, "".join(lines))).encode() + after)
+        while b"\r\n\r\n" not in self.head:
+            piece = self.sock.recv(65536)
+            if not piece:
+                break
+            self.head += piece
+        self.head, _, rest = self.head.partition(b"\r\n\r\n")
+        self.status = int(self.head[9:12] or b"0")
+        self.body = rest
+        self.codec = circuits_web.MessageCodec(True, 1 << 30, deflate)
+        self.codec.feed(rest)
+
+    def send(self, *messages):
+        self.sock.sendall(b"".join(m if isinstance(m, bytes) else self.codec.encode(m) for m in messages))
+
+    def next(self):
+        """The next message; (code, reason) of a close frame; None: the end."""
+        while True:
+            event = self.codec.next_event()
+            if event is None:
+                try:
+                    data = self.sock.recv(65536)
+                except ConnectionError:
+                    return None
+                if not data:
+                    return None
+                self.codec.feed(data)
+            elif type(event) is circuits_web.ControlFrame:
+                return (event.code, event.reason) if event.opcode == 8 else (event.opcode, event.data)
+            else:
+                return event
+
+
+class WSEcho(Component):
+    """Echoes, and notes what it hears."""
+
+    channel = "ws"
+
+    def __init__(self, *args, **kwargs):
+        super().__init__(*args, **kwargs)
+        self.heard = []
+
+    def connect(self, event, sock, host, port):
+        self.heard.append(("connect", event.request.path, host))
+
+    def read(self, event, sock, data):
+        self.heard.append(("read", data, event.request.path))
+        self.fire(circuits_net.Write(sock, data))
+
+    def disconnect(self, event, sock):
+        self.heard.append(("disconnect", event.code, event.reason, event.request.path))
+
+
+class TestWebSockets(WebTest):
+
+    def serve(self, *components, path="/ws", server=circuits_web.Server, secure=False, **options):
+        """A server that echoes on /ws; other options than the server's are those of WebSockets."""
+        theirs = {name: options.pop(name) for name in ("certfile", "grace", "max_connections") if name in options}
+        ws = options.pop("ws", None)                # which is false while it is idle
+        self.ws = circuits_web.WebSockets(path, **options) if ws is None else ws
+        self.echo = WSEcho(channel=self.ws._above)
+        super().serve(self.ws, self.echo, *components, server=server, secure=secure, **theirs)
+
+    def test_a_conversation(self):
+        self.serve(Greeter())
+        peer = Peer(self)
+        self.assertEqual(peer.status, 101)
+        for line in (b"Upgrade: websocket", b"Connection: Upgrade",
+                     b"Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo="):        # RFC 6455, 1.3
+            self.assertIn(b"\r\n" + line, peer.head)
+        self.assertNotIn(b"Content-Length", peer.head)
+        peer.send("Hello", peer.codec.encode(b"\x00\xff"), "\u20ac" * 50000)
+        self.assertEqual([peer.next() for _ in range(3)], ["Hello", b"\x00\xff", "\u20ac" * 50000])
+        self.assertEqual(self.get(), (200, b"Hello World!"))
+        self.assertEqual(len(self.ws.sockets), 1)
+        peer.send(peer.codec.ping(b"p"))
+        self.assertEqual(peer.next(), (10, b"p"))
+        peer.send("last", peer.codec.close(1000, "bye"))            # what came before the close is answered
+        self.assertEqual([peer.next(), peer.next(), peer.next()], ["last", (1000, ""), None])
+        wait_for(lambda: not self.ws.sockets)
+        self.assertEqual(self.echo.heard[0], ("connect", "/ws", "127.0.0.1"))
+        self.assertEqual(self.echo.heard[-1], ("disconnect", 1000, "bye", "/ws"))
+        self.assertEqual(self.app.http._gone, {})
+
+    def test_what_follows_the_handshake_in_one_segment_is_kept(self):
+        self.serve()
+        peer = Peer(self, after=ws_frame(0x81, b"early") + ws_frame(0x89, b"p") + ws_frame(0x81, b"bird")[:4])
+        peer.send(ws_frame(0x81, b"bird")[4:])
+        self.assertEqual(sorted(map(str, (peer.next() for _ in range(3)))), sorted(["early", str((10, b"p")), "bird"]))
+        self.assertEqual([heard[0] for heard in self.echo.heard], ["connect", "read", "read"])
+
+    def test_events_in_order(self):
+        rec = Recorder()
+        self.serve(rec)
+        peer = Peer(self, "/ws/room?x=1")
+        peer.send("x")
+        self.assertEqual(peer.next(), "x")
+        peer.send(ws_frame(0x88, b""))
+        self.assertEqual([peer.next(), peer.next()], [(1005, ""), None])
+        wait_for(lambda: any(event.channels == ("ws",) for event in rec.named("disconnect")))
+        where = [(event.name, event.channels[0]) for event in rec.events if event.name in (
+            "connect", "read", "write", "close", "disconnect", "request", "response")]
+        self.assertEqual(where, [
+            ("connect", "web"), ("read", "web"), ("request", "web"), ("response", "web"), ("write", "web"),
+            ("connect", "ws"), ("read", "web"), ("read", "ws"), ("write", "ws"), ("write", "web"),
+            ("read", "web"), ("close", "ws"), ("write", "web"), ("close", "web"), ("disconnect", "web"),
+            ("disconnect", "ws")])
+        self.assertEqual([event.request.qs for event in rec.events if event.channels == ("ws",) and event.name in (
+            "connect", "read", "disconnect")], ["x=1"] * 3)
+
+    def test_the_session_is_within_reach(self):
+        class App(Component):
+            channel = "ws"
+
+            def connect(self, event, sock, host, port):
+                self.fire(circuits_net.Write(sock, str(event.request.session["count"])))
+
+            def read(self, sock, data):
+                with sock.upper.request.session as session:
+                    session["count"] += 1
+                    return str(session["count"])    # what is returned is sent
+
+        class Root(circuits_web.Controller):
+            def index(self):
+                return str(self.session.setdefault("count", 1))
+        ws = circuits_web.WebSockets("/ws")
+        WebTest.serve(self, circuits_web.Sessions(), ws, App(), Root())
+        cookie = self.ask()[1]["Set-Cookie"].partition(";")[0]
+        peer = Peer(self, Cookie=cookie)
+        peer.send("x", "y")
+        self.assertEqual([peer.next(), peer.next(), peer.next()], ["1", "2", "3"])
+        self.assertEqual(self.get("/", Cookie=cookie)[1], b"3")
+
+    def test_coroutines_and_generators_answer(self):
+        class App(Component):
+            channel = "ws"
+
+            async def read(self, sock, data):
+                await sleep(0.01)
+                return data.upper()
+
+            @handler("read")
+            def _on_read(self, sock, data):
+                yield sleep(0.001)
+                self.fire(circuits_net.Write(sock, data + "!"))
+        WebTest.serve(self, circuits_web.WebSockets("/ws"), App())
+        peer = Peer(self)
+        peer.send("x")
+        self.assertEqual([peer.next(), peer.next()], ["x!", "X"])
+
+    def test_handshakes_that_are_none(self):
+        self.serve(Greeter())
+        table = [dict(Upgrade=None), dict(Upgrade="websockets"), dict(Connection=None), dict(Connection="close"),
+                 dict(Sec_WebSocket_Key=None), dict(Sec_WebSocket_Key="x"), dict(Sec_WebSocket_Key="AAAA"),
+                 dict(Sec_WebSocket_Key="dGhlIHNhbXBsZSBub25jZR=="), dict(Sec_WebSocket_Key="dGhlIHNhbXBsZSBub25jZQ"),
+                 dict(Sec_WebSocket_Key=" dGhlIHNhbXBsZSBub25jZQ==x"), dict(Sec_WebSocket_Key="dGhlIHNhbXBsZSBub25 ZQ=="),
+                 dict(Content_Length="0"), dict(Sec_WebSocket_Key="%s, %s" % (("dGhlIHNhbXBsZSBub25jZQ==",) * 2))]
+        for headers in table:
+            with self.subTest(headers):
+                self.assertIn(Peer(self, **headers).status, (400,) if "Content_Length" not in headers else (101, 400))
+        for version in (None, "8", "14", "013", "13, 8"):
+            peer = Peer(self, Sec_WebSocket_Version=version)
+            self.assertEqual(peer.status, 400)
+            self.assertIn(b"\r\nSec-WebSocket-Version: 13\r\n", peer.head)
+        self.assertEqual(self.ask("/ws", "POST", "x", Upgrade="websocket", Connection="upgrade")[0], 400)
+        self.assertIn(b" 400 ", self.raw(b"GET /ws HTTP/1.0\r\nHost: a\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+                                         b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n"))
+        peer = Peer(self, Upgrade="h2c, WebSocket", Connection="keep-alive, UPGRADE")
+        self.assertEqual(peer.status, 101)
+        self.assertEqual(Peer(self, "/wsx").status, 200)            # a page beside it
+        self.assertEqual(Peer(self, "/ws/deeper").status, 101)
+        self.assertEqual([heard[0] for heard in self.echo.heard], ["connect"] * 2)
+
+    def test_without_a_path_pages_are_not_in_the_way(self):
+        self.serve(Greeter(), path=None)
+        self.assertEqual(self.get(), (200, b"Hello World!"))
+        self.assertEqual([Peer(self, path).status for path in ("/", "/greet")], [101, 101])
+
+    def test_pages_of_others_are_refused(self):
+        self.serve(origins=["https://App.example/", "null"])
+        host = "127.0.0.1:%d" % self.port
+        table = [(host, "http://" + host, 101), (host, None, 101), (host, "https://evil.example", 403),
+                 (host, "http://127.0.0.1", 403), (host, "http://127.0.0.1:1", 403), (host, "https://app.example", 101),
+                 (host, "null", 101), (host, "http://" + host + ".evil.example", 403), (host, "", 403), (host, host, 403),
+                 (host, "file://", 403), ("a.example", "https://a.example", 101), ("A.example:80", "http://a.EXAMPLE", 101),
+                 ("a.example:443", "https://a.example", 101), ("a.example:443", "http://a.example", 403),
+                 ("a.example", "https://a.example.evil", 403), ("[::1]:80", "http://[::1]", 101)]
+        for host, origin, status in table:
+            with self.subTest(host=host, origin=origin):
+                self.assertEqual(Peer(self, Host=host, Origin=origin).status, status)
+        self.serve()
+        self.assertEqual(Peer(self, Origin="null").status, 403)
+        self.serve(origins="*")
+        self.assertEqual(Peer(self, Origin="https://evil.example").status, 101)
+
+    def test_guards_come_first(self):
+        class Guard(Component):
+            channel = "web"
+
+            def request(self, event, request, response):
+                if request.headers.get("Cookie") != "a=b":
+                    event.stop()
+                    return circuits_web.Unauthorized(request, response)
+        self.serve(Guard())
+        self.assertEqual(Peer(self).status, 401)
+        self.assertEqual(Peer(self, Cookie="a=b").status, 101)
+
+    def test_subprotocols(self):
+        def chosen(**headers):
+            found = re.search(rb"\r\nSec-WebSocket-Protocol: ([^\r]*)", Peer(self, **headers).head)
+            return found and found.group(1).decode()
+        self.serve()
+        self.assertEqual(chosen(Sec_WebSocket_Protocol="chat.v2, chat"), "chat.v2")
+        self.assertIsNone(chosen())
+        self.assertEqual(Peer(self, Sec_WebSocket_Protocol="a b,").status, 101)
+        self.serve(subprotocols=("chat", "chat.v1"))
+        self.assertEqual(chosen(Sec_WebSocket_Protocol="x,chat.v1 ,\tchat"), "chat.v1")
+        self.assertIsNone(chosen(Sec_WebSocket_Protocol="x"))
+
+        class Picky(circuits_web.WebSocketsDispatcher):
+            def select_subprotocol(self, subprotocols):
+                return subprotocols[-1]
+        self.serve(ws=Picky("/ws"))
+        self.assertEqual(chosen(Sec_WebSocket_Protocol="a, b"), "b")
+        self.assertEqual(self.echo.channel, "wsserver")
+        peer = Peer(self)
+        peer.send("x")
+        self.assertEqual(peer.next(), "x")
+
+    def test_rules_that_are_broken(self):
+        self.serve()
+        table = [
+            (b"\x82\xff" + (1 << 62).to_bytes(8, "big") + b"mask" + b"x" * 1000, 1009),
+            (b"\x82\xff" + ((1 << 20) + 1).to_bytes(8, "big"), 1009),
+            (ws_frame(0x81, b"x", client=False), 1002), (ws_frame(0xc1, b"x"), 1002), (ws_frame(0x83, b"x"), 1002),
+            (ws_frame(0x81, b"\xff"), 1007), (ws_frame(0x88, b"x"), 1002), (ws_frame(0x80, b"x"), 1002),
+            (ws_frame(0x88, ws_close(1006)), 1002)]
+        for frame, code in table:
+            for more in (b"", ws_frame(0x81, b"more" * 20000)):
+                with self.subTest(frame[:20], more=len(more)):
+                    peer = Peer(self)
+                    peer.send("before", frame + more)
+                    self.assertEqual(peer.next(), (code, mock_any))     # at once: what else was said is moot
+                    self.assertIsNone(peer.next())
+        wait_for(lambda: not self.ws.sockets)
+        self.assertEqual({heard[1] for heard in self.echo.heard if heard[0] == "disconnect"}, {1002, 1007, 1009})
+
+    def test_codes_of_the_end(self):
+        """1000, 1001, 1005, 1006, 1012: who says what, and what the application learns."""
+        self.serve()
+        for data, answer, learns in (
+                (ws_frame(0x88, ws_close(1000)), (1000, ""), (1000, "")), (ws_frame(0x88, ws_close(1001, b"r")), (1001, ""), (1001, "r")),
+                (ws_frame(0x88), (1005, ""), (1005, "")), (ws_frame(0x88, ws_close(1012)), (1012, ""), (1012, "")),
+                (ws_frame(0x88, ws_close(4999)), (4999, ""), (4999, "")), (b"", None, (1006, "")),
+                (ws_frame(0x81, b"half")[:5], None, (1006, ""))):
+            peer = Peer(self)
+            if data:
+                peer.send(data)
+            if answer is None:
+                peer.sock.shutdown(socket.SHUT_WR)
+            self.assertEqual(peer.next(), answer)
+            if answer is not None:
+                self.assertIsNone(peer.next())
+            wait_for(lambda: not self.ws.sockets)
+            self.assertEqual(self.echo.heard[-1][1:3], learns)
+
+    def test_the_application_closes(self):
+        class App(Component):
+            channel = "ws"
+
+            def read(self, sock, data):
+                self.fire(circuits_net.Write(sock, "before"))
+                self.fire(circuits_net.Close(sock, *json.loads(data)))
+                self.fire(circuits_net.Write(sock, "after"))
+        self.ws = circuits_web.WebSockets("/ws", close_timeout=0.05)
+        WebTest.serve(self, self.ws, App())
+        for args, code in ("[]", 1000), ("[1001]", 1001), ("[4000, \"b\\u20ac\"]", 4000):
+            peer = Peer(self)
+            peer.send(args)
+            self.assertEqual([peer.next(), peer.next()[0]], ["before", code])
+            peer.send("too late", ws_frame(0x88, ws_close(code)))
+            self.assertIsNone(peer.next())
+        peer = Peer(self)                                       # one that never answers a close
+        peer.send("[]")
+        self.assertEqual([peer.next(), peer.next(), peer.next()], ["before", (1000, ""), None])
+        wait_for(lambda: not self.ws.sockets)
+        self.expect_stderr("a close code is 1000")
+        peer = Peer(self)
+        peer.send("[1005]")
+        self.assertEqual([peer.next(), peer.next()], ["before", "after"])
+
+    def test_pings(self):
+        self.serve(ping_interval=0.05, ping_timeout=0.05)
+        deaf, alive = Peer(self), Peer(self)
+        for _ in range(5):
+            self.assertEqual(alive.next(), (9, b""))
+            alive.send(ws_frame(0x8a))
+        self.assertEqual([deaf.next(), deaf.next()], [(9, b""), None])
+        wait_for(lambda: len(self.ws.sockets) == 1)
+        self.assertEqual(self.echo.heard[-1][1:3], (1006, "no answer to a ping"))
+        alive.send("x")
+        got = alive.next()
+        while got == (9, b""):
+            alive.send(ws_frame(0x8a))
+            got = alive.next()
+        self.assertEqual(got, "x")
+        self.serve(ping_interval=None)
+        peer = Peer(self)
+        self.assertIsNone(next(iter(self.ws.sockets.values())).due)
+        peer.send("x")
+        self.assertEqual(peer.next(), "x")
+
+    def test_one_that_does_not_read_is_given_up(self):
+        class Flood(Component):
+            channel = "ws"
+            most = 0
+
+            def read(self, sock, data):
+                for _ in range(200):
+                    self.fire(circuits_net.Write(sock, b"x" * 100000))
+                    self.most = max(self.most, sock.upper.waiting)
+                    yield
+                    if sock.upper is None or sock.upper.state != "open":
+                        return
+        flood = Flood()
+        self.ws = circuits_web.WebSockets("/ws", max_waiting=1 << 20, close_timeout=0.2)
+        WebTest.serve(self, self.ws, flood)
+        peer = Peer(self)
+        peer.send("go")
+        wait_for(lambda: not self.ws.sockets)           # it is dropped, whether it answers or not
+        self.assertLess(flood.most, (1 << 20) + 200000)
+        slow = Peer(self)
+        slow.send("go")
+        wait_for(lambda: any(ws.state == "closing" for ws in self.ws.sockets.values()))
+        got = slow.next()
+        while type(got) is bytearray:
+            got = slow.next()
+        self.assertIn(got, ((1013, "too slow"), None))  # None: it came too late to say so
+
+    def test_a_flood_of_pings_and_of_empty_messages(self):
+        self.serve()
+        peer = Peer(self)
+        pings = [ws_frame(0x89, b"%d" % n) for n in range(3000)]
+        peer.send(b"".join(pings) + ws_frame(0x81) * 3000)
+        got = [peer.next() for _ in range(6000)]
+        self.assertEqual([item for item in got if type(item) is tuple], [(10, b"%d" % n) for n in range(3000)])
+        self.assertEqual(got.count(""), 3000)
+
+    def test_compression(self):
+        self.serve(compress=True)
+        offered = circuits_web.Deflate(server_max_window_bits=15, client_max_window_bits=15)
+        peer = Peer(self, Sec_WebSocket_Extensions="x-other, " + offered.offer(), deflate=offered)
+        self.assertIn(b"Sec-WebSocket-Extensions: permessage-deflate; server_no_context_takeover; "
+                      b"client_no_context_takeover; server_max_window_bits=12; client_max_window_bits=12", peer.head)
+        peer.codec.deflate = circuits_web.Deflate()
+        frame = peer.codec.encode("Hello" * 10000)
+        self.assertLess(len(frame), 1000)
+        peer.send(frame)
+        self.assertEqual(peer.next(), "Hello" * 10000)
+        bomb = peer.codec._deflate(bytes(64 << 20))
+        peer.send(ws_frame(0xc2, bomb))
+        self.assertEqual([peer.next()[0], peer.next()], [1009, None])
+        plain = Peer(self)
+        self.assertNotIn(b"Extensions", plain.head)
+        plain.send(ws_frame(0xc1, b"x"))
+        self.assertEqual(plain.next()[0], 1002)
+        self.serve()                                    # not by default
+        self.assertNotIn(b"Extensions", Peer(self, Sec_WebSocket_Extensions=offered.offer()).head)
+
+    def test_many_that_are_idle(self):
+        self.serve(ping_interval=0.2, max_connections=250)
+        peers = [Peer(self) for _ in range(250)]
+        wait_for(lambda: len(self.ws.sockets) == 250)
+        self.assertEqual(Peer(self).status, 503)        # WebSockets are connections, too
+        for peer in peers:
+            peer.send(ws_frame(0x8a), "x")
+        for peer in peers:
+            self.assertIn(peer.next(), ("x", (9, b"")))
+        self.assertEqual(sum(1 for timer in self.app._reactor.timers if timer[2] == self.ws._sweep), 1)
+        for peer in peers:
+            peer.sock.close()
+        wait_for(lambda: not self.ws.sockets and not self.app.http._gone)
+
+    def test_a_member_of_a_group(self):
+        class Group:
+            members = set()
+
+            def discard(self, member):
+                self.members.discard(member)
+        group = Group()
+
+        class App(Component):
+            channel = "ws"
+
+            def connect(self, sock, host, port):
+                member = sock.upper
+                member.groups = {group}
+                group.members.add(member)
+
+            def read(self, sock, data):
+                for member in list(group.members):
+                    if data == "slow":
+                        member.close("too slow")
+                    member.write(member.encode(data))
+        WebTest.serve(self, circuits_web.WebSockets("/ws", compress=True), App())
+        offer = circuits_web.Deflate()
+        peers = [Peer(self), Peer(self), Peer(self, Sec_WebSocket_Extensions=offer.offer(), deflate=offer)]
+        wait_for(lambda: len(group.members) == 3)
+        self.assertEqual(len({member.kind for member in group.members}), 2)
+        peers[0].send("y" * 100)
+        self.assertEqual([peer.next() for peer in peers], ["y" * 100] * 3)
+        self.assertEqual({member.waiting for member in group.members}, {0})
+        peers[0].sock.close()
+        wait_for(lambda: len(group.members) == 2)
+        peers[1].send("slow")
+        self.assertEqual([peer.next() for peer in peers[1:]], [(1013, "too slow")] * 2)
+
+    def test_when_the_application_stops(self):
+        self.serve()
+        peer = Peer(self)
+        self.app.stop()
+        self.assertEqual([peer.next(), peer.next()], [(1001, ""), None])
+
+    def test_a_dispatcher_that_leaves_says_so(self):
+        self.serve()
+        peer = Peer(self)
+        self.app.fire(circuits.Unregister(self.ws))
+        self.assertEqual(peer.next(), (1001, ""))
+
+    def test_wrong_options(self):
+        for wrong in (dict(ping_interval=0), dict(close_timeout=None), dict(close_timeout=-1), dict(ping_timeout=-1),
+                      dict(wschannel="web")):
+            with self.assertRaises(ValueError):
+                circuits_web.WebSockets("/", **wrong)
+        with self.assertRaises(TypeError):
+            circuits_web.WebSockets("/", compress=9)
+        with self.assertRaises(TypeError):
+            circuits_web.WebSockets("/", max_mesage=9)
+
+    def test_text_with_half_a_pair_is_an_error_of_the_application(self):
+        class App(Component):
+            channel = "ws"
+
+            def read(self, sock, data):
+                self.fire(circuits_net.Write(sock, "\ud800" if data == "text" else 5))
+        self.expect_stderr("surrogates not allowed")
+        self.expect_stderr("text or bytes, got 5")
+        WebTest.serve(self, circuits_web.WebSockets("/ws"), App())
+        peer = Peer(self)
+        peer.send("text", "x", peer.codec.ping(b"p"))
+        self.assertEqual(peer.next(), (10, b"p"))
+        wait_for(lambda: "got 5" in sys.stderr.getvalue())
+
+
+class mock_any:
+    """Equals anything."""
+
+    def __eq__(self, other):
+        return True
+
+
+mock_any = mock_any()
+
+
+class TestWebSocketStopping(TestStopping):
+    """SIGTERM: WebSockets are told, and the process waits for their answer."""
+
+    CODE = """
+        from circuits import Component
+        from circuits_web import Server, WebSockets
+        class App(Component):
+            channel = "ws"
+            def connect(self, sock, host, port):
+                print("connected", flush=True)
+            def disconnect(self, event, sock):
+                print("left", event.code, flush=True)
+        app = Server(("127.0.0.1", 0), grace=%s) + WebSockets("/ws") + App()
+        print(app.port, flush=True)
+        app.run()
+        print("ended", flush=True)
+    """
+
+    test_requests_in_work_finish = test_a_second_signal_or_the_end_of_grace_ends_at_once = None
+
+    def test_they_are_told_and_waited_for(self):
+        process = self.launch()
+        peers = [Peer(self) for _ in range(3)]
+        self.assertEqual([process.stdout.readline() for _ in peers], ["connected\n"] * 3)
+        process.terminate()
+        for peer in peers:
+            self.assertEqual(peer.next(), (1001, ""))
+            self.assertIsNone(process.poll())
+            peer.send(ws_frame(0x88, ws_close(1001)))
+            self.assertIsNone(peer.next())
+        self.assertEqual(process.stdout.read(), "left 1001\n" * 3 + "ended\n")
+        self.assertEqual(process.wait(PATIENCE), 0)
+
+    def test_the_grace_has_an_end(self):
+        process = self.launch(0.3)
+        peer = Peer(self)
+        process.stdout.readline()
+        process.terminate()
+        self.assertEqual([peer.next(), peer.next()], [(1001, ""), None])
+        self.assertEqual(process.stdout.read(), "left 1006\nended\n")
+        self.assertEqual(process.wait(PATIENCE), 0)
+
+
 # ---------------------------------------------------------------------------
 # Web: the HTTP client
 # ---------------------------------------------------------------------------
