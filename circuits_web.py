@@ -7378,7 +7378,7 @@ class WebSocket:
         self.heard = True
         if self.state == _OVER:
             return                  # until the transport has closed it
-        if len(data) > _LARGE_READ:
+        if len(data) > _LARGE_READ and hasattr(self.sock, "appetite"):
             self.sock.appetite = _LARGER_READ
         end, codec = self.end, self.codec
         pongs = None
@@ -7725,8 +7725,8 @@ class WebSocketCodec(WebSocketEnd):
         super().register(parent)
         self._below = parent.channel
         key = () if self._sock is None else (self._sock,)
-        ws = WebSocket(self, key, MessageCodec(
-            not key, self.max_message, self.deflate), self._sock)
+        ws = WebSocket(self, key, MessageCodec(not key, self.max_message, self.deflate),
+                       self._sock if key else getattr(parent, "sock", None))
         for name, method in (("read", self._on_read), ("disconnect", self._on_disconnect),
                              ("disconnected", self._on_disconnect)):
             self.addHandler(_listener(name, self._below, method, priority=10,
