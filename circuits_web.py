@@ -7294,7 +7294,7 @@ PING_TIMEOUT = 20
 CLOSE_TIMEOUT = 10
 
 #: Bytes that may wait for a peer that reads slowly.
-MAX_WAITING = 16 * 1024 * 1024
+MAX_UNREAD = 16 * 1024 * 1024
 
 #: Batches of events that still have their turn before a close is answered:
 #: what came with it may want to be answered, too.
@@ -7574,7 +7574,7 @@ class WebSocketEnd(BaseComponent):
     """
 
     def __init__(self, channel, above, max_message=MAX_MESSAGE, ping_interval=PING_INTERVAL,
-                 ping_timeout=PING_TIMEOUT, close_timeout=CLOSE_TIMEOUT, max_waiting=MAX_WAITING,
+                 ping_timeout=PING_TIMEOUT, close_timeout=CLOSE_TIMEOUT, max_waiting=MAX_UNREAD,
                  compress=False):
         for name, seconds in (("ping_interval", ping_interval), ("ping_timeout", ping_timeout),
                               ("close_timeout", close_timeout)):
