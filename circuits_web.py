@@ -6750,7 +6750,7 @@ def apply_mask(data, mask, start=0):
     """Mask, or unmask, a bytearray in place from *start* on (RFC 6455, 5.3).
 
     >>> data = bytearray(b"abcd"); apply_mask(data, b"\\1\\2\\3\\4", 1); data
-    bytearray(b'ac`g')
+    bytearray(b'acag')
     """
     size = len(data) - start
     if size < _LONG:

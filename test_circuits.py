@@ -15066,6 +15066,150 @@ class TestWebSocketCodecComponent(CircuitsTest):
         self.assertEqual(circuits_web.WebSocketCodec().channel, "ws")
 
 
+class Browser:
+    """Chromium without a window, told what to do over its debugging protocol: a WebSocket."""
+
+    def __init__(self, test):
+        chromium = shutil.which("chromium")
+        if not chromium:
+            test.skipTest("chromium is not installed")
+        profile = test.folder()
+        self.process = subprocess.Popen(
+            [chromium, "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
+             "--disable-background-networking", "--disable-component-update", "--disable-sync",
+             "--remote-debugging-port=0", "--user-data-dir=" + profile, "about:blank"],
+            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        test.addCleanup(self.process.wait)
+        test.addCleanup(self.process.kill)
+        path = os.path.join(profile, "DevToolsActivePort")
+        wait_for(lambda: os.path.exists(path) and open_lines(path)[1:])
+        self.test = test
+        self.port = int(open_lines(path)[0])
+
+    def tab(self, url):
+        """Open a page; returns a function that evaluates a script there."""
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=PATIENCE)
+        self.test.addCleanup(connection.close)
+        connection.request("PUT", "/json/new?" + urllib.parse.quote(url))
+        target = json.loads(connection.getresponse().read())
+        peer = Peer(self.test, urllib.parse.urlsplit(target["webSocketDebuggerUrl"]).path, port=self.port)
+
+        def evaluate(script):
+            peer.send(json.dumps({"id": 1, "method": "Runtime.evaluate", "params": {
+                "expression": script, "returnByValue": True, "awaitPromise": True}}))
+            answer = {}
+            while answer.get("id") != 1:
+                answer = json.loads(peer.next())
+            return answer["result"]["result"].get("value")
+        return evaluate
+
+
+def open_lines(path):
+    with open(path, encoding="utf-8") as file:
+        return file.read().splitlines()
+
+
+class TestWebSocketPeers(WebTest):
+    """The package of that name, both ways, and a browser."""
+
+    MESSAGES = ["", "Hello", b"", bytes(range(256)) * 300, "\u20ac\U0001f600" * 30000, b"\0" * 1000000]
+
+    def package(self):
+        try:
+            import websockets.sync.client
+            import websockets.sync.server
+        except ImportError:
+            self.skipTest("the package websockets is not installed")
+        return websockets
+
+    def test_the_package_as_client(self):
+        websockets = self.package()
+        ws, echo = circuits_web.WebSockets("/ws", compress=True, ping_interval=0.05), WSEcho()
+        self.serve(ws, echo)
+        base = "ws://127.0.0.1:%d" % self.port
+        for compression in (None, "deflate"):
+            with websockets.sync.client.connect(base + "/ws", compression=compression, max_size=None,
+                                                subprotocols=["chat"]) as client:
+                self.assertEqual(client.subprotocol, "chat")
+                for message in self.MESSAGES:
+                    client.send(message)
+                    self.assertEqual(client.recv(PATIENCE), message)
+                client.send(iter(["in ", "three ", "parts"]))
+                self.assertEqual(client.recv(PATIENCE), "in three parts")
+                self.assertTrue(client.ping(b"x").wait(PATIENCE))
+        with self.assertRaises(websockets.exceptions.InvalidStatus) as caught:
+            websockets.sync.client.connect(base + "/none")
+        self.assertEqual(caught.exception.response.status_code, 404)
+        with websockets.sync.client.connect(base + "/ws", max_size=None, compression=None) as client:
+            client.send(b"x" * (1 << 20) + b"y")
+            with self.assertRaises(websockets.exceptions.ConnectionClosed) as caught:
+                client.recv(PATIENCE)
+            self.assertEqual(caught.exception.rcvd.code, 1009)
+        wait_for(lambda: not ws.sockets)
+
+    def test_the_package_as_server(self):
+        websockets = self.package()
+
+        def echo(connection):
+            for message in connection:
+                if message == "close":
+                    return connection.close(4001, "as you wish")
+                connection.send(message)
+        for compress in (False, True):
+            server = websockets.sync.server.serve(echo, "127.0.0.1", 0, max_size=None, subprotocols=["chat"])
+            thread = threading.Thread(target=server.serve_forever)
+            thread.start()
+            try:
+                app = WSApp(*self.MESSAGES, "close")
+                client = circuits_web.WebSocketClient(
+                    "ws://127.0.0.1:%d/" % server.socket.getsockname()[1], subprotocols=["chat"], compress=compress,
+                    ping_interval=0.05).register(app)
+                with serving(app):
+                    wait_for(lambda: len(app.heard) == len(self.MESSAGES) + 2)
+                self.assertEqual(app.heard, ["connected", *self.MESSAGES, ("disconnected", 4001, "as you wish")])
+                self.assertEqual("permessage-deflate" in str(client.response.headers), compress)
+            finally:
+                server.shutdown()
+                thread.join(PATIENCE)
+
+    def test_two_tabs_chat_and_come_back_after_a_restart(self):
+        browser = Browser(self)
+
+        def start(port):
+            program = ExamplesTest.start(self, "web_chat.py", str(port))
+            self.addCleanup(lambda: program.process.poll() is None and program.end())
+            return program, int(program.wait_for("@ready").split()[1])
+        program, port = start(0)
+        tabs = [browser.tab("http://127.0.0.1:%d/" % port) for _ in range(2)]
+
+        def said(text, tab):
+            wait_for(lambda: (tab("document.body.innerText") or "").count(text), text)
+
+        def say(text, tab):
+            tab("line.value = %s; form.requestSubmit()" % json.dumps(text))
+        for tab in tabs:
+            said("You are connected.", tab)
+        for text, tab in zip(("I am \u20ac one", "I am <b>two</b>"), tabs):
+            say(text, tab)
+            for each in tabs:
+                said(text, each)
+        self.assertEqual(program.end()[1], "")
+        program, _ = start(port)
+        for tab in tabs:
+            wait_for(lambda: tab("document.body.innerText").count("You are connected.") == 2)
+        say("back again", tabs[1])
+        for tab in tabs:
+            said("back again", tab)
+
+
+class TestWebSocketExamples(WebTest):
+
+    def test_echo_and_client(self):
+        program = ExamplesTest.start(self, "web_socket.py")
+        program.wait_for("It is over")
+        self.assertEqual(program.end(None), ("I said: Hello\nThe server says: HELLO\nIt is over: 1000", ""))
+
+
 # ---------------------------------------------------------------------------
 # Web: the HTTP client
 # ---------------------------------------------------------------------------
