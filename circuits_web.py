@@ -7394,6 +7394,9 @@ class WebSocket:
                         pongs.append(codec.pong(message.data))
                     elif message.opcode == _CLOSE_FRAME:
                         self._closed_by_peer(message)
+                    elif self.pinged and self.state == _OPEN:
+                        self.heard = self.pinged = False
+                        self.due = end.root.clock() + end.ping_interval
                 elif self.state == _OPEN:
                     event = end._reactor.tell(end, Read, end._above, *self.key, message)
                     if event is not None:
@@ -7430,17 +7433,14 @@ class WebSocket:
         if self.heard:
             self.heard = self.pinged = False
             self.due = now + end.ping_interval
-        elif not self.pinged and end.ping_timeout is not None:
-            self.pinged = True
-            self.due = now + end.ping_timeout
-            end._put(self, self.codec.ping())
-        elif not self.pinged:
-            self.due = now + end.ping_interval
-            end._put(self, self.codec.ping())
-        else:
+        elif self.pinged:
             self.state = _OVER
             self.reason = "no answer to a ping"
             end._abort(self)
+        else:
+            self.pinged = end.ping_timeout is not None
+            self.due = now + (end.ping_timeout or end.ping_interval)
+            end._put(self, self.codec.ping())
 
     # -- the end ------------------------------------------------------------
 

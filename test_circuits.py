@@ -14126,8 +14126,8 @@ class TestWebSocketCodec(CircuitsTest):
     def test_a_bomb_is_cut_at_the_limit(self):
         import zlib
         deflater = zlib.compressobj(9, zlib.DEFLATED, -12)
-        bomb = b"".join(deflater.compress(bytes(1 << 20)) for _ in range(256)) + deflater.flush(zlib.Z_SYNC_FLUSH)
-        self.assertLess(len(bomb), 300000)
+        bomb = b"".join(deflater.compress(bytes(1 << 20)) for _ in range(64)) + deflater.flush(zlib.Z_SYNC_FLUSH)
+        self.assertLess(len(bomb), 70000)
         deflate = circuits_web.Deflate()
         codec = circuits_web.MessageCodec(deflate=deflate)
         most, out = 0, []
@@ -14461,8 +14461,7 @@ class TestWebSockets(WebTest):
                     peer.send("before", frame + more)
                     self.assertEqual(peer.next(), (code, mock_any))     # at once: what else was said is moot
                     self.assertIsNone(peer.next())
-        wait_for(lambda: not self.ws.sockets)
-        self.assertEqual({heard[1] for heard in self.echo.heard if heard[0] == "disconnect"}, {1002, 1007, 1009})
+        wait_for(lambda: {heard[1] for heard in self.echo.heard if heard[0] == "disconnect"} == {1002, 1007, 1009})
 
     def test_codes_of_the_end(self):
         """1000, 1001, 1005, 1006, 1012: who says what, and what the application learns."""
