@@ -650,7 +650,7 @@ class Connection(_Socket):
     """
 
     __slots__ = ("out", "pending", "appetite", "closing", "corked", "slow", "ended",
-                 "shut", "moved", "announced", "tls")
+                 "shut", "moved", "announced", "tls", "upper")
 
     def __init__(self, family, kind, proto=0, fileno=None):
         super().__init__(family, kind, proto, fileno)
@@ -666,6 +666,7 @@ class Connection(_Socket):
         self.shut = False           # we send no more, once out is empty
         self.announced = False      # the application has been told of it
         self.tls = None
+        self.upper = None           # what a protocol above us keeps with it
 
     def getpeercert(self, binary_form=False):
         return None if self.tls is None else self.tls.session.getpeercert(binary_form)
@@ -1639,6 +1640,10 @@ class Server(StreamEndpoint):
         except OSError:             # gone again
             self._drop(conn)
 
+    def abort(self, sock):
+        """Close one connection at once; what waits for it is lost."""
+        self._drop(sock)
+
     @_own_step
     @handler("close")
     def close(self, sock=None):
@@ -2240,6 +2245,11 @@ class Client(StreamEndpoint):
         """Like close(), but with reconnect=True it connects again."""
         if self._sock is not None:
             self._finish(self._sock)
+
+    def abort(self, sock=None):
+        """disconnect() at once; what waits is lost."""
+        if self._sock is not None:
+            self._drop(self._sock)
 
     def _is_open(self):
         return (self._sock is not None or self._connecting is not None

@@ -63,6 +63,7 @@ import sys
 import time
 from _thread import allocate_lock
 from _thread import get_ident
+from codecs import utf_8_decode
 from collections import deque
 from io import BytesIO
 from io import IOBase
@@ -101,10 +102,17 @@ if __package__:
     from .circuits import handler
     from .circuits import __version__ as _core_version
     from .circuits_net import Close
+    from .circuits_net import Connect
+    from .circuits_net import Connected
+    from .circuits_net import Disconnect
+    from .circuits_net import Disconnected
+    from .circuits_net import Outcome
     from .circuits_net import Read
     from .circuits_net import SendFile
+    from .circuits_net import TCPClient
     from .circuits_net import TCPServer
     from .circuits_net import UNIXServer
+    from .circuits_net import Unreachable
     from .circuits_net import Write
     from .circuits_net import __version__ as _net_version
 else:
@@ -128,10 +136,17 @@ else:
     from circuits import handler
     from circuits import __version__ as _core_version
     from circuits_net import Close
+    from circuits_net import Connect
+    from circuits_net import Connected
+    from circuits_net import Disconnect
+    from circuits_net import Disconnected
+    from circuits_net import Outcome
     from circuits_net import Read
     from circuits_net import SendFile
+    from circuits_net import TCPClient
     from circuits_net import TCPServer
     from circuits_net import UNIXServer
+    from circuits_net import Unreachable
     from circuits_net import Write
     from circuits_net import __version__ as _net_version
 
@@ -139,16 +154,20 @@ __version__ = "2.1.0"
 __sealed__ = "bd999ccdda9a4f6e60e31f1dcb253832391db69ad7c63df2f505df4f17ab85a4"
 
 __all__ = (
-    "AllowedHosts", "Application", "BaseController", "BaseServer", "BodyStream", "CORS",
-    "Compress", "Controller", "Dispatcher", "EventStream", "Forbidden", "Gateway", "Group",
-    "HTTP", "HTTPError", "HTTPException", "HTTPRequest", "HTTPResponse", "Headers", "Health",
-    "JSONController", "JSONRPC", "Logger", "MemoryStore", "NotFound",
-    "Redirect", "Request", "Response", "ReverseProxy", "SQLiteStore",
-    "SecurityHeaders", "Server", "ServerEvent", "Session", "Sessions", "Static", "Store",
-    "Stream", "Unauthorized", "VirtualHosts", "Workers", "XMLRPC", "basic_auth",
-    "check_auth", "check_csrf", "create_environ", "csrf_token", "digest_auth", "expires",
-    "export", "expose", "exposeJSON", "gzip", "serve_download", "serve_file",
-    "sign", "unsign", "url",
+    "AllowedHosts", "Application", "BaseController", "BaseServer",
+    "BodyStream", "CORS", "Compress", "Controller", "Deflate", "Dispatcher",
+    "EventStream", "Forbidden", "Gateway", "Group", "HTTP", "HTTPError",
+    "HTTPException", "HTTPRequest", "HTTPResponse", "Headers", "Health",
+    "JSONController", "JSONRPC", "Logger", "MemoryStore", "MessageCodec",
+    "NotConnected", "NotFound", "Redirect", "Request", "Response",
+    "ReverseProxy", "SQLiteStore", "SecurityHeaders", "Server",
+    "ServerEvent", "Session", "Sessions", "Static", "Store", "Stream",
+    "Unauthorized", "VirtualHosts", "WebSocket", "WebSocketClient",
+    "WebSocketCodec", "WebSocketError", "WebSockets",
+    "WebSocketsDispatcher", "Workers", "XMLRPC", "basic_auth", "check_auth",
+    "check_csrf", "create_environ", "csrf_token", "digest_auth", "expires",
+    "export", "expose", "exposeJSON", "gzip", "serve_download",
+    "serve_file", "sign", "unsign", "url",
 )
 
 for _name, _version in (("circuits", _core_version), ("circuits_net", _net_version)):
@@ -2381,6 +2400,7 @@ class HTTPResponse:
               With no body it means that you fire Stream(response, data), and
               at the end Stream(response, None)
     close     close the connection afterwards
+    heir      who takes the connection over after a 101; see HTTP._upgrade()
     chunked, done, time, protocol   set by HTTP
     """
 
@@ -2388,6 +2408,7 @@ class HTTPResponse:
     message = None
     done = False                # sent, or given up
     close = False
+    heir = None
     stream = False
     chunked = False
     sent = 0                    # bytes of the body that were written
@@ -3214,7 +3235,7 @@ class HTTP(BaseComponent):
         self._second = 0            # which Date the prefixes carry
         self._prefixes = {}         # (status, protocol) -> status line, Date, Server
         self._held = []             # connections with output that waits
-        self._gone = set()          # connections that speak another protocol now
+        self._gone = {}             # connections that speak another protocol now: who does
         self._grace = grace
         self._decompress = decompress
         self._leaving = False       # no further requests: the process is to end
@@ -3253,7 +3274,7 @@ class HTTP(BaseComponent):
         if self._sweeper is None:
             self._sweep()
         conn.deadline = self._now + self._header_timeout
-        if len(self._connections) > self._max_connections:
+        if len(self._connections) + len(self._gone) > self._max_connections:
             self._refuse(conn, ProtocolError(503, "too many connections"))
         return conn
 
@@ -3262,12 +3283,15 @@ class HTTP(BaseComponent):
     def _on_disconnect(self, sock):
         conn = self._connections.pop(sock, None)
         if conn is None:
-            self._gone.discard(sock)
-            return
-        if conn.task is not None:
-            conn.task.cancel("")
-        self._let_go(conn)
-        if self._leaving and not self._connections:
+            heir = self._gone.pop(sock, None)
+            if heir is None:
+                return
+            heir.lost()
+        else:
+            if conn.task is not None:
+                conn.task.cancel("")
+            self._let_go(conn)
+        if self._leaving and not self._in_use():
             self._leave()
 
     # -- the end ------------------------------------------------------------
@@ -3297,8 +3321,16 @@ class HTTP(BaseComponent):
             elif conn.response is not None and isinstance(conn.response._body, EventStream):
                 conn.response.close = True
                 conn.response._body.close("the server stops")
-        if self._leaving and not self._connections:
+        for heir in list(self._gone.values()):
+            if heir is not None:
+                heir.going_away()
+        if self._leaving and not self._in_use():
             self._leave()
+
+    def _in_use(self):
+        """Whether there are connections that the end of the process waits for."""
+        return bool(self._connections) or any(
+            heir is not None for heir in self._gone.values())
 
     def _leave(self):
         if self._leaving:
@@ -3400,7 +3432,8 @@ class HTTP(BaseComponent):
         conn = self._connections.get(sock)
         if conn is None:
             if sock in self._gone:
-                return
+                heir = self._gone[sock]
+                return None if heir is None else heir.receive(data)
             conn = self._open(sock)
         if conn.closing:
             conn.linger += len(data)
@@ -3858,7 +3891,7 @@ class HTTP(BaseComponent):
         if conn.spool is not None:
             self._drop_input(conn, BadInput("the request was answered before its end"))
         if response.code == 101 and not conn.closing:
-            return self._upgrade(conn)
+            return self._upgrade(conn, response.heir)
         if response.close:
             if conn.linger or conn.parser:
                 self._hang_up_politely(conn)
@@ -3871,19 +3904,27 @@ class HTTP(BaseComponent):
             conn.deadline = self._now + self._header_timeout
             self._advance(conn)
 
-    def _upgrade(self, conn):
+    def _upgrade(self, conn, heir):
         """A 101 went out: the connection is somebody else's now.
 
-        Who sent it listens to read(sock, data) from here on; what arrived
-        with the request comes first.
+        The heir of the response gets begin(), receive(data), lost(), and
+        going_away() when the process is to end.  Without one, who sent it
+        listens to read(sock, data) from here on.  What arrived with the
+        request comes first.
         """
         sock = conn.sock
         del self._connections[sock]
-        self._gone.add(sock)
+        self._gone[sock] = heir
         if conn.paused:
             self._pause(conn, False)
         rest = conn.parser.rest()
-        if rest:                        # fired by the transport, whom answers go to
+        if heir is not None:
+            heir.begin()
+            if rest:
+                heir.receive(rest)
+            if self._leaving:
+                heir.going_away()
+        elif rest:                      # fired by the transport, whom answers go to
             source = getattr(self._server, "server", None)
             (self if source is None else source).fire(Read(sock, rest), self.channel)
 
@@ -7019,15 +7060,1645 @@ class Group:
 # 20. WebSocket codec
 #
 # Turns bytes into messages and back (RFC 6455, RFC 7692), for both sides.
-# Pure: no clock, no socket.
+# Pure: no clock, no socket.  Invariants: after an error or a close frame it
+# accepts nothing; what it keeps is bounded by max_message, declared or not,
+# inflated or not; each byte is looked at a bounded number of times, however
+# the input is cut.
 # ---------------------------------------------------------------------------
+
+#: Bytes of a message, when inflated.  That of the websockets package; a page
+#: that sends more should upload it.
+MAX_MESSAGE = 1024 * 1024
+
+#: What a close frame can say (RFC 6455, 7.4.1).  Those that no frame may carry:
+#: 1005, there was no code; 1006, there was no close frame.
+NORMAL_CLOSURE, GOING_AWAY, PROTOCOL_ERROR, UNSUPPORTED_DATA = 1000, 1001, 1002, 1003
+NO_STATUS, ABNORMAL_CLOSURE, INVALID_DATA, POLICY_VIOLATION = 1005, 1006, 1007, 1008
+MESSAGE_TOO_BIG, INTERNAL_ERROR, TRY_AGAIN_LATER = 1009, 1011, 1013
+
+_CONTINUATION, _TEXT_FRAME, _BINARY_FRAME = 0, 1, 2
+_CLOSE_FRAME, _PING_FRAME, _PONG_FRAME = 8, 9, 10
+
+# From here on four strided translations are faster than one large xor.
+_LONG = 512
+_XOR = {}                   # byte of a mask -> what translate() takes
+_ALL_BYTES = int.from_bytes(bytes(range(256)), "little")
+
+# A deflate stream may end and another begin within a message; each costs a
+# new inflater, so that many of them would be an attack.
+_MAX_STREAMS = 16
+_Z_RLE = 3                  # PyPy's zlib has no name for it
+_EMPTY_BLOCK = b"\x00\x00\xff\xff"
+
+
+class WebSocketError(CircuitsError):
+    """The peer broke the rules; *code* and *reason* are what it is told."""
+
+    def __init__(self, code, reason):
+        super().__init__("%d %s" % (code, reason))
+        self.code = code
+        self.reason = reason
+
+
+class ControlFrame:
+    """A frame that is no message: its opcode (8 close, 9 ping, 10 pong) and data.
+
+    That of close has code and reason besides; without one the code is 1005.
+    """
+
+    __slots__ = ("opcode", "data", "code", "reason")
+
+    def __init__(self, opcode, data):
+        self.opcode = opcode
+        self.data = data
+        self.code = self.reason = None
+        if opcode == _CLOSE_FRAME:
+            self.code, self.reason = parse_close(data)
+
+    def __repr__(self):
+        return "<ControlFrame %d %r>" % (self.opcode, self.data)
+
+
+def valid_close_code(code):
+    """Whether a close frame may carry *code*: RFC 6455, 7.4, and the registry.
+
+    >>> [c for c in (999, 1000, 1004, 1006, 1014, 1015, 2999, 3000, 5000) if valid_close_code(c)]
+    [1000, 1014, 3000]
+    """
+    return 1000 <= code <= 1014 and code not in (1004, 1005, 1006) or 3000 <= code <= 4999
+
+
+def parse_close(data):
+    """(code, reason) of the payload of a close frame; raises WebSocketError.
+
+    >>> parse_close(b""), parse_close(b"\\x03\\xe8bye")
+    ((1005, ''), (1000, 'bye'))
+    """
+    if not data:
+        return NO_STATUS, ""
+    if len(data) < 2:
+        raise WebSocketError(PROTOCOL_ERROR, "half a close code")
+    code = int.from_bytes(data[:2], "big")
+    if not valid_close_code(code):
+        raise WebSocketError(PROTOCOL_ERROR, "a close code that none may send")
+    try:
+        return code, data[2:].decode()
+    except UnicodeDecodeError:
+        raise WebSocketError(INVALID_DATA, "a close reason that is not UTF-8") from None
+
+
+def make_close(code=NORMAL_CLOSURE, reason=""):
+    """The payload of a close frame; None: without a code.
+
+    ValueError if the code is not for sending, or the reason is longer than 123
+    bytes, what a control frame has room for.
+
+    >>> make_close(1000, "bye"), make_close(None)
+    (b'\\x03\\xe8bye', b'')
+    """
+    if code is None:
+        return b""
+    if isinstance(code, bool) or not isinstance(code, int) or not valid_close_code(code):
+        raise ValueError("a close code is 1000 to 1014 but 1004 to 1006, or 3000 to 4999, got %r"
+                         % (code,))
+    text = reason.encode("utf-8")
+    if len(text) > 123:
+        raise ValueError("a close reason has at most 123 bytes, got %d" % len(text))
+    return code.to_bytes(2, "big") + text
+
+
+def apply_mask(data, mask, start=0):
+    """Mask, or unmask, a bytearray in place from *start* on (RFC 6455, 5.3).
+
+    >>> data = bytearray(b"abcd"); apply_mask(data, b"\\1\\2\\3\\4", 1); data
+    bytearray(b'acag')
+    """
+    size = len(data) - start
+    if size < _LONG:
+        mask = (mask * (size // 4 + 1))[:size]
+        data[start:] = (int.from_bytes(data[start:], "little")
+                        ^ int.from_bytes(mask, "little")).to_bytes(size, "little")
+        return
+    for i in range(4):
+        byte = mask[i]
+        table = _XOR.get(byte)
+        if table is None:
+            table = _XOR[byte] = (_ALL_BYTES ^ int.from_bytes(bytes((byte,)) * 256, "little")
+                                  ).to_bytes(256, "little")
+        data[start + i::4] = data[start + i::4].translate(table)
+
+
+class Deflate:
+    """The parameters of permessage-deflate (RFC 7692): wanted, or agreed on.
+
+    server_no_context_takeover, client_no_context_takeover
+              whether that side begins each message anew.  By default both do:
+              no memory is held between messages, and a group can share what
+              was compressed once.  Small messages that resemble each other
+              shrink better with False
+    server_max_window_bits, client_max_window_bits
+              9 to 15, or 8, how far back that side may refer: memory of up to
+              2 ** bits bytes, several times that where it compresses.  12 is
+              what the websockets package has
+    level     of the compression, 0 to 9
+    min_size  bytes below which a message is sent as it is
+    """
+
+    __slots__ = ("server_no_context_takeover", "client_no_context_takeover",
+                 "server_max_window_bits", "client_max_window_bits", "level", "min_size")
+
+    def __init__(self, server_no_context_takeover=True, client_no_context_takeover=True,
+                 server_max_window_bits=12, client_max_window_bits=12, level=6, min_size=64):
+        for bits in (server_max_window_bits, client_max_window_bits):
+            if bits not in range(8, 16):
+                raise ValueError("window bits are 8 to 15, got %r" % (bits,))
+        if level not in range(10):
+            raise ValueError("a level of compression is 0 to 9, got %r" % (level,))
+        self.server_no_context_takeover = bool(server_no_context_takeover)
+        self.client_no_context_takeover = bool(client_no_context_takeover)
+        self.server_max_window_bits = server_max_window_bits
+        self.client_max_window_bits = client_max_window_bits
+        self.level = level
+        self.min_size = max(1, min_size)
+
+    def offer(self):
+        """What a client asks for: the value of Sec-WebSocket-Extensions.
+
+        >>> Deflate(True, False, 15, 15).offer()
+        'permessage-deflate; server_no_context_takeover; client_max_window_bits'
+        """
+        text = self._text()
+        return text if "client_max_window_bits" in text else text + "; client_max_window_bits"
+
+    def _text(self):
+        text = "permessage-deflate"
+        for side in ("server", "client"):
+            if getattr(self, side + "_no_context_takeover"):
+                text += "; %s_no_context_takeover" % side
+        for side in ("server", "client"):
+            bits = getattr(self, side + "_max_window_bits")
+            if bits < 15:
+                text += "; %s_max_window_bits=%d" % (side, bits)
+        return text
+
+    def _with(self, server_no_context, client_no_context, server_bits, client_bits):
+        return Deflate(server_no_context, client_no_context, server_bits, client_bits,
+                       self.level, self.min_size)
+
+    def accept(self, header):
+        """The server's answer to an offer: (agreed, value of the header), or None.
+
+        The first offer that can be taken is.
+        """
+        for name, params in parse_extensions(header):
+            if name != "permessage-deflate" or params is None:
+                continue
+            server, client = (params.get(side + "_max_window_bits")
+                              for side in ("server", "client"))
+            if server is True:
+                continue                # only the client's may come without a number
+            agreed = self._with(
+                self.server_no_context_takeover or "server_no_context_takeover" in params,
+                self.client_no_context_takeover or "client_no_context_takeover" in params,
+                min(self.server_max_window_bits, server or 15),
+                15 if client is None else min(self.client_max_window_bits,
+                                              15 if client is True else client))
+            return agreed, agreed._text()
+        return None
+
+    def agreed(self, header):
+        """What a client and a server agree on by the server's answer to offer().
+
+        None if the server wants no compression.  Raises WebSocketError if it
+        takes what was not offered.
+        """
+        found = parse_extensions(header)
+        if not found:
+            return None
+        params = found[0][1]
+        if len(found) > 1 or found[0][0] != "permessage-deflate" or params is None:
+            raise WebSocketError(PROTOCOL_ERROR, "an extension that was not offered: %r" % header)
+        server, client = (params.get(side + "_max_window_bits")
+                          for side in ("server", "client"))
+        if server is True or client is True or (server or 15) > self.server_max_window_bits \
+                or (client or 0) > self.client_max_window_bits \
+                or self.server_no_context_takeover and "server_no_context_takeover" not in params:
+            raise WebSocketError(PROTOCOL_ERROR, "not the compression that was offered: %r"
+                                 % header)
+        return self._with(
+            "server_no_context_takeover" in params,
+            self.client_no_context_takeover or "client_no_context_takeover" in params,
+            server or 15, client or self.client_max_window_bits)
+
+    def deflater(self, bits):
+        """A new compressor.  zlib has no window of 8 bits; repeating the last
+        byte is all that fits in there for certain."""
+        import zlib
+        if bits == 8:
+            return zlib.compressobj(self.level, zlib.DEFLATED, -9, 5, _Z_RLE)
+        return zlib.compressobj(self.level, zlib.DEFLATED, -bits, min(8, max(1, bits - 7)))
+
+
+def parse_extensions(header):
+    """[(name, params)] of a Sec-WebSocket-Extensions; params are None if they are
+    not those of permessage-deflate, or strange.
+
+    >>> parse_extensions('permessage-deflate; server_max_window_bits="9", x; y=1')
+    [('permessage-deflate', {'server_max_window_bits': 9}), ('x', None)]
+    """
+    found = []
+    for item in split_quoted(header, ","):
+        name, *texts = [text.strip(" \t") for text in split_quoted(item, ";")]
+        params = {}
+        for text in texts:
+            key, equals, value = text.partition("=")
+            key, value = key.strip(" \t"), value.strip(" \t")
+            if len(value) > 1 and value[0] == value[-1] == '"':
+                value = value[1:-1]
+            if params is None or key in params:
+                params = None
+            elif key in ("server_no_context_takeover", "client_no_context_takeover") and not equals:
+                params[key] = True
+            elif key in ("server_max_window_bits", "client_max_window_bits") and not equals:
+                params[key] = True
+            elif key in ("server_max_window_bits", "client_max_window_bits") \
+                    and value in ("8", "9", "10", "11", "12", "13", "14", "15"):
+                params[key] = int(value)
+            else:
+                params = None
+        if name:
+            found.append((name, params))
+    return found
+
+
+class MessageCodec:
+    """One end of a WebSocket, after the handshake: bytes in, messages out, and back.
+
+        codec = MessageCodec()
+        codec.feed(data)
+        codec.next_event()              "text", bytearray(b"binary"), a ControlFrame
+        sock.sendall(codec.encode("text"))
+
+    client       whether this is the client's end: that one masks
+    max_message  bytes of a message; a longer one is an error when it is
+                 declared, or inflated, that long
+    deflate      the Deflate that was agreed on, or None
+
+    next_event() returns None when it needs more, and after a close frame.  It
+    raises WebSocketError, and ever after.
+    """
+
+    def __init__(self, client=False, max_message=MAX_MESSAGE, deflate=None):
+        self.client = client
+        self.max_message = max_message
+        self.deflate = deflate
+        self.error = None
+        self.closed = False         # a close frame arrived
+        self._bit = 128 if client else 0            # in what we send
+        self._masked = 128 - self._bit              # in what arrives
+        self._buffer = bytearray()
+        self._message = None        # what there is of a message, unmasked and inflated
+        self._text = False          # it is text
+        self._checked = 0           # bytes of it that are known to be UTF-8
+        self._packed = False        # its frames are compressed
+        self._arrived = 0           # bytes of its frames
+        self._final = False         # the frame in work is the last of it
+        self._left = None           # bytes of that frame to come; None: none is in work
+        self._mask = None           # for the next of them
+        self._streams = 0
+        self._inflater = self._deflater = None
+
+    def __len__(self):
+        """Bytes that are kept here."""
+        return len(self._buffer) + len(self._message or b"")
+
+    # -- in -----------------------------------------------------------------
+
+    def feed(self, data):
+        """Take what arrived."""
+        if self.error is None and not self.closed:
+            self._buffer += data
+
+    def next_event(self):
+        """The next message or ControlFrame, or None."""
+        if self.error is not None:
+            raise self.error
+        try:
+            while True:
+                if self._left is None:
+                    event = self._frame()
+                    if event is not None:
+                        return event
+                    if self._left is None:
+                        return None
+                elif self._payload():
+                    event = self._end_frame()
+                    if event is not None:
+                        return event
+                else:
+                    return None
+        except WebSocketError as error:
+            self.error = error
+            self._forget()
+            raise
+
+    def _forget(self):
+        self._buffer = bytearray()
+        self._message = self._inflater = None
+
+    def _frame(self):
+        """Read the head of a frame; a short message, or a control frame, at once."""
+        buffer = self._buffer
+        size = len(buffer)
+        if size < 2:
+            return None
+        first, second = buffer[0], buffer[1]
+        length = second & 127
+        if (first == 0x81 or first == 0x82) and length < 126 and second & 128 == self._masked \
+                and self._message is None and length <= self.max_message:
+            # What nearly all frames are.  All of it says the same as below.
+            if self._masked:
+                end = 6 + length
+                if size < end:
+                    return None
+                mask = (buffer[2:6] * (length // 4 + 1))[:length]
+                data = (int.from_bytes(buffer[6:end], "little")
+                        ^ int.from_bytes(mask, "little")).to_bytes(length, "little")
+            else:
+                end = 2 + length
+                if size < end:
+                    return None
+                data = bytes(buffer[2:end])
+            del buffer[:end]
+            if first == 0x82:
+                return bytearray(data)
+            try:
+                return data.decode()    # PyPy's str(data, "utf-8") lets surrogates pass
+            except UnicodeDecodeError:
+                raise WebSocketError(INVALID_DATA, "a text that is not UTF-8") from None
+        self._check_frame(first, second)
+        start = 2
+        if length > 125:
+            start = 4 if length == 126 else 10
+            if size < start:
+                return None
+            length = int.from_bytes(buffer[2:start], "big")
+            if length < (126 if start == 4 else 65536):
+                raise WebSocketError(PROTOCOL_ERROR, "a length in more bytes than it needs")
+            if length >> 63:
+                raise WebSocketError(PROTOCOL_ERROR, "a length with its highest bit set")
+        opcode = first & 15
+        if opcode < _CLOSE_FRAME:
+            self._check_length(first, opcode, length)
+        if self._masked:
+            start += 4
+        if size < start + (length if opcode >= _CLOSE_FRAME else 0):
+            return None
+        mask = bytes(buffer[start - 4:start]) if self._masked else None
+        del buffer[:start]
+        if opcode >= _CLOSE_FRAME:
+            return self._control(opcode, length, mask)
+        if opcode:
+            self._message = bytearray()
+            self._text = opcode == _TEXT_FRAME
+            self._packed = first & 0x40 != 0
+            self._checked = self._arrived = self._streams = 0
+        self._final = first & 0x80 != 0
+        self._arrived += length
+        self._left = length
+        self._mask = mask
+        return None
+
+    def _check_frame(self, first, second):
+        """Whether a frame may begin with these two bytes, here and now."""
+        opcode = first & 15
+        if first & 0x30 or first & 0x40 and (self.deflate is None or opcode not in (1, 2)):
+            raise WebSocketError(PROTOCOL_ERROR, "a reserved bit is set")
+        if 2 < opcode < 8 or opcode > 10:
+            raise WebSocketError(PROTOCOL_ERROR, "a reserved opcode")
+        if second & 128 != self._masked:
+            raise WebSocketError(PROTOCOL_ERROR, "a frame that is masked" if self.client
+                                 else "a frame that is not masked")
+        if opcode >= _CLOSE_FRAME:
+            if not first & 0x80:
+                raise WebSocketError(PROTOCOL_ERROR, "a control frame in fragments")
+            if second & 127 > 125:
+                raise WebSocketError(PROTOCOL_ERROR, "a control frame of more than 125 bytes")
+        elif (opcode == _CONTINUATION) == (self._message is None):
+            raise WebSocketError(PROTOCOL_ERROR, "a message within a message" if opcode
+                                 else "a continuation of nothing")
+
+    def _check_length(self, first, opcode, length):
+        """Refuse a message that is too long before it is here.
+
+        What is compressed may be a bit longer than what it inflates to.
+        """
+        limit = self.max_message
+        packed = first & 0x40 if opcode else self._packed
+        if packed:
+            limit += 1024 + limit // 64
+        if length + (0 if opcode else self._arrived) > limit:
+            raise self._too_long()
+
+    def _too_long(self):
+        return WebSocketError(MESSAGE_TOO_BIG,
+                              "a message of more than %d bytes" % self.max_message)
+
+    def _control(self, opcode, length, mask):
+        data = self._buffer[:length]
+        del self._buffer[:length]
+        if mask is not None:
+            apply_mask(data, mask)
+        frame = ControlFrame(opcode, bytes(data))
+        if opcode == _CLOSE_FRAME:
+            self.closed = True
+            self._forget()
+        return frame
+
+    def _payload(self):
+        """Take what is there of a frame of data; True if that is all of it."""
+        buffer = self._buffer
+        message = self._message
+        left = self._left
+        if left and not buffer:
+            return False
+        start = len(message)
+        if len(buffer) <= left:
+            piece = buffer
+            self._buffer = bytearray()
+        else:
+            piece = buffer[:left]
+            del buffer[:left]
+        self._left -= len(piece)
+        if self._packed:
+            start = 0
+            data = piece
+        elif start:
+            message += piece
+            data = message
+        else:
+            data = self._message = piece        # the common case: no copy
+        mask = self._mask
+        if mask is not None and piece:
+            size = len(data) - start
+            apply_mask(data, mask, start)
+            turn = size & 3
+            if turn:
+                self._mask = mask[turn:] + mask[:turn]
+        if self._packed:
+            self._inflate(data)
+        if self._text and (self._left or not self._final):
+            self._check_text()
+        return not self._left
+
+    def _end_frame(self):
+        """A frame of data is here; the message, if it is the last."""
+        self._left = None
+        if not self._final:
+            return None
+        if self._packed:
+            self._inflate(_EMPTY_BLOCK)
+            deflate = self.deflate
+            if deflate.server_no_context_takeover if self.client \
+                    else deflate.client_no_context_takeover:
+                self._inflater = None
+        message, self._message = self._message, None
+        if not self._text:
+            return message
+        try:
+            return message.decode()
+        except UnicodeDecodeError:
+            raise WebSocketError(INVALID_DATA, "a text that is not UTF-8") from None
+
+    def _check_text(self):
+        """Fail as soon as what is here cannot be the beginning of a text."""
+        try:
+            self._checked += utf_8_decode(self._message[self._checked:], "strict", False)[1]
+        except UnicodeDecodeError:
+            raise WebSocketError(INVALID_DATA, "a text that is not UTF-8") from None
+
+    def _inflate(self, data):
+        """Add to the message what *data* inflates to."""
+        import zlib
+        message = self._message
+        while data:
+            inflater = self._inflater
+            if inflater is None:
+                deflate = self.deflate
+                inflater = self._inflater = zlib.decompressobj(-(
+                    deflate.server_max_window_bits if self.client
+                    else deflate.client_max_window_bits))
+            try:
+                message += inflater.decompress(data, self.max_message + 1 - len(message))
+            except zlib.error:
+                raise WebSocketError(INVALID_DATA, "what cannot be inflated") from None
+            if len(message) > self.max_message:
+                raise self._too_long()
+            data = inflater.unconsumed_tail
+            if inflater.eof:
+                data = inflater.unused_data
+                self._inflater = None
+                self._streams += 1
+                if self._streams > _MAX_STREAMS:
+                    raise WebSocketError(POLICY_VIOLATION, "too many deflate streams in a message")
+
+    # -- out ----------------------------------------------------------------
+
+    def encode(self, message, shared=False):
+        """The frame of a message: text, or bytes, which go as binary.
+
+        shared  others get the same frame: it must not depend on what went before
+        """
+        if type(message) is str:
+            first = 0x81
+            data = message.encode("utf-8")
+        else:
+            first, data = _payload_of(message)
+        deflate = self.deflate
+        if deflate is not None and len(data) >= deflate.min_size and not (
+                shared and self.shares is None):
+            first |= 0x40
+            data = self._deflate(data)
+        return self._encode_frame(first, data)
+
+    @property
+    def shares(self):
+        """What shared frames of this end depend on: equal ones can be exchanged.
+
+        None: nothing, as they are not compressed.
+        """
+        deflate = self.deflate
+        if deflate is None or not deflate.server_no_context_takeover:
+            return None
+        return deflate.server_max_window_bits, deflate.level, deflate.min_size
+
+    def _deflate(self, data):
+        """*data* compressed, in the context of this side."""
+        deflate = self.deflate
+        deflater = self._deflater
+        if deflater is None:
+            deflater = deflate.deflater(deflate.client_max_window_bits if self.client
+                                        else deflate.server_max_window_bits)
+            if not (deflate.client_no_context_takeover if self.client
+                    else deflate.server_no_context_takeover):
+                self._deflater = deflater
+        return _deflated(deflater, data)
+
+    def ping(self, data=b""):
+        """The frame of a ping; *data*, of at most 125 bytes, comes back."""
+        return self._encode_frame(0x89, self._short(data))
+
+    def pong(self, data=b""):
+        """The frame of a pong."""
+        return self._encode_frame(0x8a, self._short(data))
+
+    def close(self, code=NORMAL_CLOSURE, reason=""):
+        """The close frame; see make_close()."""
+        return self._encode_frame(0x88, make_close(code, reason))
+
+    @staticmethod
+    def _short(data):
+        if len(data) > 125:
+            raise ValueError("a ping or pong has at most 125 bytes, got %d" % len(data))
+        return data
+
+    def _encode_frame(self, first, data):
+        size = len(data)
+        if size < 126:
+            head = bytes((first, self._bit | size))
+        elif size < 65536:
+            head = bytes((first, self._bit | 126)) + size.to_bytes(2, "big")
+        else:
+            head = bytes((first, self._bit | 127)) + size.to_bytes(8, "big")
+        if not self._bit:
+            return head + data
+        mask = os.urandom(4)
+        data = bytearray(data)
+        apply_mask(data, mask)
+        return b"%b%b%b" % (head, mask, data)
+
+
+def _payload_of(message):
+    """(first byte of the frame, payload) of a message."""
+    if isinstance(message, (bytes, bytearray)):
+        return 0x82, message
+    if isinstance(message, memoryview):
+        return 0x82, message.tobytes()
+    if isinstance(message, str):
+        return 0x81, message.encode("utf-8")
+    raise TypeError("a WebSocket carries text or bytes, got %r" % (message,))
+
+
+def _deflated(deflater, data):
+    import zlib
+    data = deflater.compress(data) + deflater.flush(zlib.Z_SYNC_FLUSH)
+    return data[:-4] if data.endswith(_EMPTY_BLOCK) else data
 
 
 # ---------------------------------------------------------------------------
 # 21. WebSockets
 #
-# The server's side, beside HTTP on one port, and the client's.
+# The server's side, beside HTTP on one port, and the client's.  Per connection
+# there is a WebSocket, a plain object; per end a component that owns them, has
+# one timer for all, and turns messages into events and back.  Invariants: an
+# application hears of each WebSocket once that it is open, and once that it is
+# gone; after the close frame nothing is sent.
 # ---------------------------------------------------------------------------
+
+#: Seconds of silence after which a ping is sent, and those that its answer may
+#: take.  Proxies and routers forget what is silent for a minute; the figures
+#: are those of the websockets package.
+PING_INTERVAL = 20
+PING_TIMEOUT = 20
+
+#: Seconds that a peer may take to answer a close frame.
+CLOSE_TIMEOUT = 10
+
+#: Bytes that may wait for a peer that reads slowly.
+MAX_UNREAD = 16 * 1024 * 1024
+
+#: Batches of events that still have their turn before a close is answered:
+#: what came with it may want to be answered, too.
+_TURNS_BEFORE_CLOSE = 16
+
+# A message of 64 KiB and its head should come in one read; less than 128 KiB,
+# for which malloc may begin to ask the system each time.
+_LARGE_READ, _LARGER_READ = 60000, 126976
+
+_OPEN, _CLOSING, _OVER = "open", "closing", "over"
+_WEBSOCKET_GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
+
+
+class NotConnected(CircuitsError):
+    """There is no connection, or it was refused; __cause__ says more.
+
+    status, headers  of the answer, where an HTTP server refused; else None
+    """
+
+    def __init__(self, reason, status=None, headers=None):
+        super().__init__(reason)
+        self.status = status
+        self.headers = headers
+
+
+class WebSocket:
+    """One WebSocket, from its handshake on.
+
+    sock          the connection, the key that events about it carry; its
+                  attribute *upper* is this object
+    request       of a server: the opening HTTPRequest, with its session
+    subprotocol   what was agreed on, or None
+    state         "open"; "closing": we said so, the peer did not yet; "over"
+    code, reason  of the end: the peer's, or what it was told when it broke the
+                  rules; 1005 if it gave none, 1006 if it left without a word
+    waiting       bytes that were written and the peer has not taken yet
+    groups        the groups it is a member of, a set, or None
+
+    To call: send(message), part(code, reason), ping(data).
+    Of a group: kind, encode(message), write(frame), close(reason).
+    Of HTTP: begin(), receive(data), lost(), going_away().
+    """
+
+    __slots__ = ("end", "key", "codec", "request", "subprotocol", "sock", "state", "code",
+                 "reason", "groups", "due", "heard", "pinged")
+
+    def __init__(self, end, key, codec, sock=None, request=None, subprotocol=None):
+        self.end = end
+        self.key = key              # the first arguments of events: (sock,), or ()
+        self.codec = codec
+        self.sock = sock
+        self.request = request
+        self.subprotocol = subprotocol
+        self.state = _OPEN
+        self.code = None
+        self.reason = ""
+        self.groups = None
+        self.due = None             # when overdue() is called
+        self.heard = False          # something arrived since it was called
+        self.pinged = False         # a ping waits for its answer
+
+    def __repr__(self):
+        return "<WebSocket %s%s>" % (self.state, " %d %s" % (self.code, self.reason)
+                                     if self.code else "")
+
+    # -- the life -----------------------------------------------------------
+
+    def begin(self):
+        """The handshake is done."""
+        end = self.end
+        if hasattr(self.sock, "upper"):
+            self.sock.upper = self
+        end.sockets[self.key[0] if self.key else None] = self
+        if end.ping_interval is not None:
+            self.due = end.root.clock() + end.ping_interval
+        end._watch()
+        end._opened(self)
+
+    def receive(self, data):
+        """Bytes arrived."""
+        self.heard = True
+        if self.state == _OVER:
+            return                  # until the transport has closed it
+        if len(data) > _LARGE_READ and hasattr(self.sock, "appetite"):
+            self.sock.appetite = _LARGER_READ
+        end, codec = self.end, self.codec
+        pongs = None
+        codec.feed(data)
+        try:
+            while True:
+                message = codec.next_event()
+                if message is None:
+                    break
+                if type(message) is ControlFrame:
+                    if message.opcode == _PING_FRAME:
+                        pongs = pongs or []
+                        pongs.append(codec.pong(message.data))
+                    elif message.opcode == _CLOSE_FRAME:
+                        self._closed_by_peer(message)
+                    elif self.pinged and self.state == _OPEN:
+                        self.heard = self.pinged = False
+                        self.due = end.root.clock() + end.ping_interval
+                elif self.state == _OPEN:
+                    event = end._reactor.tell(end, Read, end._above, *self.key, message)
+                    if event is not None:
+                        event.request = self.request
+        except WebSocketError as error:
+            self._fail(error)
+        if pongs and self.state == _OPEN and not self._is_slow():
+            end._put(self, b"".join(pongs))
+
+    def lost(self):
+        """The connection has ended."""
+        self.state = _OVER
+        if self.code is None:
+            self.code = ABNORMAL_CLOSURE
+        end = self.end
+        end.sockets.pop(self.key[0] if self.key else None, None)
+        if hasattr(self.sock, "upper"):
+            self.sock.upper = None
+        for group in tuple(self.groups or ()):
+            group.discard(self)
+        end._lost(self)
+
+    def overdue(self, now):
+        """The time that was set is over: send a ping, or give the peer up."""
+        end = self.end
+        self.due = None
+        if self.state != _OPEN or self.codec.closed:
+            if self.code is None:
+                self.reason = "no answer to a close frame"
+            return end._abort(self)
+        if getattr(self.sock, "slow", False) and self.sock.moved:
+            self.sock.moved = False         # it takes what waits, so it is alive
+            self.heard = True
+        if self.heard:
+            self.heard = self.pinged = False
+            self.due = now + end.ping_interval
+        elif self.pinged:
+            self.state = _OVER
+            self.reason = "no answer to a ping"
+            end._abort(self)
+        else:
+            self.pinged = end.ping_timeout is not None
+            self.due = now + (end.ping_timeout or end.ping_interval)
+            end._put(self, self.codec.ping())
+
+    # -- the end ------------------------------------------------------------
+
+    def part(self, code=None, reason=""):
+        """Send a close frame, and nothing after it; the peer answers, and the
+        connection is closed.
+
+        code    1000, or what the peer's close frame says
+        reason  a text of at most 123 bytes
+
+        ValueError if that cannot be sent.
+        """
+        if self.state != _OPEN:
+            return
+        closed = self.codec.closed
+        if code is None:
+            code = NORMAL_CLOSURE if not closed else self.code if self.code != NO_STATUS else None
+        end = self.end
+        frame = self.codec.close(code, reason)
+        self.state = _CLOSING
+        end._put(self, frame)
+        if closed:
+            self._finish()
+        else:
+            self._hurry()
+
+    def going_away(self):
+        """The process is to end: tell the peer."""
+        self.part(GOING_AWAY)
+
+    def _hurry(self):
+        """The peer has close_timeout seconds left."""
+        self.due = self.end.root.clock() + self.end.close_timeout
+        self.end._watch()
+
+    def _closed_by_peer(self, frame):
+        self.code, self.reason = frame.code, frame.reason
+        if self.state == _CLOSING:
+            self._finish()
+        else:
+            self._hurry()
+            self._answer_close(_TURNS_BEFORE_CLOSE)
+
+    def _answer_close(self, turns):
+        """Have close(sock) answer the peer's close frame, when what is in the
+        queue had its turn."""
+        end = self.end
+        if self.state != _OPEN:
+            return
+        if turns and end._reactor.queue:
+            end._reactor.call_soon(lambda: self._answer_close(turns - 1))
+        else:
+            end._reactor.tell(end, Close, end._above, *self.key)
+
+    def _finish(self):
+        """Both have sent their close frame: the server closes first."""
+        self.state = _OVER
+        if self.codec.client:
+            self._hurry()
+        else:
+            self.due = None
+            self.end._hang_up(self)
+
+    def _fail(self, error):
+        """The peer broke the rules: tell it, and close."""
+        if self.state == _OPEN:
+            self.end._put(self, self.codec.close(error.code, error.reason))
+        self.state = _OVER
+        self.due = None
+        self.code, self.reason = error.code, error.reason
+        self.end._hang_up(self)
+
+    # -- out ----------------------------------------------------------------
+
+    def send(self, message):
+        """Send text, or bytes as a binary message; ignored when it is not open."""
+        if self.state == _OPEN:
+            self.write(self.codec.encode(message))
+
+    def ping(self, data=b""):
+        """Send a ping; the answer only shows that the peer is alive."""
+        if self.state == _OPEN:
+            self.end._put(self, self.codec.ping(data))
+
+    @property
+    def waiting(self):
+        return getattr(self.sock, "pending", 0)
+
+    def _is_slow(self):
+        limit = self.end.max_waiting
+        return limit is not None and self.waiting > limit
+
+    def write(self, frame):
+        """Send what encode() made; a peer for which too much waits is given up."""
+        if self.state == _OPEN:
+            if self._is_slow():
+                self.close("too slow")
+            else:
+                self.end._put(self, frame)
+
+    def close(self, reason):
+        """Part, as the peer is too slow."""
+        self.part(TRY_AGAIN_LATER, reason)
+
+    @property
+    def kind(self):
+        """Members of one kind can be sent the same frames."""
+        return "websocket", self.codec.shares
+
+    def encode(self, message):
+        """The frame of a message, for all members of this kind."""
+        return self.codec.encode(message, shared=True)
+
+
+class WebSocketEnd(BaseComponent):
+    """What WebSockets, WebSocketCodec and WebSocketClient share.
+
+    max_message    bytes of a message, when inflated; a longer one ends the
+                   WebSocket with code 1009
+    ping_interval  seconds of silence after which a ping is sent; None: never
+    ping_timeout   seconds that its answer may take; None: any time
+    close_timeout  seconds that the answer to a close frame may take
+    max_waiting    bytes that may wait for a peer; when there are more, the next
+                   message ends the WebSocket with code 1013; None: no limit
+    compress       offer, or accept, permessage-deflate: True, or a Deflate.
+                   By default not: it costs more time than most networks do
+
+    sockets        the WebSockets that are open, or about to end, by their sock
+
+    To override: _opened(ws), _lost(ws), _hang_up(ws), _abort(ws)
+    """
+
+    def __init__(self, channel, above, max_message=MAX_MESSAGE, ping_interval=PING_INTERVAL,
+                 ping_timeout=PING_TIMEOUT, close_timeout=CLOSE_TIMEOUT, max_waiting=MAX_UNREAD,
+                 compress=False):
+        for name, seconds in (("ping_interval", ping_interval), ("ping_timeout", ping_timeout),
+                              ("close_timeout", close_timeout)):
+            if not seconds > 0 if seconds is not None else name == "close_timeout":
+                raise ValueError("%s is a number of seconds, got %r" % (name, seconds))
+        if not isinstance(compress, (bool, Deflate)):
+            raise TypeError("compress is True, False or a Deflate, got %r" % (compress,))
+        super().__init__(channel=channel)
+        self._above = above
+        self._below = self.channel
+        self.max_message = max_message
+        self.ping_interval = ping_interval
+        self.ping_timeout = ping_timeout
+        self.close_timeout = close_timeout
+        self.max_waiting = max_waiting
+        self.deflate = Deflate() if compress is True else compress or None
+        self.sockets = {}
+        self._sweeper = None
+        self._period = max(0.01, min([1.0, close_timeout / 4] + [
+            seconds / 4 for seconds in (ping_interval, ping_timeout) if seconds]))
+        for name, method in (("write", self._on_message), ("close", self._on_close_told)):
+            self.addHandler(_listener(name, above, method))
+
+    def _opened(self, ws):
+        """To override: the handshake is done."""
+
+    def _lost(self, ws):
+        """To override: the connection has ended."""
+
+    def _put(self, ws, data):
+        self._reactor.tell(self, Write, self._below, *ws.key, data)
+
+    def _hang_up(self, ws):
+        """To override: close the connection, when what was written is out."""
+        self._reactor.tell(self, Close, self._below, *ws.key)
+
+    def _abort(self, ws):
+        """To override: close the connection now."""
+        self._hang_up(ws)
+
+    # -- what the application says ------------------------------------------
+
+    def _on_message(self, *args):
+        """write(sock, data), or at a client write(data)."""
+        ws = self.sockets.get(args[0] if len(args) == 2 else None)
+        if ws is not None:
+            ws.send(args[-1])
+
+    def _on_close_told(self, *args):
+        """close(sock, code, reason), or at a client close(code, reason)."""
+        if args and not isinstance(args[0], int):
+            ws, args = self.sockets.get(args[0]), args[1:]
+        else:
+            ws = self.sockets.get(None)
+        if ws is not None:
+            ws.part(*args)
+
+    @_own_step
+    @handler("read_value_changed")
+    def _on_read_value_changed(self, value):
+        """Send back what handlers of read returned, each result once."""
+        results = value.value if isinstance(value.value, list) else [value.value]
+        done = int(value.handled)
+        value.handled = len(results)
+        args = value.event.args
+        for reply in results[done:]:
+            if isinstance(reply, (bytes, bytearray, str)):
+                self._on_message(*args[:-1], reply)
+
+    # -- time ---------------------------------------------------------------
+
+    def _watch(self):
+        if self._sweeper is None:
+            self._sweeper = self._reactor.call_later(self._period, self._sweep)
+
+    def _sweep(self):
+        """Look for what is overdue; one timer for all."""
+        self._sweeper = None
+        now = self.root.clock()
+        for ws in [ws for ws in self.sockets.values() if ws.due is not None and ws.due <= now]:
+            ws.overdue(now)
+        if self.sockets:
+            self._watch()
+
+    def _moved(self, old):
+        if self._sweeper is not None:       # a timer of the old tree
+            old.cancel(self._sweeper)
+            self._sweeper = None
+            self._watch()
+
+    @_own_step
+    @handler("stopped", channel="*", priority=1)
+    def _on_stopped(self, component=None, *args):
+        """Before the transports close: tell the peers."""
+        if component is self.root:
+            self._leave_all()
+
+    @_own_step
+    @handler("prepare_unregister", channel="*", priority=1)
+    def _on_prepare_unregister(self, event, component):
+        if event.in_subtree(self):
+            self._leave_all()
+
+    def _leave_all(self):
+        for ws in list(self.sockets.values()):
+            ws.going_away()
+
+
+def _listener(name, channel, method, **options):
+    """A handler of *name* on *channel* that calls *method*."""
+    def listen(self, *args):
+        return method(*args)
+    listen.__name__ = "_on_%s_of_%s" % (name, channel)
+    return _own_step(handler(name, channel=channel, **options)(listen))
+
+
+class WebSocketCodec(WebSocketEnd):
+    """Speaks WebSocket over its parent's connection, after the handshake.
+
+        WebSocketCodec(sock).register(server)       the server's end, of one sock
+        WebSocketCodec().register(client)           the client's end
+
+    sock     the connection; without one, that of a client
+    data     what has arrived behind the handshake
+    channel  where the application is: read, write, close
+    options  those of WebSocketEnd; compress is the Deflate that was agreed on
+
+    Listens:  on the parent's channel: read, disconnect, disconnected;
+              on its own: write(data), close(code, reason), both with the sock
+              in front if it has one
+    Fires:    read(message), on its own channel, with the sock as well: str for
+              text, bytearray for binary; close(), when the peer wants to
+
+    WebSockets and WebSocketClient do the handshake as well.
+    """
+
+    channel = "ws"
+
+    def __init__(self, sock=None, data=b"", channel=None, **options):
+        if isinstance(data, str):           # WebSocketCodec(sock, channel)
+            data, channel = b"", data
+        channel = channel or self.channel
+        super().__init__(channel, channel, **options)
+        self._sock = sock
+        self._data = data
+
+    def register(self, parent):
+        super().register(parent)
+        self._below = parent.channel
+        key = () if self._sock is None else (self._sock,)
+        ws = WebSocket(self, key, MessageCodec(not key, self.max_message, self.deflate),
+                       self._sock if key else getattr(parent, "sock", None))
+        for name, method in (("read", self._on_read), ("disconnect", self._on_disconnect),
+                             ("disconnected", self._on_disconnect)):
+            self.addHandler(_listener(name, self._below, method, priority=10,
+                                      filter=name == "read"))
+        ws.begin()
+        data, self._data = self._data, b""
+        if data:
+            ws.receive(data)
+        return self
+
+    def _on_read(self, *args):
+        ws = self.sockets.get(args[0] if len(args) == 2 else None)
+        if ws is not None:
+            ws.receive(args[-1])
+            return True
+
+    def _on_disconnect(self, *args):
+        ws = self.sockets.get(args[0] if args else None)
+        if ws is not None:
+            ws.lost()
+
+    def _lost(self, ws):
+        self.unregister()
+
+
+class WebSockets(WebSocketEnd):
+    """Accepts WebSockets, on the port of an HTTP server.
+
+        class Echo(Component):
+
+            channel = "ws"
+
+            def read(self, sock, message):
+                self.fire(Write(sock, message))
+
+        server + WebSockets("/ws") + Echo()
+
+    path          where it answers, and below; default: wherever a client asks
+                  for a WebSocket
+    wschannel     where the application is
+    origins       pages of which sites may connect besides our own, as browsers
+                  say it: "https://example.com"; "*" for any.  What sends no
+                  Origin is no browser, and may
+    subprotocols  those spoken here; of what a client offers the first of them
+                  is agreed on.  None: its first, whatever it is
+    options       those of WebSocketEnd
+
+    Listens:  request; on wschannel write(sock, message), and close(sock,
+              code=1000, reason="")
+    Fires:    on wschannel connect(sock, host, port), when the answer went out;
+              read(sock, message), str for text, bytearray for binary;
+              close(sock), when the peer wants to; disconnect(sock)
+
+    connect, read and disconnect have an attribute *request*, the opening
+    HTTPRequest with its cookies and session; disconnect has *code* and *reason*
+    as well.  Elsewhere websockets.sockets[sock] has them.  What a handler of
+    read returns (text or bytes) is sent back.
+    """
+
+    channel = "web"
+
+    def __init__(self, path=None, wschannel="ws", channel=None, *, origins=(), subprotocols=None,
+                 **options):
+        channel = channel or self.channel
+        if wschannel == channel:
+            raise ValueError("wschannel is a channel of its own, not that of the server: got %r"
+                             % (wschannel,))
+        if isinstance(origins, str):
+            origins = (origins,)
+        super().__init__(channel, wschannel, **options)
+        self.path = None if path is None else "/" + path.strip("/")
+        self.origins = frozenset(origin.lower().rstrip("/") for origin in origins)
+        self.subprotocols = subprotocols
+
+    @_own_step
+    @handler("request", filter=True, priority=-0.8)
+    def _on_request(self, event, request, response, peer_cert=None):
+        if answered(event) or not self._is_ours(request):
+            return None
+        problem = self._problem(request)
+        if problem is not None:
+            if request.headers.get("Sec-WebSocket-Version") != "13":
+                response.headers["Sec-WebSocket-Version"] = "13"
+            return HTTPError(request, response, 400, description=problem)
+        if not self._origin_fits(request):
+            return HTTPError(request, response, 403, description="a page of another site")
+        return self._accept(request, response)
+
+    def _is_ours(self, request):
+        path = self.path
+        if path is None:
+            return "websocket" in _tokens(request.headers.get("Upgrade", ""))
+        return request.path == path or path == "/" or request.path.startswith(path + "/")
+
+    @staticmethod
+    def _problem(request):
+        """What is wrong with an opening handshake; None if nothing is (RFC 6455, 4.2.1)."""
+        headers = request.headers
+        if request.method != "GET" or request.protocol < (1, 1):
+            return "a WebSocket begins with GET and HTTP/1.1"
+        if "websocket" not in _tokens(",".join(headers.get_all("Upgrade"))):
+            return "no \"Upgrade: websocket\" header"
+        if "upgrade" not in _tokens(",".join(headers.get_all("Connection"))):
+            return "no \"Connection: Upgrade\" header"
+        if headers.get_all("Sec-WebSocket-Version") != ["13"]:
+            return "a version of WebSocket other than 13"
+        keys = headers.get_all("Sec-WebSocket-Key")
+        if len(keys) != 1 or not _is_websocket_key(keys[0]):
+            return "no proper Sec-WebSocket-Key"
+        if request._head is not None and request._head.has_body:
+            return "a body in an opening handshake"
+        return None
+
+    def _origin_fits(self, request):
+        """Whether the page that asks is ours, or one that may."""
+        origins = request.headers.get_all("Origin")
+        if not origins or "*" in self.origins:
+            return True
+        origin = origins[0].lower()
+        if len(origins) > 1:
+            return False
+        if origin in self.origins:
+            return True
+        scheme, _, host = origin.partition("://")
+        port = {"http": ":80", "https": ":443"}.get(scheme)
+        if port is None or not host:
+            return False
+        netloc = request.netloc.lower()
+        return (host[:-len(port)] if host.endswith(port) else host) == (
+            netloc[:-len(port)] if netloc.endswith(port) else netloc)
+
+    def _accept(self, request, response):
+        headers = response.headers
+        asked = request.headers
+        response.code = 101
+        headers["Upgrade"] = "websocket"
+        headers["Connection"] = "Upgrade"
+        headers["Sec-WebSocket-Accept"] = _accept_key(asked["Sec-WebSocket-Key"])
+        offered = [name for name in (name.strip(" \t") for name in ",".join(
+            asked.get_all("Sec-WebSocket-Protocol")).split(",")) if is_token(name)]
+        chosen = self.select_subprotocol(offered) if offered else None
+        if chosen is not None:
+            if chosen not in offered:
+                raise ValueError("select_subprotocol() takes one of %r, got %r" % (offered, chosen))
+            headers["Sec-WebSocket-Protocol"] = chosen
+        agreed = self.deflate
+        if agreed is not None:
+            agreed, text = self.deflate.accept(",".join(
+                asked.get_all("Sec-WebSocket-Extensions"))) or (None, None)
+            if agreed is not None:
+                headers["Sec-WebSocket-Extensions"] = text
+        sock = request.sock
+        response.heir = WebSocket(self, (sock,), MessageCodec(False, self.max_message, agreed),
+                                  sock, request, chosen)
+        return response
+
+    def select_subprotocol(self, subprotocols):
+        """To override: which of those that a client offers is spoken; None: none."""
+        for name in subprotocols:
+            if self.subprotocols is None or name in self.subprotocols:
+                return name
+        return None
+
+    def _opened(self, ws):
+        remote = ws.request.remote
+        self._announce(ws, Connect, remote.ip, remote.port)
+
+    def _lost(self, ws):
+        event = self._announce(ws, Disconnect)
+        if event is not None:
+            event.code, event.reason = ws.code, ws.reason
+
+    def _announce(self, ws, event_class, *args):
+        event = self._reactor.tell(self, event_class, self._above, ws.sock, *args)
+        if event is not None:
+            event.request = ws.request
+        return event
+
+    def _abort(self, ws):
+        transport = getattr(ws.request.server, "server", None)
+        if hasattr(transport, "abort"):
+            transport.abort(ws.sock)
+        else:
+            self._hang_up(ws)
+
+
+class WebSocketsDispatcher(WebSockets):
+    """WebSockets, by the name and with the channel of the current release."""
+
+    def __init__(self, path=None, wschannel="wsserver", channel=None, **options):
+        super().__init__(path, wschannel, channel, **options)
+
+
+def _is_websocket_key(text):
+    """Whether *text* is 16 bytes in Base64."""
+    from binascii import Error
+    from binascii import a2b_base64
+    from binascii import b2a_base64
+    try:
+        data = a2b_base64(text)
+    except (Error, ValueError):
+        return False
+    return len(data) == 16 and b2a_base64(data, newline=False).decode() == text
+
+
+def _accept_key(key):
+    """The answer to a Sec-WebSocket-Key (RFC 6455, 4.2.2).
+
+    >>> _accept_key("dGhlIHNhbXBsZSBub25jZQ==")
+    's3pPLMBiTxaQ9kYGzzhZRbK+xOo='
+    """
+    from binascii import b2a_base64
+    from hashlib import sha1
+    return b2a_base64(sha1(key.encode("latin-1") + _WEBSOCKET_GUID).digest(),
+                      newline=False).decode()
+
+
+def _split_websocket_url(url):
+    """(secure, netloc, host, port, resource) of a ws or wss address.
+
+    >>> _split_websocket_url("wss://[::1]/chat?x=1")
+    (True, '[::1]', '::1', 443, '/chat?x=1')
+    """
+    scheme, _, rest = url.partition("://")
+    if scheme.lower() not in ("ws", "wss") or not rest:
+        raise ValueError("a WebSocket address begins with ws:// or wss://, got %r" % (url,))
+    if not (url.isascii() and url.isprintable()) or " " in url or "#" in url:
+        raise ValueError("a WebSocket address is printable ASCII without a fragment; quote() "
+                         "what is not: got %r" % (url,))
+    cut = min([rest.find(c) for c in "/?" if c in rest], default=len(rest))
+    netloc, resource = rest[:cut], rest[cut:]
+    if "@" in netloc:
+        raise ValueError("credentials have no place in a WebSocket address: give "
+                         "headers={\"Authorization\": ...}")
+    if not netloc or not valid_host(netloc):
+        raise ValueError("a WebSocket address has a host, got %r" % (url,))
+    secure = scheme.lower() == "wss"
+    host, port = netloc, ""
+    if not netloc.endswith("]"):
+        host, _, port = netloc.rpartition(":") if ":" in netloc else (netloc, "", "")
+    if port and not 0 < int(port) < 65536:
+        raise ValueError("a port is 1 to 65535, got %r" % (url,))
+    if not resource.startswith("/"):
+        resource = "/" + resource
+    return secure, netloc, host.strip("[]"), int(port) if port else 443 if secure else 80, resource
+
+
+class WebSocketClient(WebSocketEnd):
+    """Connects to a WebSocket server.
+
+        class Chat(Component):
+
+            channel = "ws"
+
+            def connected(self, host, port):
+                self.fire(Write("Hello"))
+
+            def read(self, message):
+                print(message)
+
+        (Chat() + WebSocketClient("ws://127.0.0.1:8000/chat")).run()
+
+    url           ws:// or wss://, where the server must prove who it is
+    channel       where the transport is, a TCPClient: connect, connected, ...
+    wschannel     where the application is
+    headers       further ones of the handshake: a dict, or pairs
+    subprotocols  those that are offered; *subprotocol* is what was agreed on
+    reconnect     connect again when the connection is lost, or refused, until
+                  close(); see TCPClient
+    connect_timeout, handshake_timeout
+                  seconds until there is a connection, and then an answer
+    options       those of WebSocketEnd; with wss those of TCPClient's connect:
+                  verify, ca_certs, certfile, keyfile, password, server_hostname,
+                  and secure, an SSLContext
+
+    Listens:  on channel connect(); on wschannel write(message), and
+              close(code=1000, reason="")
+    Fires:    on wschannel connected(host, port), when it is open;
+              read(message), str for text, bytearray for binary; close(), when
+              the server wants to; disconnected(), with *code* and *reason*;
+              unreachable(host, port, error), if it could not be opened
+
+    It connects by itself when its tree runs.  ``yield self.call(Connect(),
+    "wsclient")`` waits until it is open, and raises NotConnected if it cannot
+    be; what is written until then is sent when it is.
+    """
+
+    channel = "wsclient"
+
+    def __init__(self, url, channel=None, wschannel="ws", headers=None, *, subprotocols=(),
+                 reconnect=False, connect_timeout=5, handshake_timeout=10, verify=True,
+                 ca_certs=None, certfile=None, keyfile=None, password=None, server_hostname=None,
+                 secure=None, **options):
+        channel = channel or self.channel
+        if wschannel == channel:
+            raise ValueError("wschannel is a channel of its own, not that of the transport: got %r"
+                             % (wschannel,))
+        super().__init__(channel, wschannel, **options)
+        self.url = url
+        self._secure, self._netloc, self._host, self._port, self._resource = \
+            _split_websocket_url(url)
+        self._headers = self._check_headers(headers)
+        self._subprotocols = [subprotocols] if isinstance(subprotocols, str) else list(subprotocols)
+        for name in self._subprotocols:
+            if not is_token(name):
+                raise ValueError("a subprotocol is a token, got %r" % (name,))
+        self.reconnect = reconnect
+        self.handshake_timeout = handshake_timeout
+        self.response = None        # the Head of the server's answer
+        self._tls = {}
+        if self._secure:
+            self._tls = {"verify": verify, "ca_certs": ca_certs, "certfile": certfile,
+                         "keyfile": keyfile, "password": password,
+                         "server_hostname": server_hostname}
+            if secure is not None:
+                self._secure = secure
+                self._tls = {"server_hostname": server_hostname}
+        self._parser = None         # reads the answer to a handshake
+        self._key = None
+        self._opening = None        # the Outcome of an attempt
+        self._early = []            # messages written before it is open
+        self._timer = None
+        self._failures = 0          # handshakes refused since the last success
+        self._transport = TCPClient(channel=self.channel, connect_timeout=connect_timeout,
+                                    reconnect=reconnect).register(self)
+
+    @staticmethod
+    def _check_headers(headers):
+        pairs = [check_header(name, value) for name, value in (
+            headers.items() if hasattr(headers, "items") else headers or ())]
+        for name, value in pairs:
+            if name.lower() in ("upgrade", "connection", "content-length", "transfer-encoding") \
+                    or name.lower().startswith("sec-websocket-"):
+                raise ValueError("the header %s of a handshake is our own" % name)
+        return pairs
+
+    @property
+    def connected(self):
+        """Whether it is open."""
+        ws = self.sockets.get(None)
+        return ws is not None and ws.state == _OPEN
+
+    @property
+    def subprotocol(self):
+        ws = self.sockets.get(None)
+        return None if ws is None else ws.subprotocol
+
+    def close(self, code=NORMAL_CLOSURE, reason=""):
+        """Close it, or give up to open it; no more attempts are made."""
+        self._transport.reconnect = False
+        ws = self.sockets.get(None)
+        if ws is not None:
+            ws.part(code, reason)
+        else:
+            self._failed(NotConnected("%s was closed before it was open" % self.url))
+            self._transport.close()
+
+    # -- connecting ---------------------------------------------------------
+
+    @_own_step
+    @handler("ready")
+    def _on_ready(self, component, *args):
+        if component is self._transport:
+            self._begin()
+
+    @_own_step
+    @handler("connect", priority=0.1, filter=True)
+    def _on_connect(self, event, *args):
+        """Connect, unless that is done or under way; our url says where to."""
+        opening = self._begin()
+        return opening if event._waiters else True
+
+    def _begin(self):
+        """Start an attempt, or find the one that is under way."""
+        if self._opening is None:
+            self._opening = Outcome()
+            if self.connected:
+                opening, self._opening = self._opening, None
+                opening.finish(True)
+                return opening
+            self._transport.reconnect = self.reconnect
+            if not self._transport.connected and self._transport._connecting is None:
+                try:
+                    self._transport.connect(self._host, self._port, self._secure, **self._tls)
+                except BaseException:
+                    self._opening = None
+                    raise
+        return self._opening
+
+    @_own_step
+    @handler("connected")
+    def _on_connected(self, host, port):
+        """There is a connection: ask for a WebSocket."""
+        if not self._transport.connected or self._parser is not None or self.sockets:
+            return
+        if self._opening is None:           # it connected again
+            self._opening = Outcome()
+        from binascii import b2a_base64
+        self._parser = ResponseParser()
+        self._parser.expect("GET")
+        self._key = b2a_base64(os.urandom(16), newline=False).decode()
+        own = {name.lower() for name, _ in self._headers}
+        pairs = [] if "host" in own else [("Host", self._netloc)]
+        pairs += [("Upgrade", "websocket"), ("Connection", "Upgrade"),
+                  ("Sec-WebSocket-Key", self._key), ("Sec-WebSocket-Version", "13")]
+        if self._subprotocols:
+            pairs.append(("Sec-WebSocket-Protocol", ", ".join(self._subprotocols)))
+        if self.deflate is not None:
+            pairs.append(("Sec-WebSocket-Extensions", self.deflate.offer()))
+        self._timer = self._reactor.call_later(self.handshake_timeout, self._too_late)
+        self._reactor.tell(self, Write, self.channel, encode_head(
+            "GET %s HTTP/1.1" % self._resource, pairs + self._headers))
+
+    def _too_late(self):
+        self._timer = None
+        self._refused(NotConnected("%s did not answer the handshake within %s seconds"
+                                   % (self.url, self.handshake_timeout)))
+
+    @_own_step
+    @handler("read")
+    def _on_read(self, *args):
+        if len(args) != 1:
+            return                          # of a server on our channel
+        ws = self.sockets.get(None)
+        if ws is not None:
+            ws.receive(args[0])
+        elif self._parser is not None:
+            self._parser.feed(args[0])
+            try:
+                head = self._parser.next_event()
+                while head is not None and 100 <= head.status < 200 and head.status != 101:
+                    head = self._parser.next_event()
+                if head is not None:
+                    self._answered(head)
+            except NotConnected as error:
+                self._refused(error)
+            except (ProtocolError, WebSocketError) as error:
+                problem = NotConnected("%s did not answer as a WebSocket server: %s"
+                                       % (self.url, error))
+                problem.__cause__ = error
+                self._refused(problem)
+
+    def _answered(self, head):
+        """The server has answered the handshake: RFC 6455, 4.1."""
+        self.response = head
+        headers = head.headers
+        if head.status != 101:
+            raise NotConnected("%s refused the handshake: %d %s" % (
+                self.url, head.status, head.reason), head.status, headers)
+        offered = self.deflate
+        chosen = headers.get("Sec-WebSocket-Protocol")
+        if "websocket" not in _tokens(headers.get("Upgrade", "")) \
+                or "upgrade" not in _tokens(headers.get("Connection", "")) \
+                or headers.get_all("Sec-WebSocket-Accept") != [_accept_key(self._key)]:
+            raise WebSocketError(PROTOCOL_ERROR, "the handshake is not accepted properly")
+        if chosen is not None and chosen not in self._subprotocols:
+            raise WebSocketError(PROTOCOL_ERROR, "a subprotocol that was not offered: %r" % chosen)
+        extensions = ",".join(headers.get_all("Sec-WebSocket-Extensions"))
+        if extensions and offered is None:
+            raise WebSocketError(PROTOCOL_ERROR, "an extension that was not offered: %r"
+                                 % extensions)
+        agreed = offered.agreed(extensions) if extensions else None
+        rest = self._parser.rest()
+        self._end_attempt()
+        self._failures = 0
+        ws = WebSocket(self, (), MessageCodec(True, self.max_message, agreed),
+                       self._transport.sock, None, chosen)
+        ws.begin()
+        if rest:
+            ws.receive(rest)
+
+    def _opened(self, ws):
+        opening, self._opening = self._opening, None
+        self._reactor.tell(self, Connected, self._above, self._host, self._port)
+        opening.finish(True)
+        early, self._early = self._early, []
+        for message in early:
+            ws.send(message)
+
+    def _end_attempt(self):
+        """The handshake is over, one way or the other."""
+        self._parser = None
+        if self._timer is not None:
+            self._reactor.cancel(self._timer)
+            self._timer = None
+
+    def _refused(self, error):
+        """The handshake has failed: close, and with reconnect try again later."""
+        self._failed(error)
+        self._failures += 1
+        self._transport._failures = self._failures
+        self._transport.abort()
+
+    def _failed(self, error):
+        """Tell whoever waits, or listens, that it was not opened."""
+        self._end_attempt()
+        self._early = []
+        opening, self._opening = self._opening, None
+        if opening is None:
+            return
+        awaited = opening.task is not None
+        opening.finish(None, error)
+        if self._reactor.heard("unreachable", (self._above,)):
+            self.fire(Unreachable(self._host, self._port, error), self._above)
+        elif not awaited:
+            self._reactor.failed(None, None, error)
+
+    # -- the transport ------------------------------------------------------
+
+    @_own_step
+    @handler("unreachable")
+    def _on_unreachable(self, host, port, reason=None):
+        error = NotConnected("%s cannot be reached: %s" % (self.url, reason))
+        error.__cause__ = reason
+        self._failed(error)
+
+    @_own_step
+    @handler("disconnected")
+    def _on_disconnected(self):
+        ws = self.sockets.get(None)
+        if ws is not None:
+            ws.lost()
+        elif self._parser is not None:
+            self._failed(NotConnected("%s hung up during the handshake" % self.url))
+
+    def _lost(self, ws):
+        event = self._reactor.tell(self, Disconnected, self._above)
+        if event is not None:
+            event.code, event.reason = ws.code, ws.reason
+
+    def _hang_up(self, ws):
+        self._transport.disconnect()
+
+    def _abort(self, ws):
+        self._transport.abort()
+
+    def _on_message(self, *args):
+        if len(args) == 1 and not self.sockets:
+            if self._opening is not None:
+                self._early.append(args[0])
+        else:
+            super()._on_message(*args)
+
+    def _on_close_told(self, *args):
+        if args and not isinstance(args[0], int):
+            return                          # at a server on our channel
+        ws = self.sockets.get(None)
+        if ws is not None and ws.codec.closed:
+            ws.part(*args)
+        else:
+            self.close(*args)
 
 
 # ---------------------------------------------------------------------------

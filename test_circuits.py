@@ -14847,6 +14847,1402 @@ class TestEventStreamPrograms(StreamTest):
 # Web: WebSockets
 # ---------------------------------------------------------------------------
 
+def ws_frame(first, payload=b"", client=True, length=None, mask=b"\x37\xfa\x21\x3d"):
+    """A frame as *client* or server would send it; *length* is what it declares."""
+    length = len(payload) if length is None else length
+    form = 0 if length < 126 else 2 if length < 65536 else 8
+    head = bytes((first, (length if not form else 126 if form == 2 else 127) | 128 * client))
+    head += length.to_bytes(form, "big") if form else b""
+    if client:
+        head += mask
+        payload = bytes(byte ^ mask[i & 3] for i, byte in enumerate(payload))
+    return head + payload
+
+
+def ws_close(code, reason=b""):
+    return struct.pack(">H", code) + reason
+
+
+# Autobahn's cases, as far as RFC 6455 says what has to happen: the frames (first byte, payload), then
+# what comes out; a number is the close code that the peer is told at the end.
+TEXT, BINARY, CONTINUED, CLOSE, PING, PONG, FIN = 1, 2, 0, 8, 9, 10, 0x80
+WS_KOSME = "\u03ba\u1f79\u03c3\u03bc\u03b5".encode()
+WS_CASES = [
+    # 1: framing
+    ("empty text", [(0x81, b"")], [""]),
+    ("empty binary", [(0x82, b"")], [b""]),
+    ("a text", [(0x81, b"Hello")], ["Hello"]),
+    ("125, 126, 127, 128 bytes", [(0x81, b"*" * n) for n in (125, 126, 127, 128)],
+     ["*" * n for n in (125, 126, 127, 128)]),
+    ("binary", [(0x82, bytes(range(256)))], [bytes(range(256))]),
+    # 2: pings and pongs
+    ("empty ping", [(0x89, b"")], [("ping", b"")]),
+    ("ping of 125 bytes", [(0x89, b"\xfe" * 125)], [("ping", b"\xfe" * 125)]),
+    ("ping of 126 bytes", [(0x89, b"\xfe" * 126)], [1002]),
+    ("pong nobody asked for, then a ping", [(0x8a, b"x"), (0x89, b"y")], [("pong", b"x"), ("ping", b"y")]),
+    ("ten pings", [(0x89, b"%d" % n) for n in range(10)], [("ping", b"%d" % n) for n in range(10)]),
+    # 3: reserved bits
+    ("RSV3", [(0x81, b"a"), (0x91, b"b"), (0x81, b"c")], ["a", 1002]),
+    ("RSV2", [(0xa1, b"b")], [1002]),
+    ("RSV1 that was not agreed on", [(0xc1, b"b")], [1002]),
+    ("all of them", [(0xf2, b"b")], [1002]),
+    ("RSV1 on a ping", [(0xc9, b"")], [1002]),
+    ("RSV on close", [(0xf8, b"")], [1002]),
+    ("RSV1 on a continuation", [(0x01, b"a"), (0xc0, b"b")], [1002]),
+    # 4: reserved opcodes
+    *[("opcode %d" % op, [(0x81, b"a"), (0x80 | op, data), (0x81, b"b")], ["a", 1002])
+      for op in (3, 4, 5, 6, 7, 11, 12, 13, 14, 15) for data in (b"", b"x")],
+    # 5: fragments
+    ("ping in fragments", [(0x09, b"a"), (0x80, b"b")], [1002]),
+    ("pong in fragments", [(0x0a, b"a"), (0x80, b"b")], [1002]),
+    ("close in fragments", [(0x08, ws_close(1000))], [1002]),
+    ("text in two", [(0x01, b"fragment1"), (0x80, b"fragment2")], ["fragment1fragment2"]),
+    ("ping between", [(0x01, b"one"), (0x89, b"p"), (0x80, b"two")], [("ping", b"p"), "onetwo"]),
+    ("pings between five", [(0x01, b"1"), (0x00, b"2"), (0x89, b"p"), (0x00, b"3"), (0x00, b"4"), (0x8a, b"q"),
+                            (0x80, b"5")], [("ping", b"p"), ("pong", b"q"), "12345"]),
+    ("empty fragments", [(0x01, b""), (0x00, b""), (0x80, b"")], [""]),
+    ("empty around", [(0x02, b""), (0x00, b"middle"), (0x80, b"")], [b"middle"]),
+    ("continuation of nothing", [(0x80, b"x"), (0x81, b"y")], [1002]),
+    ("continuation of nothing, unfinished", [(0x00, b"x")], [1002]),
+    ("continuation after the end", [(0x01, b"a"), (0x80, b"b"), (0x80, b"c")], ["ab", 1002]),
+    ("text within text", [(0x01, b"a"), (0x81, b"b")], [1002]),
+    ("binary within text", [(0x01, b"a"), (0x02, b"b")], [1002]),
+    ("close within a message", [(0x01, b"a"), (0x88, ws_close(1000)), (0x80, b"b")], [("close", 1000, "")]),
+    # 6: UTF-8
+    ("kosme", [(0x81, WS_KOSME)], [WS_KOSME.decode()]),
+    *[("kosme cut at %d" % n, [(0x01, WS_KOSME[:n]), (0x80, WS_KOSME[n:])], [WS_KOSME.decode()])
+      for n in range(len(WS_KOSME) + 1)],
+    ("kosme by the byte", [(0x01, b"")] + [(0x00, WS_KOSME[n:n + 1]) for n in range(len(WS_KOSME))] + [(0x80, b"")],
+     [WS_KOSME.decode()]),
+    *[("valid %r" % data, [(0x81, data)], [data.decode()]) for data in (
+        b"\x00", b"\xc2\x80", b"\xe0\xa0\x80", b"\xf0\x90\x80\x80", b"\x7f", b"\xdf\xbf", b"\xef\xbf\xbf",
+        b"\xf4\x8f\xbf\xbf", b"\xed\x9f\xbf", b"\xee\x80\x80", b"\xef\xbf\xbd", b"\xef\xbb\xbf", b"\xf0\x9f\x98\x80")],
+    *[("invalid %r" % data, [(0x81, data)], [1007]) for data in (
+        b"\xf8\x88\x80\x80\x80", b"\xfc\x84\x80\x80\x80\x80", b"\xf7\xbf\xbf\xbf", b"\xf4\x90\x80\x80", b"\x80",
+        b"\xbf", b"\x80\xbf", b"\xc0", b"\xc0 ", b"\xe0", b"\xf0", b"\xe0\x80", b"\xed\xa0\x80", b"\xed\xbf\xbf",
+        b"\xed\xa0\x80\xed\xb0\x80", b"\xfe", b"\xff", b"\xc0\xaf", b"\xe0\x80\xaf", b"\xf0\x80\x80\xaf",
+        b"\xc1\xbf", b"\xc0\x80", WS_KOSME + b"\xed\xa0\x80edited", WS_KOSME[:-1])],
+    ("invalid, and never finished", [(0x01, b"a\xf4\x90")], [1007]),
+    ("invalid in the second, unfinished", [(0x01, WS_KOSME), (0x00, b"\xf4\x90")], [1007]),
+    ("half a character at the end", [(0x01, b"a\xce"), (0x80, b"")], [1007]),
+    ("half a character, then none", [(0x01, b"a\xce"), (0x80, b"a")], [1007]),
+    ("binary need not be UTF-8", [(0x02, b"\xf4"), (0x80, b"\x90")], [b"\xf4\x90"]),
+    # 7: close
+    ("close", [(0x88, ws_close(1000))], [("close", 1000, "")]),
+    ("nothing comes after a close", [(0x88, ws_close(1000)), (0x81, b"x"), (0xff, b"")], [("close", 1000, "")]),
+    ("close without a code", [(0x88, b"")], [("close", 1005, "")]),
+    ("close with half a code", [(0x88, b"\x03")], [1002]),
+    ("close with a reason", [(0x88, ws_close(1000, b"Hello"))], [("close", 1000, "Hello")]),
+    ("the longest reason", [(0x88, ws_close(1000, b"*" * 123))], [("close", 1000, "*" * 123)]),
+    ("too long a reason", [(0x88, ws_close(1000, b"*" * 124))], [1002]),
+    ("a reason that is not UTF-8", [(0x88, ws_close(1000, WS_KOSME + b"\xed\xa0\x80"))], [1007]),
+    *[("close %d" % code, [(0x88, ws_close(code, b"r"))], [("close", code, "r")]) for code in (
+        1000, 1001, 1002, 1003, 1007, 1008, 1009, 1010, 1011, 1012, 1013, 1014, 3000, 3999, 4000, 4999)],
+    *[("close %d" % code, [(0x88, ws_close(code))], [1002]) for code in (
+        0, 999, 1004, 1005, 1006, 1015, 1016, 1100, 2000, 2999, 5000, 65535)],
+    # more than Autobahn has
+    ("a length in 16 bits that needs 7", [b"\x82\xfe\x00\x7d"], [1002]),
+    ("a length in 64 bits that needs 16", [b"\x82\xff" + (65535).to_bytes(8, "big")], [1002]),
+    ("a length with its highest bit", [b"\x82\xff\x80" + bytes(7)], [1002]),
+    ("2 ** 62 bytes", [(0x81, b"a"), b"\x82\xff" + (1 << 62).to_bytes(8, "big")], ["a", 1009]),
+    ("a ping that declares 2 ** 62 bytes", [b"\x89\xff" + (1 << 62).to_bytes(8, "big")], [1002]),
+    ("a byte too many", [b"\x82\xff" + ((1 << 20) + 1).to_bytes(8, "big")], [1009]),
+    ("too many in fragments", [(0x02, b"x"), b"\x80\xff" + (1 << 20).to_bytes(8, "big")], [1009]),
+]
+
+
+class TestWebSocketCodec(CircuitsTest):
+
+    @staticmethod
+    def take(codec, out):
+        """Add to *out* what comes out of *codec*, in the shape of the table."""
+        try:
+            while True:
+                event = codec.next_event()
+                if event is None:
+                    return out
+                if type(event) is circuits_web.ControlFrame:
+                    name = {8: "close", 9: "ping", 10: "pong"}[event.opcode]
+                    event = (name, event.code, event.reason) if name == "close" else (name, event.data)
+                elif type(event) is bytearray:
+                    event = bytes(event)
+                out.append(event)
+        except circuits_web.WebSocketError as error:
+            if not out or type(out[-1]) is not int:
+                out.append(error.code)
+            return out
+
+    def run_pieces(self, data, pieces, client=False, **options):
+        codec, out = circuits_web.MessageCodec(client, **options), []
+        for piece in pieces:
+            codec.feed(piece)
+            self.take(codec, out)
+        return out
+
+    @staticmethod
+    def cut(data, chance):
+        """*data* in random pieces."""
+        pieces = []
+        while data:
+            size = chance.choice((1, 2, 3, 7, 50, 1000, 20000, 70000))
+            pieces.append(data[:size])
+            data = data[size:]
+        return pieces
+
+    def check(self, data, expected, client=False, by_bytes=True, **options):
+        """The same comes out, however the input is cut; data[-1:] of the input may be the culprit."""
+        chance = random.Random(len(data))
+        ways = [[data], self.cut(data, chance), self.cut(data, chance)]
+        if by_bytes:
+            ways.append([data[i:i + 1] for i in range(len(data))])
+        for pieces in ways:
+            self.assertEqual(self.run_pieces(data, pieces, client, **options), expected)
+
+    def test_the_table(self):
+        for name, frames, expected in WS_CASES:
+            for client in (False, True):            # whose end reads
+                data = b"".join(self.unmasked(frame, client) if isinstance(frame, bytes)
+                                else ws_frame(*frame, client=not client) for frame in frames)
+                with self.subTest(name, client=client):
+                    self.check(data, expected, client)
+
+    @staticmethod
+    def unmasked(head, client):
+        """A literal head, for the other role."""
+        return head[:1] + bytes((head[1] & 127 | 128 * (not client),)) + head[2:] + (b"" if client else b"mask")
+
+    def test_masks_are_checked(self):
+        for first in (0x81, 0x82, 0x89, 0x88, 0x01):
+            self.check(ws_frame(first, b"", client=False), [1002], client=False)
+            self.check(ws_frame(first, b"", client=True), [1002], client=True)
+        self.check(ws_frame(0x82, b"x" * 300, client=False), [1002], client=False)
+
+    def test_an_error_is_early(self):
+        """As soon as the byte is there that is wrong."""
+        frame = ws_frame(0x81, b"good \xf4\x90 then a lot more" + b"." * 1000)
+        codec = circuits_web.MessageCodec()
+        codec.feed(frame[:8 + 6])
+        self.assertEqual(self.take(codec, []), [])
+        codec.feed(frame[8 + 6:8 + 7])
+        self.assertEqual(self.take(codec, []), [1007])
+        codec.feed(b"more")
+        self.assertEqual((len(codec), self.take(codec, [])), (0, [1007]))
+
+    def test_sizes(self):
+        block = random.Random(5).getrandbits(8 * 65536).to_bytes(65536, "big")
+        text = "abc\u00e4\u20ac\U0001f600" * 1000
+        for size in (0, 1, 125, 126, 127, 128, 511, 512, 513, 65535, 65536, 65537, 1 << 20):
+            data = (block * (size // 65536 + 1))[:size]
+            words = (text * (size // 6000 + 1))[:size // 4]
+            for client in (False, True):
+                sender = circuits_web.MessageCodec(not client)
+                stream = sender.encode(data) + sender.encode(words)
+                self.check(stream, [data, words], client, by_bytes=size in (513, 65537))
+        for client in (False, True):
+            sender = circuits_web.MessageCodec(not client)
+            for message in (block * 256, "x" * (16 << 20)):
+                stream = sender.encode(message)
+                self.assertLess(len(stream) - len(message), 15)
+                for pieces in ([stream], [stream[i:i + 65536] for i in range(0, len(stream), 65536)]):
+                    self.assertEqual(self.run_pieces(stream, pieces, client, max_message=16 << 20), [message])
+                self.assertEqual(self.run_pieces(stream, [stream[:100]], client, max_message=(16 << 20) - 1), [1009])
+
+    def test_what_is_encoded_is_as_short_as_can_be(self):
+        server, client = circuits_web.MessageCodec(), circuits_web.MessageCodec(True)
+        self.assertEqual(server.encode("Hello"), b"\x81\x05Hello")
+        self.assertEqual(server.encode(bytearray(b"ab")), b"\x82\x02ab")
+        self.assertEqual(server.encode(memoryview(b"abcd")[::2]), b"\x82\x02ac")
+        self.assertEqual(server.encode(b"x" * 126)[:4], b"\x82\x7e\x00\x7e")
+        self.assertEqual(server.encode(b"x" * 65536)[:10], b"\x82\x7f\x00\x00\x00\x00\x00\x01\x00\x00")
+        self.assertEqual((server.ping(b"x"), server.pong(), server.close(), server.close(None)),
+                         (b"\x89\x01x", b"\x8a\x00", b"\x88\x02\x03\xe8", b"\x88\x00"))
+        frame = client.encode("Hello")
+        self.assertEqual((frame[:2], len(frame)), (b"\x81\x85", 11))
+        self.assertNotEqual({client.encode("Hello")[2:6] for _ in range(10)}, {frame[2:6]})
+        for what in (1, None, ["x"], object()):
+            with self.assertRaisesRegex(TypeError, "text or bytes"):
+                server.encode(what)
+        for code, reason in ((999, ""), (1005, ""), (1006, ""), (5000, ""), ("1000", ""), (True, ""), (1000, "x" * 124)):
+            with self.assertRaises(ValueError):
+                server.close(code, reason)
+        with self.assertRaises(ValueError):
+            server.ping(b"x" * 126)
+
+    def test_time_is_linear_and_memory_small(self):
+        """Four times the bytes, byte by byte, take about four times the steps: counted, not timed."""
+        for masked in (True, False):
+            codec = circuits_web.MessageCodec(not masked, max_message=1 << 20)
+            codec.feed(ws_frame(0x02, b"x" * 100000, masked)[:50000])
+            self.take(codec, [])
+            self.assertLess(len(codec), 50001)
+        codec = circuits_web.MessageCodec()
+        for _ in range(1000):                           # fragments without end are no memory
+            codec.feed(ws_frame(0x00, b"") if codec._message is not None else ws_frame(0x01, b""))
+            self.take(codec, [])
+        self.assertEqual(len(codec), 0)
+
+    def test_noise(self):
+        """Nothing but WebSocketError leaves it, and nothing is kept then."""
+        chance = random.Random(6455)
+        deflate = circuits_web.Deflate()
+        for turn in range(400):
+            client = turn & 1
+            codec = circuits_web.MessageCodec(client, 2000, deflate if turn & 2 else None)
+            data = bytearray()
+            for _ in range(chance.randrange(1, 6)):
+                data += ws_frame(chance.choice((0x81, 0x82, 0x01, 0x00, 0x80, 0xc1, 0x41, 0x89, 0x88)),
+                                 bytes(chance.getrandbits(7) for _ in range(chance.choice((0, 1, 5, 130)))), not client)
+            for _ in range(chance.randrange(3)):
+                data[chance.randrange(len(data))] = chance.getrandbits(8)
+            for piece in self.cut(bytes(data), chance):
+                codec.feed(piece)
+                self.take(codec, [])
+                self.assertLess(len(codec), 5000)
+
+    # -- compression --------------------------------------------------------
+
+    MESSAGES = ["", "x", "Hello" * 20, "Hello" * 20, bytes(range(256)) * 40, b"", "\u00e4\u20ac" * 5000,
+                b"\0" * 100000, random.Random(1).getrandbits(8 * 9000).to_bytes(9000, "big")]
+
+    def test_every_window_and_every_takeover(self):
+        import zlib
+        for bits in range(8, 16):
+            for forgets in (False, True):
+                for client in (False, True):
+                    deflate = circuits_web.Deflate(forgets, forgets, bits, bits, min_size=1)
+                    sender = circuits_web.MessageCodec(not client, deflate=deflate)
+                    frames = [sender.encode(message) for message in self.MESSAGES]
+                    self.check(b"".join(frames), self.MESSAGES, client, by_bytes=False, deflate=deflate)
+                    self.assertLess(len(frames[7]), 2000)
+                    if bits > 8:
+                        self.assertLess(len(frames[2]), 50)
+                        self.assertEqual(len(frames[3]) < len(frames[2]), not forgets)
+                    # a window of that size is enough for those who have no other
+                    reader = zlib.decompressobj(-bits)
+                    for message, frame in zip(self.MESSAGES[:4], frames):
+                        if frame[0] & 0x40 and client:      # read by a client: not masked
+                            text = reader.decompress(frame[2:] + b"\0\0\xff\xff").decode()
+                            self.assertEqual(text, message)
+                            if forgets:
+                                reader = zlib.decompressobj(-bits)
+
+    def test_compressed_fragments(self):
+        import zlib
+        deflate = circuits_web.Deflate()
+        deflater = zlib.compressobj(6, zlib.DEFLATED, -12)
+        text = "Hello \u20ac " * 300
+        data = (deflater.compress(text.encode()) + deflater.flush(zlib.Z_SYNC_FLUSH))[:-4]
+        frames = [ws_frame(0x41, data[:1])] + [ws_frame(0x00, data[i:i + 1]) for i in range(1, len(data))] \
+            + [ws_frame(0x89, b"p"), ws_frame(0x80, b"")]
+        self.check(b"".join(frames), [("ping", b"p"), text], deflate=deflate)
+        self.check(ws_frame(0x41, data[:9]) + ws_frame(0xc0, data[9:]), [1002], deflate=deflate)
+        self.check(ws_frame(0xc9, b"p"), [1002], deflate=deflate)
+        self.check(ws_frame(0x81, b"plain") + ws_frame(0xc1, data), ["plain", text], deflate=deflate)
+        self.check(ws_frame(0xc1, b"\0"), [""], deflate=deflate)
+        # RFC 7692, 7.2.3: its examples; a block with BFINAL is the end of a stream, not of the message
+        hello = b"\xf2\x48\xcd\xc9\xc9\x07\x00"
+        self.check(ws_frame(0xc1, hello) * 2, ["Hello"] * 2, deflate=deflate)
+        self.check(ws_frame(0x41, hello[:3]) + ws_frame(0x80, hello[3:]), ["Hello"], deflate=deflate)
+        self.check(ws_frame(0xc1, b"\x00\x05\x00\xfa\xff\x48\x65\x6c\x6c\x6f\x00"), ["Hello"], deflate=deflate)
+        self.check(ws_frame(0xc1, b"\xf3\x48\xcd\xc9\xc9\x07\x00\x00") * 2, ["Hello"] * 2, deflate=deflate)
+        self.check(ws_frame(0xc1, b"\xf2\x48\x05\x00\x00\x00\xff\xff\xca\xc9\xc9\x07\x00"), ["Hello"], deflate=deflate)
+        keeps = circuits_web.Deflate(False, False)
+        self.check(ws_frame(0xc1, hello) + ws_frame(0xc1, b"\xf2\x00\x11\x00\x00"), ["Hello"] * 2, deflate=keeps)
+        self.check(ws_frame(0xc1, hello) + ws_frame(0xc1, b"\xf2\x00\x11\x00\x00"), ["Hello", 1007], deflate=deflate)
+
+    def test_what_cannot_be_inflated(self):
+        deflate = circuits_web.Deflate()
+        self.check(ws_frame(0xc1, b"\xff\xff\xff"), [1007], deflate=deflate)
+        self.check(ws_frame(0xc1, b"\x03\x00" * 100), [1008], deflate=deflate)
+        bad = circuits_web.MessageCodec(True, deflate=deflate)._deflate(b"\xf4\x90" + b"x" * 100)
+        self.check(ws_frame(0xc1, bad), [1007], deflate=deflate)
+        self.check(ws_frame(0xc2, bad), [b"\xf4\x90" + b"x" * 100], deflate=deflate)
+
+    def test_a_bomb_is_cut_at_the_limit(self):
+        import zlib
+        deflater = zlib.compressobj(9, zlib.DEFLATED, -12)
+        bomb = b"".join(deflater.compress(bytes(1 << 20)) for _ in range(64)) + deflater.flush(zlib.Z_SYNC_FLUSH)
+        self.assertLess(len(bomb), 70000)
+        deflate = circuits_web.Deflate()
+        codec = circuits_web.MessageCodec(deflate=deflate)
+        most, out = 0, []
+        for piece in self.cut(ws_frame(0xc2, bomb), random.Random(3)):
+            codec.feed(piece)
+            most = max(most, len(codec))
+            self.take(codec, out)
+            most = max(most, len(codec))
+        self.assertEqual(out, [1009])
+        self.assertLess(most, (1 << 20) + 70001)         # the message, and what was fed
+        self.check(ws_frame(0xc2, bomb), [1009], by_bytes=False, deflate=deflate)
+        limit = 10000
+        fits = circuits_web.MessageCodec(True, deflate=deflate)
+        self.check(fits.encode(bytes(limit)), [bytes(limit)], deflate=deflate, max_message=limit)
+        self.check(fits.encode(bytes(limit + 1)), [1009], deflate=deflate, max_message=limit)
+        noise = random.Random(4).getrandbits(8 * limit).to_bytes(limit, "big")
+        self.check(fits.encode(noise), [noise], by_bytes=False, deflate=deflate, max_message=limit)
+        self.check(ws_frame(0x42, b"x") + b"\x80\xff" + (1 << 21).to_bytes(8, "big") + b"mask", [1009],
+                   by_bytes=False, deflate=deflate, max_message=1 << 20)
+
+    def test_what_is_offered_and_agreed_on(self):
+        Deflate = circuits_web.Deflate
+        plain = "permessage-deflate"
+        table = [                               # the server's wish, the offer, its answer
+            (Deflate(False, False, 15, 15), plain, plain),
+            (Deflate(False, False, 15, 15), "x, " + plain + "; client_max_window_bits, y", plain),
+            (Deflate(), plain, plain + "; server_no_context_takeover; client_no_context_takeover"
+             "; server_max_window_bits=12"),
+            (Deflate(False, False, 15, 15), plain + "; server_no_context_takeover; server_max_window_bits=\"8\"",
+             plain + "; server_no_context_takeover; server_max_window_bits=8"),
+            (Deflate(False, False, 15, 10), plain + "; client_max_window_bits=9", plain + "; client_max_window_bits=9"),
+            (Deflate(False, False, 15, 10), plain + "; client_max_window_bits", plain + "; client_max_window_bits=10"),
+            (Deflate(False, False, 15, 10), plain, plain),
+            (Deflate(False, False, 15, 15), plain + "; server_max_window_bits=16, " + plain, plain),
+            *[(Deflate(), plain + bad, None) for bad in (
+                "; server_max_window_bits", "; server_max_window_bits=7", "; server_max_window_bits=08",
+                "; client_max_window_bits=16", "; server_no_context_takeover=1", "; unknown", "; x=1",
+                "; client_max_window_bits=+9", "; client_max_window_bits=9; client_max_window_bits=9",
+                "; server_no_context_takeover; server_no_context_takeover", ";;", "; server_max_window_bits=")],
+            (Deflate(), "", None), (Deflate(), "permessage-bzip2", None), (Deflate(), "permessage-deflate-x", None),
+        ]
+        for wish, offer, answer in table:
+            with self.subTest(offer):
+                agreed = wish.accept(offer)
+                self.assertEqual(None if agreed is None else agreed[1], answer)
+        for server in (Deflate(), Deflate(False, False, 8, 8), Deflate(False, True, 15, 11)):
+            for client in (Deflate(), Deflate(False, False, 8, 8), Deflate(True, False, 15, 9)):
+                theirs, answer = server.accept(client.offer())
+                ours = client.agreed(answer)
+                for name in ("server_no_context_takeover", "server_max_window_bits"):
+                    self.assertEqual(getattr(ours, name), getattr(theirs, name))
+                self.assertLessEqual(ours.client_max_window_bits, theirs.client_max_window_bits)
+                one, other = circuits_web.MessageCodec(True, deflate=ours), circuits_web.MessageCodec(False, deflate=theirs)
+                for _ in range(2):
+                    other.feed(one.encode("Hello" * 1000))
+                    self.assertEqual(other.next_event(), "Hello" * 1000)
+                    one.feed(other.encode("Hello" * 1000))
+                    self.assertEqual(one.next_event(), "Hello" * 1000)
+        self.assertIsNone(Deflate().agreed(""))
+        for answer in ("x", plain, plain + "; server_no_context_takeover; server_max_window_bits=13",
+                       plain + "; server_no_context_takeover; server_max_window_bits",
+                       plain + "; server_no_context_takeover; server_max_window_bits=9; client_max_window_bits=13",
+                       plain + "; server_no_context_takeover; server_max_window_bits=9, x", plain + "; y"):
+            with self.assertRaises(circuits_web.WebSocketError):
+                Deflate().agreed(answer)
+        for wrong in ({"server_max_window_bits": 7}, {"client_max_window_bits": 16}, {"level": 10}):
+            with self.assertRaises(ValueError):
+                Deflate(**wrong)
+
+    def test_shared_frames_need_no_past(self):
+        for deflate in (None, circuits_web.Deflate(), circuits_web.Deflate(server_no_context_takeover=False)):
+            one = circuits_web.MessageCodec(deflate=deflate)
+            one.encode("Hello" * 100)
+            frame = one.encode("Hello" * 100, shared=True)
+            self.check(frame, ["Hello" * 100], client=True, by_bytes=False, deflate=deflate)
+            self.assertEqual(frame[0] & 0x40 != 0, one.shares is not None)
+
+
+class Peer:
+    """A client that does what it is told: raw frames over a plain socket."""
+
+    def __init__(self, test, path="/ws", after=b"", port=None, deflate=None, **headers):
+        self.sock = socket.create_connection(("127.0.0.1", port or test.port), PATIENCE)
+        test.addCleanup(self.sock.close)
+        self.head = b""
+        headers = {"Host": "127.0.0.1:%d" % (port or test.port), "Upgrade": "websocket", "Connection": "Upgrade",
+                   "Sec-WebSocket-Key": "dGhlIHNhbXBsZSBub25jZQ==", "Sec-WebSocket-Version": "13",
+                   **{name.replace("_", "-"): value for name, value in headers.items()}}
+        lines = ["%s: %s\r\n" % item for item in headers.items() if item[1] is not None]
+        self.sock.sendall(("GET %s HTTP/1.1\r\n%s\r\n" % (path, "".join(lines))).encode() + after)
+        while b"\r\n\r\n" not in self.head:
+            piece = self.sock.recv(65536)
+            if not piece:
+                break
+            self.head += piece
+        self.head, _, rest = self.head.partition(b"\r\n\r\n")
+        self.status = int(self.head[9:12] or b"0")
+        self.body = rest
+        self.codec = circuits_web.MessageCodec(True, 1 << 30, deflate)
+        self.codec.feed(rest)
+
+    def send(self, *messages):
+        self.sock.sendall(b"".join(m if isinstance(m, bytes) else self.codec.encode(m) for m in messages))
+
+    def next(self):
+        """The next message; (code, reason) of a close frame; None: the end."""
+        while True:
+            event = self.codec.next_event()
+            if event is None:
+                try:
+                    data = self.sock.recv(65536)
+                except ConnectionError:
+                    return None
+                if not data:
+                    return None
+                self.codec.feed(data)
+            elif type(event) is circuits_web.ControlFrame:
+                return (event.code, event.reason) if event.opcode == 8 else (event.opcode, event.data)
+            else:
+                return event
+
+
+class WSEcho(Component):
+    """Echoes, and notes what it hears."""
+
+    channel = "ws"
+
+    def __init__(self, *args, **kwargs):
+        super().__init__(*args, **kwargs)
+        self.heard = []
+
+    def connect(self, event, sock, host, port):
+        self.heard.append(("connect", event.request.path, host))
+
+    def read(self, event, sock, data):
+        self.heard.append(("read", data, event.request.path))
+        self.fire(circuits_net.Write(sock, data))
+
+    def disconnect(self, event, sock):
+        self.heard.append(("disconnect", event.code, event.reason, event.request.path))
+
+
+class TestWebSockets(WebTest):
+
+    def serve(self, *components, path="/ws", server=circuits_web.Server, secure=False, **options):
+        """A server that echoes on /ws; other options than the server's are those of WebSockets."""
+        theirs = {name: options.pop(name) for name in ("certfile", "grace", "max_connections") if name in options}
+        ws = options.pop("ws", None)                # which is false while it is idle
+        self.ws = circuits_web.WebSockets(path, **options) if ws is None else ws
+        self.echo = WSEcho(channel=self.ws._above)
+        super().serve(self.ws, self.echo, *components, server=server, secure=secure, **theirs)
+
+    def test_a_conversation(self):
+        self.serve(Greeter())
+        peer = Peer(self)
+        self.assertEqual(peer.status, 101)
+        for line in (b"Upgrade: websocket", b"Connection: Upgrade",
+                     b"Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo="):        # RFC 6455, 1.3
+            self.assertIn(b"\r\n" + line, peer.head)
+        self.assertNotIn(b"Content-Length", peer.head)
+        peer.send("Hello", peer.codec.encode(b"\x00\xff"), "\u20ac" * 50000)
+        self.assertEqual([peer.next() for _ in range(3)], ["Hello", b"\x00\xff", "\u20ac" * 50000])
+        self.assertEqual(self.get(), (200, b"Hello World!"))
+        self.assertEqual(len(self.ws.sockets), 1)
+        peer.send(peer.codec.ping(b"p"))
+        self.assertEqual(peer.next(), (10, b"p"))
+        peer.send("last", peer.codec.close(1000, "bye"))            # what came before the close is answered
+        self.assertEqual([peer.next(), peer.next(), peer.next()], ["last", (1000, ""), None])
+        wait_for(lambda: not self.ws.sockets)
+        self.assertEqual(self.echo.heard[0], ("connect", "/ws", "127.0.0.1"))
+        self.assertEqual(self.echo.heard[-1], ("disconnect", 1000, "bye", "/ws"))
+        self.assertEqual(self.app.http._gone, {})
+
+    def test_what_follows_the_handshake_in_one_segment_is_kept(self):
+        self.serve()
+        peer = Peer(self, after=ws_frame(0x81, b"early") + ws_frame(0x89, b"p") + ws_frame(0x81, b"bird")[:4])
+        peer.send(ws_frame(0x81, b"bird")[4:])
+        self.assertEqual(sorted(map(str, (peer.next() for _ in range(3)))), sorted(["early", str((10, b"p")), "bird"]))
+        self.assertEqual([heard[0] for heard in self.echo.heard], ["connect", "read", "read"])
+
+    def test_events_in_order(self):
+        rec = Recorder()
+        self.serve(rec)
+        peer = Peer(self, "/ws/room?x=1")
+        peer.send("x")
+        self.assertEqual(peer.next(), "x")
+        peer.send(ws_frame(0x88, b""))
+        self.assertEqual([peer.next(), peer.next()], [(1005, ""), None])
+        wait_for(lambda: any(event.channels == ("ws",) for event in rec.named("disconnect")))
+        where = [(event.name, event.channels[0]) for event in rec.events if event.name in (
+            "connect", "read", "write", "close", "disconnect", "request", "response")]
+        self.assertEqual(where, [
+            ("connect", "web"), ("read", "web"), ("request", "web"), ("response", "web"), ("write", "web"),
+            ("connect", "ws"), ("read", "web"), ("read", "ws"), ("write", "ws"), ("write", "web"),
+            ("read", "web"), ("close", "ws"), ("write", "web"), ("close", "web"), ("disconnect", "web"),
+            ("disconnect", "ws")])
+        self.assertEqual([event.request.qs for event in rec.events if event.channels == ("ws",) and event.name in (
+            "connect", "read", "disconnect")], ["x=1"] * 3)
+
+    def test_the_session_is_within_reach(self):
+        class App(Component):
+            channel = "ws"
+
+            def connect(self, event, sock, host, port):
+                self.fire(circuits_net.Write(sock, str(event.request.session["count"])))
+
+            def read(self, sock, data):
+                with sock.upper.request.session as session:
+                    session["count"] += 1
+                    return str(session["count"])    # what is returned is sent
+
+        class Root(circuits_web.Controller):
+            def index(self):
+                return str(self.session.setdefault("count", 1))
+        ws = circuits_web.WebSockets("/ws")
+        WebTest.serve(self, circuits_web.Sessions(), ws, App(), Root())
+        cookie = self.ask()[1]["Set-Cookie"].partition(";")[0]
+        peer = Peer(self, Cookie=cookie)
+        peer.send("x", "y")
+        self.assertEqual([peer.next(), peer.next(), peer.next()], ["1", "2", "3"])
+        self.assertEqual(self.get("/", Cookie=cookie)[1], b"3")
+
+    def test_coroutines_and_generators_answer(self):
+        class App(Component):
+            channel = "ws"
+
+            async def read(self, sock, data):
+                await sleep(0.01)
+                return data.upper()
+
+            @handler("read")
+            def _on_read(self, sock, data):
+                yield sleep(0.001)
+                self.fire(circuits_net.Write(sock, data + "!"))
+        WebTest.serve(self, circuits_web.WebSockets("/ws"), App())
+        peer = Peer(self)
+        peer.send("x")
+        self.assertEqual([peer.next(), peer.next()], ["x!", "X"])
+
+    def test_handshakes_that_are_none(self):
+        self.serve(Greeter())
+        table = [dict(Upgrade=None), dict(Upgrade="websockets"), dict(Connection=None), dict(Connection="close"),
+                 dict(Sec_WebSocket_Key=None), dict(Sec_WebSocket_Key="x"), dict(Sec_WebSocket_Key="AAAA"),
+                 dict(Sec_WebSocket_Key="dGhlIHNhbXBsZSBub25jZR=="), dict(Sec_WebSocket_Key="dGhlIHNhbXBsZSBub25jZQ"),
+                 dict(Sec_WebSocket_Key=" dGhlIHNhbXBsZSBub25jZQ==x"), dict(Sec_WebSocket_Key="dGhlIHNhbXBsZSBub25 ZQ=="),
+                 dict(Sec_WebSocket_Key="%s, %s" % (("dGhlIHNhbXBsZSBub25jZQ==",) * 2))]
+        for headers in table:
+            with self.subTest(headers):
+                self.assertEqual(Peer(self, **headers).status, 400)
+        for version in (None, "8", "14", "013", "13, 8"):
+            peer = Peer(self, Sec_WebSocket_Version=version)
+            self.assertEqual(peer.status, 400)
+            self.assertIn(b"\r\nSec-WebSocket-Version: 13\r\n", peer.head)
+        self.assertEqual(self.ask("/ws", "POST", "x", Upgrade="websocket", Connection="upgrade")[0], 400)
+        self.assertIn(b" 400 ", self.raw(b"GET /ws HTTP/1.0\r\nHost: a\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+                                         b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n"))
+        peer = Peer(self, Upgrade="h2c, WebSocket", Connection="keep-alive, UPGRADE")
+        self.assertEqual(peer.status, 101)
+        self.assertEqual(Peer(self, "/wsx").status, 200)            # a page beside it
+        self.assertEqual(Peer(self, "/ws/deeper").status, 101)
+        wait_for(lambda: [heard[0] for heard in self.echo.heard] == ["connect"] * 2)
+
+    def test_without_a_path_pages_are_not_in_the_way(self):
+        self.serve(Greeter(), path=None)
+        self.assertEqual(self.get(), (200, b"Hello World!"))
+        self.assertEqual([Peer(self, path).status for path in ("/", "/greet")], [101, 101])
+
+    def test_pages_of_others_are_refused(self):
+        self.serve(origins=["https://App.example/", "null"])
+        host = "127.0.0.1:%d" % self.port
+        table = [(host, "http://" + host, 101), (host, None, 101), (host, "https://evil.example", 403),
+                 (host, "http://127.0.0.1", 403), (host, "http://127.0.0.1:1", 403), (host, "https://app.example", 101),
+                 (host, "null", 101), (host, "http://" + host + ".evil.example", 403), (host, "", 403), (host, host, 403),
+                 (host, "file://", 403), ("a.example", "https://a.example", 101), ("A.example:80", "http://a.EXAMPLE", 101),
+                 ("a.example:443", "https://a.example", 101), ("a.example:443", "http://a.example", 403),
+                 ("a.example", "https://a.example.evil", 403), ("[::1]:80", "http://[::1]", 101)]
+        for host, origin, status in table:
+            with self.subTest(host=host, origin=origin):
+                self.assertEqual(Peer(self, Host=host, Origin=origin).status, status)
+        self.serve()
+        self.assertEqual(Peer(self, Origin="null").status, 403)
+        self.serve(origins="*")
+        self.assertEqual(Peer(self, Origin="https://evil.example").status, 101)
+
+    def test_guards_come_first(self):
+        class Guard(Component):
+            channel = "web"
+
+            def request(self, event, request, response):
+                if request.headers.get("Cookie") != "a=b":
+                    event.stop()
+                    return circuits_web.Unauthorized(request, response)
+        self.serve(Guard())
+        self.assertEqual(Peer(self).status, 401)
+        self.assertEqual(Peer(self, Cookie="a=b").status, 101)
+
+    def test_subprotocols(self):
+        def chosen(**headers):
+            found = re.search(rb"\r\nSec-WebSocket-Protocol: ([^\r]*)", Peer(self, **headers).head)
+            return found and found.group(1).decode()
+        self.serve()
+        self.assertEqual(chosen(Sec_WebSocket_Protocol="chat.v2, chat"), "chat.v2")
+        self.assertIsNone(chosen())
+        self.assertEqual(Peer(self, Sec_WebSocket_Protocol="a b,").status, 101)
+        self.serve(subprotocols=("chat", "chat.v1"))
+        self.assertEqual(chosen(Sec_WebSocket_Protocol="x,chat.v1 ,\tchat"), "chat.v1")
+        self.assertIsNone(chosen(Sec_WebSocket_Protocol="x"))
+
+        class Picky(circuits_web.WebSocketsDispatcher):
+            def select_subprotocol(self, subprotocols):
+                return subprotocols[-1]
+        self.serve(ws=Picky("/ws"))
+        self.assertEqual(chosen(Sec_WebSocket_Protocol="a, b"), "b")
+        self.assertEqual(self.echo.channel, "wsserver")
+        peer = Peer(self)
+        peer.send("x")
+        self.assertEqual(peer.next(), "x")
+
+    def test_rules_that_are_broken(self):
+        self.serve()
+        table = [
+            (b"\x82\xff" + (1 << 62).to_bytes(8, "big") + b"mask" + b"x" * 1000, 1009),
+            (b"\x82\xff" + ((1 << 20) + 1).to_bytes(8, "big"), 1009),
+            (ws_frame(0x81, b"x", client=False), 1002), (ws_frame(0xc1, b"x"), 1002), (ws_frame(0x83, b"x"), 1002),
+            (ws_frame(0x81, b"\xff"), 1007), (ws_frame(0x88, b"x"), 1002), (ws_frame(0x80, b"x"), 1002),
+            (ws_frame(0x88, ws_close(1006)), 1002)]
+        for frame, code in table:
+            for more in (b"", ws_frame(0x81, b"more" * 20000)):
+                with self.subTest(frame[:20], more=len(more)):
+                    peer = Peer(self)
+                    peer.send("before", frame + more)
+                    self.assertEqual(peer.next(), (code, mock_any))     # at once: what else was said is moot
+                    self.assertIsNone(peer.next())
+        wait_for(lambda: {heard[1] for heard in self.echo.heard if heard[0] == "disconnect"} == {1002, 1007, 1009})
+
+    def test_codes_of_the_end(self):
+        """1000, 1001, 1005, 1006, 1012: who says what, and what the application learns."""
+        self.serve()
+        for data, answer, learns in (
+                (ws_frame(0x88, ws_close(1000)), (1000, ""), (1000, "")), (ws_frame(0x88, ws_close(1001, b"r")), (1001, ""), (1001, "r")),
+                (ws_frame(0x88), (1005, ""), (1005, "")), (ws_frame(0x88, ws_close(1012)), (1012, ""), (1012, "")),
+                (ws_frame(0x88, ws_close(4999)), (4999, ""), (4999, "")), (b"", None, (1006, "")),
+                (ws_frame(0x81, b"half")[:5], None, (1006, ""))):
+            peer = Peer(self)
+            if data:
+                peer.send(data)
+            if answer is None:
+                peer.sock.shutdown(socket.SHUT_WR)
+            self.assertEqual(peer.next(), answer)
+            if answer is not None:
+                self.assertIsNone(peer.next())
+            wait_for(lambda: not self.ws.sockets)
+            self.assertEqual(self.echo.heard[-1][1:3], learns)
+
+    def test_the_application_closes(self):
+        class App(Component):
+            channel = "ws"
+
+            def read(self, sock, data):
+                self.fire(circuits_net.Write(sock, "before"))
+                self.fire(circuits_net.Close(sock, *json.loads(data)))
+                self.fire(circuits_net.Write(sock, "after"))
+        self.ws = circuits_web.WebSockets("/ws", close_timeout=0.3)
+        WebTest.serve(self, self.ws, App())
+        for args, code in ("[]", 1000), ("[1001]", 1001), ("[4000, \"b\\u20ac\"]", 4000):
+            peer = Peer(self)
+            peer.send(args)
+            self.assertEqual([peer.next(), peer.next()[0]], ["before", code])
+            peer.send("too late", ws_frame(0x88, ws_close(code)))
+            self.assertIsNone(peer.next())
+        peer = Peer(self)                                       # one that never answers a close
+        peer.send("[]")
+        self.assertEqual([peer.next(), peer.next(), peer.next()], ["before", (1000, ""), None])
+        wait_for(lambda: not self.ws.sockets)
+        self.expect_stderr("a close code is 1000")
+        peer = Peer(self)
+        peer.send("[1005]")
+        self.assertEqual([peer.next(), peer.next()], ["before", "after"])
+
+    def test_pings(self):
+        self.serve(ping_interval=0.02, ping_timeout=0.5)
+        deaf, alive = Peer(self), Peer(self)
+        for _ in range(5):
+            self.assertEqual(alive.next(), (9, b""))
+            alive.send(ws_frame(0x8a))
+        self.assertEqual([deaf.next(), deaf.next()], [(9, b""), None])
+        wait_for(lambda: len(self.ws.sockets) == 1)
+        self.assertEqual(self.echo.heard[-1][1:3], (1006, "no answer to a ping"))
+        alive.send("x")
+        got = alive.next()
+        while got == (9, b""):
+            alive.send(ws_frame(0x8a))
+            got = alive.next()
+        self.assertEqual(got, "x")
+        self.serve(ping_interval=None)
+        peer = Peer(self)
+        peer.send("x")
+        self.assertEqual(peer.next(), "x")
+        self.assertIsNone(next(iter(self.ws.sockets.values())).due)
+
+    def test_one_that_does_not_read_is_given_up(self):
+        class Flood(Component):
+            channel = "ws"
+            most = 0
+
+            def read(self, sock, data):
+                for _ in range(200):
+                    self.fire(circuits_net.Write(sock, b"x" * 100000))
+                    self.most = max(self.most, sock.upper.waiting)
+                    yield
+                    if sock.upper is None or sock.upper.state != "open":
+                        return
+        flood = Flood()
+        self.ws = circuits_web.WebSockets("/ws", max_waiting=1 << 20, close_timeout=0.2)
+        WebTest.serve(self, self.ws, flood)
+        peer = Peer(self)
+        peer.send("go")
+        wait_for(lambda: flood.most and not self.ws.sockets)    # dropped, whether it answers or not
+        self.assertLess(flood.most, (1 << 20) + 200000)
+        peer.sock.close()
+        slow = Peer(self)
+        slow.send("go")
+        wait_for(lambda: any(ws.state == "closing" for ws in self.ws.sockets.values()))
+        got = slow.next()
+        while type(got) is bytearray:
+            got = slow.next()
+        self.assertIn(got, ((1013, "too slow"), None))  # None: it came too late to say so
+
+    def test_a_flood_of_pings_and_of_empty_messages(self):
+        self.serve()
+        peer = Peer(self)
+        pings = [ws_frame(0x89, b"%d" % n) for n in range(3000)]
+        peer.send(b"".join(pings) + ws_frame(0x81) * 3000)
+        got = [peer.next() for _ in range(6000)]
+        self.assertEqual([item for item in got if type(item) is tuple], [(10, b"%d" % n) for n in range(3000)])
+        self.assertEqual(got.count(""), 3000)
+
+    def test_compression(self):
+        self.serve(compress=True)
+        offered = circuits_web.Deflate(server_max_window_bits=15, client_max_window_bits=15)
+        peer = Peer(self, Sec_WebSocket_Extensions="x-other, " + offered.offer(), deflate=offered)
+        self.assertIn(b"Sec-WebSocket-Extensions: permessage-deflate; server_no_context_takeover; "
+                      b"client_no_context_takeover; server_max_window_bits=12; client_max_window_bits=12", peer.head)
+        peer.codec.deflate = circuits_web.Deflate()
+        frame = peer.codec.encode("Hello" * 10000)
+        self.assertLess(len(frame), 1000)
+        peer.send(frame)
+        self.assertEqual(peer.next(), "Hello" * 10000)
+        bomb = peer.codec._deflate(bytes(64 << 20))
+        peer.send(ws_frame(0xc2, bomb))
+        self.assertEqual([peer.next()[0], peer.next()], [1009, None])
+        plain = Peer(self)
+        self.assertNotIn(b"Extensions", plain.head)
+        plain.send(ws_frame(0xc1, b"x"))
+        self.assertEqual(plain.next()[0], 1002)
+        self.serve()                                    # not by default
+        self.assertNotIn(b"Extensions", Peer(self, Sec_WebSocket_Extensions=offered.offer()).head)
+
+    def test_many_that_are_idle(self):
+        self.serve(ping_interval=0.2, max_connections=250)
+        peers = [Peer(self) for _ in range(250)]
+        wait_for(lambda: len(self.ws.sockets) == 250)
+        self.assertEqual(Peer(self).status, 503)        # WebSockets are connections, too
+        for peer in peers:
+            peer.send(ws_frame(0x8a), "x")
+        for peer in peers:
+            self.assertIn(peer.next(), ("x", (9, b"")))
+        self.assertEqual(sum(1 for timer in self.app._reactor.timers if timer[2] == self.ws._sweep), 1)
+        for peer in peers:
+            peer.sock.close()
+        wait_for(lambda: not self.ws.sockets and not self.app.http._gone)
+
+    def test_a_member_of_a_group(self):
+        class Group:
+            members = set()
+
+            def discard(self, member):
+                self.members.discard(member)
+        group = Group()
+
+        class App(Component):
+            channel = "ws"
+
+            def connect(self, sock, host, port):
+                member = sock.upper
+                member.groups = {group}
+                group.members.add(member)
+
+            def read(self, sock, data):
+                for member in list(group.members):
+                    if data == "slow":
+                        member.close("too slow")
+                    member.write(member.encode(data))
+        WebTest.serve(self, circuits_web.WebSockets("/ws", compress=True), App())
+        offer = circuits_web.Deflate()
+        peers = [Peer(self), Peer(self), Peer(self, Sec_WebSocket_Extensions=offer.offer(), deflate=offer)]
+        wait_for(lambda: len(group.members) == 3)
+        self.assertEqual(len({member.kind for member in group.members}), 2)
+        peers[0].send("y" * 100)
+        self.assertEqual([peer.next() for peer in peers], ["y" * 100] * 3)
+        self.assertEqual({member.waiting for member in group.members}, {0})
+        peers[0].sock.close()
+        wait_for(lambda: len(group.members) == 2)
+        peers[1].send("slow")
+        self.assertEqual([peer.next() for peer in peers[1:]], [(1013, "too slow")] * 2)
+
+    def test_when_the_application_stops(self):
+        self.serve()
+        peer = Peer(self)
+        self.app.stop()
+        self.assertEqual([peer.next(), peer.next()], [(1001, ""), None])
+
+    def test_a_dispatcher_that_leaves_says_so(self):
+        self.serve()
+        peer = Peer(self)
+        self.app.fire(circuits.Unregister(self.ws))
+        self.assertEqual(peer.next(), (1001, ""))
+
+    def test_wrong_options(self):
+        for wrong in (dict(ping_interval=0), dict(close_timeout=None), dict(close_timeout=-1), dict(ping_timeout=-1),
+                      dict(wschannel="web")):
+            with self.assertRaises(ValueError):
+                circuits_web.WebSockets("/", **wrong)
+        with self.assertRaises(TypeError):
+            circuits_web.WebSockets("/", compress=9)
+        with self.assertRaises(TypeError):
+            circuits_web.WebSockets("/", max_mesage=9)
+
+    def test_text_with_half_a_pair_is_an_error_of_the_application(self):
+        class App(Component):
+            channel = "ws"
+
+            def read(self, sock, data):
+                self.fire(circuits_net.Write(sock, "\ud800" if data == "text" else 5))
+        self.expect_stderr("surrogates not allowed")
+        self.expect_stderr("text or bytes, got 5")
+        WebTest.serve(self, circuits_web.WebSockets("/ws"), App())
+        peer = Peer(self)
+        peer.send("text", "x", peer.codec.ping(b"p"))
+        self.assertEqual(peer.next(), (10, b"p"))
+        wait_for(lambda: "got 5" in sys.stderr.getvalue())
+
+
+class mock_any:
+    """Equals anything."""
+
+    def __eq__(self, other):
+        return True
+
+
+mock_any = mock_any()
+
+
+class TestWebSocketStopping(TestStopping):
+    """SIGTERM: WebSockets are told, and the process waits for their answer."""
+
+    CODE = """
+        from circuits import Component
+        from circuits_web import Server, WebSockets
+        class App(Component):
+            channel = "ws"
+            def connect(self, sock, host, port):
+                print("connected", flush=True)
+            def disconnect(self, event, sock):
+                print("left", event.code, flush=True)
+        app = Server(("127.0.0.1", 0), grace=%s) + WebSockets("/ws") + App()
+        print(app.port, flush=True)
+        app.run()
+        print("ended", flush=True)
+    """
+
+    test_requests_in_work_finish = test_a_second_signal_or_the_end_of_grace_ends_at_once = None
+
+    def test_they_are_told_and_waited_for(self):
+        process = self.launch()
+        peers = [Peer(self) for _ in range(3)]
+        self.assertEqual([process.stdout.readline() for _ in peers], ["connected\n"] * 3)
+        process.terminate()
+        for peer in peers:
+            self.assertEqual(peer.next(), (1001, ""))
+            self.assertIsNone(process.poll())
+            peer.send(ws_frame(0x88, ws_close(1001)))
+            self.assertIsNone(peer.next())
+        self.assertEqual(process.stdout.read(), "left 1001\n" * 3 + "ended\n")
+        self.assertEqual(process.wait(PATIENCE), 0)
+
+    def test_the_grace_has_an_end(self):
+        process = self.launch(0.3)
+        peer = Peer(self)
+        process.stdout.readline()
+        process.terminate()
+        self.assertEqual([peer.next(), peer.next()], [(1001, ""), None])
+        self.assertEqual(process.stdout.read(), "left 1006\nended\n")
+        self.assertEqual(process.wait(PATIENCE), 0)
+
+
+class WSApp(Component):
+    """The application of a client: notes what it hears, and does as it is told."""
+
+    channel = "ws"
+
+    def __init__(self, *greetings):
+        super().__init__()
+        self.greetings = greetings
+        self.heard = []
+
+    def connected(self, host, port):
+        self.heard.append("connected")
+        for message in self.greetings:
+            self.fire(circuits_net.Write(message))
+
+    def read(self, message):
+        self.heard.append(message)
+
+    def disconnected(self, event):
+        self.heard.append(("disconnected", event.code, event.reason))
+
+    def unreachable(self, host, port, error):
+        self.heard.append(error)
+
+
+class TestWebSocketClient(WebTest):
+
+    def serve(self, *components, **options):
+        self.ws = circuits_web.WebSockets("/ws", "wsserver", **options)
+        self.echo = WSEcho(channel="wsserver")
+        super().serve(self.ws, self.echo, *components)
+
+    def connect(self, *greetings, path="/ws", rec=None, scheme="ws", port=None, **options):
+        """A client in a thread of its own; self.heard is what its application hears."""
+        self.tree = WSApp(*greetings)
+        self.heard = self.tree.heard
+        self.client = circuits_web.WebSocketClient(
+            "%s://127.0.0.1:%d%s" % (scheme, port or self.port, path), **options).register(self.tree)
+        if rec is not None:
+            rec.register(self.tree)
+        context = serving(self.tree)
+        context.__enter__()
+        self.addCleanup(context.__exit__)
+
+    def hears(self, *expected):
+        wait_for(lambda: len(self.heard) >= len(expected), lambda: self.heard)
+        self.assertEqual(self.heard, list(expected))
+
+    def answering(self, *answers):
+        """A server that gives each connection, in turn, one of these answers, and keeps what it was asked."""
+        listening = socket.create_server(("127.0.0.1", 0))
+        self.addCleanup(listening.close)
+        self.port = listening.getsockname()[1]
+        self.asked = []
+
+        def answer():
+            for text in answers:
+                try:
+                    sock = listening.accept()[0]
+                except OSError:
+                    return
+                with sock:
+                    sock.settimeout(PATIENCE)
+                    got = b""
+                    while b"\r\n\r\n" not in got:
+                        got += sock.recv(65536)
+                    self.asked.append(got)
+                    if text is None:
+                        sock.recv(1)
+                        continue
+                    key = re.search(b"Key: (.*)\r", got).group(1).decode()
+                    try:
+                        sock.sendall(text.replace(b"ACCEPT", circuits_web._accept_key(key).encode()))
+                        while sock.recv(65536):
+                            pass
+                    except OSError:
+                        pass
+        thread = threading.Thread(target=answer, daemon=True)
+        thread.start()
+        self.addCleanup(thread.join, PATIENCE)
+        self.addCleanup(listening.close)
+
+    GOOD = (b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: WebSocket\r\nConnection: keep-alive, Upgrade\r\n"
+            b"Sec-WebSocket-Accept: ACCEPT\r\n")
+
+    def test_a_conversation(self):
+        self.serve()
+        rec = Recorder()
+        self.connect("Hello", b"\xff" * 70000, rec=rec, headers={"X-Who": "me"}, subprotocols=("b", "a"))
+        self.hears("connected", "Hello", b"\xff" * 70000)
+        self.assertEqual((self.client.connected, self.client.subprotocol, self.client.response.status), (True, "b", 101))
+        request = next(iter(self.ws.sockets.values())).request
+        self.assertEqual((request.headers["X-Who"], request.headers["Host"]), ("me", "127.0.0.1:%d" % self.port))
+        self.tree.fire(circuits_net.Close(4000, "bye"))
+        self.hears("connected", "Hello", b"\xff" * 70000, ("disconnected", 4000, ""))
+        wait_for(lambda: self.echo.heard[-1][:3] == ("disconnect", 4000, "bye"))
+        self.assertFalse(self.client.connected)
+        self.tree.fire(circuits_net.Connect(), "wsclient")          # and once more
+        self.hears("connected", "Hello", b"\xff" * 70000, ("disconnected", 4000, ""), "connected", "Hello", b"\xff" * 70000)
+
+    def test_connect_is_for_those_who_want_to_wait(self):
+        self.serve()
+        test = self
+
+        class App(Component):
+            def started(self, *args):
+                self.client = circuits_web.WebSocketClient("ws://127.0.0.1:%d/ws" % test.port).register(self)
+                self.fire(circuits_net.Write("early"), "ws")        # before there is anything
+                test.got = []
+                for _ in range(3):
+                    value = yield self.call(circuits_net.Connect(), "wsclient")
+                    test.got.append(value.value)
+                self.fire(circuits_net.Write("late"), "ws")
+                event = yield self.wait("read", "ws")
+                test.got.append(event.event.args[0])
+                self.client.close()
+                yield self.wait("disconnected", "ws")
+                dead = circuits_web.WebSocketClient("ws://127.0.0.1:1/", "dead", "deadws", reconnect=True).register(self)
+                try:
+                    yield self.call(circuits_net.Connect(), "dead")
+                except circuits_web.NotConnected as error:
+                    test.got.append(error)
+                dead.close()
+                lost = circuits_web.WebSocketClient("ws://127.0.0.1:%d/none" % test.port, "lost", "lostws").register(self)
+                try:
+                    yield self.call(circuits_net.Connect(), "lost")
+                except circuits_web.NotConnected as error:
+                    test.got.append(error)
+                self.stop()
+        App().run()
+        self.assertEqual(self.got[:4], [True, True, True, "late"])
+        self.assertEqual(len([heard for heard in self.echo.heard if heard[0] == "connect"]), 1)
+        self.assertRegex(str(self.got[4]), r"ws://127.0.0.1:1/ cannot be reached: \[Errno")
+        self.assertIsInstance(self.got[4].__cause__, OSError)
+        self.assertEqual((self.got[5].status, str(self.got[5])),
+                         (404, "ws://127.0.0.1:%d/none refused the handshake: 404 Not Found" % self.port))
+
+    def test_what_is_written_early_is_sent_when_it_is_open(self):
+        self.serve()
+        app = WSApp()
+        client = circuits_web.WebSocketClient("ws://127.0.0.1:%d/ws" % self.port).register(app)
+        app.fire(circuits_net.Connect(), "wsclient")                # as programs for 2.1.0 do
+        app.fire(circuits_net.Write("one"), "ws")
+        app.fire(circuits_net.Write("two"), "ws")
+        with serving(app):
+            wait_for(lambda: app.heard == ["connected", "one", "two"])
+            app.fire(circuits_net.Connect("ignored", 1), "wsclient")
+            app.fire(circuits_net.Write("three"), "ws")
+            wait_for(lambda: app.heard[-1] == "three")
+            self.assertTrue(client.connected)
+        self.assertEqual([heard[0] for heard in self.echo.heard].count("connect"), 1)
+
+    def test_bytes_behind_the_101_are_kept(self):
+        self.answering(b"HTTP/1.1 103 Early Hints\r\n\r\n" + self.GOOD + b"\r\n" + ws_frame(0x81, b"early", False)
+                       + ws_frame(0x88, ws_close(1012, b"restart"), False))
+        self.connect()
+        self.hears("connected", "early")
+        wait_for(lambda: self.client.sockets[None].state == "over")
+        self.assertEqual(self.client.sockets[None].code, 1012)
+
+    def test_answers_that_are_none(self):
+        page = b"HTTP/1.1 503 Busy\r\nContent-Length: 4\r\nRetry-After: 9\r\n\r\nbusy"
+        table = [(page, 503, "refused the handshake: 503 Busy"), (b"HTTP/1.1 200 OK\r\n\r\n", 200, "200 OK"),
+                 (b"HTTP/1.1 301 Moved\r\nLocation: ws://x/\r\n\r\n", 301, "301 Moved"),
+                 (self.GOOD.replace(b"ACCEPT", b"s3pPLMBiTxaQ9kYGzzhZRbK+xOo=") + b"\r\n", None, "not accepted properly"),
+                 (self.GOOD.replace(b"WebSocket", b"h2c", 1) + b"\r\n", None, "not accepted properly"),
+                 (self.GOOD.replace(b", Upgrade", b"") + b"\r\n", None, "not accepted properly"),
+                 (self.GOOD + b"Sec-WebSocket-Protocol: x\r\n\r\n", None, "a subprotocol that was not offered"),
+                 (self.GOOD + b"Sec-WebSocket-Extensions: permessage-deflate\r\n\r\n", None, "an extension that was not"),
+                 (b"SSH-2.0-OpenSSH_9.2\r\n\r\n", None, "did not answer as a WebSocket server"),
+                 (b"HTTP/1.1 101 X\r\nA: " + b"x" * 100000, None, "did not answer as a WebSocket server")]
+        for answer, status, text in table:
+            with self.subTest(text):
+                self.answering(answer)
+                self.connect()
+                wait_for(lambda: self.heard)
+                error, = self.heard
+                self.assertIsInstance(error, circuits_web.NotConnected)
+                self.assertEqual(error.status, status)
+                self.assertIn(text, str(error))
+                if answer is page:
+                    self.assertEqual(error.headers["Retry-After"], "9")
+                wait_for(lambda: not self.client._transport.connected)
+                self.assertEqual(self.client.sockets, {})
+        self.answering(None)
+        self.connect(handshake_timeout=0.05)
+        wait_for(lambda: self.heard)
+        self.assertIn("did not answer the handshake within 0.05 seconds", str(self.heard[0]))
+
+    def test_if_nobody_listens_the_error_is_seen(self):
+        self.expect_stderr("NotConnected")
+        self.answering(b"HTTP/1.1 403 No\r\n\r\n")
+        with serving(Component() + circuits_web.WebSocketClient("ws://127.0.0.1:%d/" % self.port)):
+            wait_for(lambda: "403 No" in sys.stderr.getvalue())
+
+    def test_it_connects_again(self):
+        self.answering(self.GOOD + b"\r\n" + ws_frame(0x88, ws_close(1012), False), b"HTTP/1.1 503 Busy\r\n\r\n",
+                       self.GOOD + b"\r\n")
+        original, circuits_net.RECONNECT_FIRST = circuits_net.RECONNECT_FIRST, 0.01
+        self.addCleanup(setattr, circuits_net, "RECONNECT_FIRST", original)
+        self.connect(reconnect=True, close_timeout=0.05)
+        wait_for(lambda: self.heard.count("connected") == 2)
+        self.assertEqual(self.heard[:2], ["connected", ("disconnected", 1012, "")])
+        self.assertEqual(self.heard[2].status, 503)
+        self.client.close()
+        wait_for(lambda: self.heard[-1][0] == "disconnected")
+        self.assertEqual(len(self.asked), 3)
+        self.assertIsNone(self.client._transport._retry)
+
+    def test_compression_and_limits(self):
+        self.serve(compress=True)
+        self.connect("Hello" * 1000, compress=circuits_web.Deflate(False, False, 9, 10), max_message=6000)
+        self.hears("connected", "Hello" * 1000)
+        self.assertEqual(self.client.sockets[None].codec.deflate.server_max_window_bits, 9)
+        self.tree.fire(circuits_net.Write("Hello" * 2000))
+        self.hears("connected", "Hello" * 1000, ("disconnected", 1009, "a message of more than 6000 bytes"))
+        wait_for(lambda: self.echo.heard[-1][:2] == ("disconnect", 1009))
+
+    def test_pings(self):
+        self.answering(self.GOOD + b"\r\n")
+        self.connect(ping_interval=0.02, ping_timeout=0.02)
+        self.hears("connected", ("disconnected", 1006, "no answer to a ping"))
+
+    def test_over_tls(self):
+        if not shutil.which("openssl"):
+            self.skipTest("openssl is not installed")
+        pem = certificate(self, "good")
+        self.ws, self.echo = circuits_web.WebSockets("/ws", "wsserver"), WSEcho(channel="wsserver")
+        WebTest.serve(self, self.ws, self.echo, secure=True, certfile=pem)
+        self.connect("x" * 100000, scheme="wss", verify=False)
+        self.hears("connected", "x" * 100000)
+        self.tree.fire(circuits_net.Close())
+        wait_for(lambda: self.heard[-1][0] == "disconnected")
+        self.connect(scheme="wss")
+        wait_for(lambda: self.heard)
+        self.assertIsInstance(self.heard[0], circuits_web.NotConnected)
+        self.assertIn("CERTIFICATE_VERIFY_FAILED", str(self.heard[0]))
+        self.assertEqual(len([1 for heard in self.echo.heard if heard[0] == "connect"]), 1)
+
+    def test_addresses_and_headers(self):
+        split = circuits_web._split_websocket_url
+        self.assertEqual(split("ws://a"), (False, "a", "a", 80, "/"))
+        self.assertEqual(split("WSS://a.b:8443?x=/y"), (True, "a.b:8443", "a.b", 8443, "/?x=/y"))
+        self.assertEqual(split("ws://[::1]:9/a%20b"), (False, "[::1]:9", "::1", 9, "/a%20b"))
+        for url in ("http://a/", "ws:/a", "ws://", "ws:///x", "ws://a/x#y", "ws://a /x", "ws://a/\r\nX: y", "ws://a/\u00e4",
+                    "ws://u:p@a/", "ws://a:0/", "ws://a:99999/", "ws://a:x/", "a", "", "ws://[::1/", "ws://a/x y"):
+            with self.subTest(url), self.assertRaises(ValueError):
+                split(url)
+        for headers in ({"X": "a\r\nY: b"}, {"X\r\n": "a"}, {"X Y": "a"}, [("X", "\0")], {"Upgrade": "x"},
+                        {"sec-websocket-key": "x"}, {"Content-Length": "5"}):
+            with self.assertRaises(ValueError):
+                circuits_web.WebSocketClient("ws://a/", headers=headers)
+        with self.assertRaises(ValueError):
+            circuits_web.WebSocketClient("ws://a/", subprotocols="a,b")
+        with self.assertRaises(TypeError):
+            circuits_web.WebSocketClient("ws://a/", verfy=False)
+
+    def test_a_client_may_be_closed_at_any_time(self):
+        self.serve()
+        for moment in range(12):
+            tree = WSApp()
+            client = circuits_web.WebSocketClient("ws://127.0.0.1:%d/ws" % self.port).register(tree)
+            tree.tick(0)
+            for _ in range(moment):
+                tree.tick(0.005)
+            client.close()
+            pump(tree, lambda: not client._transport._is_open() and not client.sockets)
+            self.assertFalse(client.connected)
+            client.unregister()
+            pump(tree)
+
+    def test_dotted_names(self):
+        child("""
+            from circuits.web.websockets import WebSocketsDispatcher, WebSocketClient
+            from circuits.web.dispatchers import WebSockets
+            from circuits.web.dispatchers.websockets import WebSockets
+            from circuits.web.websocket import WebSocketClient
+            from circuits.net.protocols.websocket import WebSocketCodec
+            from circuits.protocols.websocket import WebSocketCodec
+            from circuits.web.client import Connect
+            """)
+
+
+class TestWebSocketCodecComponent(CircuitsTest):
+    """Below any transport: here plain TCP, both ends, without HTTP."""
+
+    def test_back_to_back(self):
+        class Accept(Component):
+            channel = "server"
+
+            def connect(self, sock, host, port):
+                circuits_web.WebSocketCodec(sock, bytearray(ws_frame(0x81, b"behind"))).register(self.root.server)
+
+        class App(Component):
+            channel = "ws"
+            heard = []
+
+            def read(self, sock, data):
+                self.heard.append(data)
+                self.fire(circuits_net.Write(sock, data))
+                if type(data) is str and data == "end":
+                    self.fire(circuits_net.Close(sock))
+        app = App() + Accept()
+        app.server = circuits_net.TCPServer(("127.0.0.1", 0)).register(app)
+        context = serving(app)
+        context.__enter__()
+        self.addCleanup(context.__exit__)
+
+        class Client(Component):
+            heard = []
+
+            @handler("connected", channel="client")
+            def _on_connected(self, host, port):
+                circuits_web.WebSocketCodec(channel="mine").register(transport)
+                self.fire(circuits_net.Write("Hello"), "mine")
+                self.fire(circuits_net.Write(b"x" * 100000), "mine")
+                self.fire(circuits_net.Write("end"), "mine")
+
+            @handler("read", channel="mine")
+            def _on_read(self, data):
+                self.heard.append(data)
+
+            @handler("disconnected", channel="client")
+            def _on_disconnected(self):
+                self.heard.append(None)
+        client = Client()
+        transport = circuits_net.TCPClient().register(client)
+        client.fire(circuits_net.Connect("127.0.0.1", app.server.port), "client")
+        pump(client, lambda: None in client.heard)
+        self.assertEqual(client.heard, ["behind", "Hello", b"x" * 100000, "end", None])
+        self.assertEqual(app.heard, ["behind", "Hello", b"x" * 100000, "end"])
+        pump(client)
+        self.assertEqual(list(transport.components), [])            # it went with the connection
+        wait_for(lambda: not app.server.components)
+
+    def test_the_arguments_of_both_releases(self):
+        self.assertEqual(circuits_web.WebSocketCodec(None, "a").channel, "a")
+        self.assertEqual(circuits_web.WebSocketCodec(None, b"", "a").channel, "a")
+        self.assertEqual(circuits_web.WebSocketCodec().channel, "ws")
+
+
+class Browser:
+    """Chromium without a window, told what to do over its debugging protocol: a WebSocket."""
+
+    def __init__(self, test):
+        chromium = shutil.which("chromium")
+        if not chromium:
+            test.skipTest("chromium is not installed")
+        profile = test.folder()
+        self.process = subprocess.Popen(
+            [chromium, "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
+             "--disable-background-networking", "--disable-component-update", "--disable-sync",
+             "--remote-debugging-port=0", "--user-data-dir=" + profile, "about:blank"],
+            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        test.addCleanup(self.process.wait)
+        test.addCleanup(self.process.kill)
+        path = os.path.join(profile, "DevToolsActivePort")
+        wait_for(lambda: os.path.exists(path) and open_lines(path)[1:])
+        self.test = test
+        self.port = int(open_lines(path)[0])
+
+    def tab(self, url):
+        """Open a page; returns a function that evaluates a script there."""
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=PATIENCE)
+        self.test.addCleanup(connection.close)
+        connection.request("PUT", "/json/new?" + urllib.parse.quote(url))
+        target = json.loads(connection.getresponse().read())
+        peer = Peer(self.test, urllib.parse.urlsplit(target["webSocketDebuggerUrl"]).path, port=self.port)
+
+        def evaluate(script):
+            peer.send(json.dumps({"id": 1, "method": "Runtime.evaluate", "params": {
+                "expression": script, "returnByValue": True, "awaitPromise": True}}))
+            answer = {}
+            while answer.get("id") != 1:
+                answer = json.loads(peer.next())
+            return answer["result"]["result"].get("value")
+        return evaluate
+
+
+def open_lines(path):
+    with open(path, encoding="utf-8") as file:
+        return file.read().splitlines()
+
+
+class TestWebSocketPeers(WebTest):
+    """The package of that name, both ways, and a browser."""
+
+    MESSAGES = ["", "Hello", b"", bytes(range(256)) * 300, "\u20ac\U0001f600" * 30000, b"\0" * 1000000]
+
+    def package(self):
+        try:
+            import websockets.sync.client
+            import websockets.sync.server
+        except ImportError:
+            self.skipTest("the package websockets is not installed")
+        return websockets
+
+    def test_the_package_as_client(self):
+        websockets = self.package()
+        ws, echo = circuits_web.WebSockets("/ws", compress=True, ping_interval=0.05), WSEcho()
+        self.serve(ws, echo)
+        base = "ws://127.0.0.1:%d" % self.port
+        for compression in (None, "deflate"):
+            with websockets.sync.client.connect(base + "/ws", compression=compression, max_size=None,
+                                                subprotocols=["chat"]) as client:
+                self.assertEqual(client.subprotocol, "chat")
+                for message in self.MESSAGES:
+                    client.send(message)
+                    self.assertEqual(client.recv(PATIENCE), message)
+                client.send(iter(["in ", "three ", "parts"]))
+                self.assertEqual(client.recv(PATIENCE), "in three parts")
+                self.assertTrue(client.ping(b"x").wait(PATIENCE))
+        with self.assertRaises(websockets.exceptions.InvalidStatus) as caught:
+            websockets.sync.client.connect(base + "/none")
+        self.assertEqual(caught.exception.response.status_code, 404)
+        with websockets.sync.client.connect(base + "/ws", max_size=None, compression=None) as client:
+            client.send(b"x" * (1 << 20) + b"y")
+            with self.assertRaises(websockets.exceptions.ConnectionClosed) as caught:
+                client.recv(PATIENCE)
+            self.assertEqual(caught.exception.rcvd.code, 1009)
+        wait_for(lambda: not ws.sockets)
+
+    def test_the_package_as_server(self):
+        websockets = self.package()
+
+        def echo(connection):
+            for message in connection:
+                if message == "close":
+                    return connection.close(4001, "as you wish")
+                connection.send(message)
+        for compress in (False, True):
+            server = websockets.sync.server.serve(echo, "127.0.0.1", 0, max_size=None, subprotocols=["chat"])
+            thread = threading.Thread(target=server.serve_forever)
+            thread.start()
+            try:
+                app = WSApp(*self.MESSAGES, "close")
+                client = circuits_web.WebSocketClient(
+                    "ws://127.0.0.1:%d/" % server.socket.getsockname()[1], subprotocols=["chat"], compress=compress,
+                    ping_interval=0.05).register(app)
+                with serving(app):
+                    wait_for(lambda: len(app.heard) == len(self.MESSAGES) + 2)
+                self.assertEqual(app.heard, ["connected", *self.MESSAGES, ("disconnected", 4001, "as you wish")])
+                self.assertEqual("permessage-deflate" in str(client.response.headers), compress)
+            finally:
+                server.shutdown()
+                thread.join(PATIENCE)
+
+    def test_two_tabs_chat_and_come_back_after_a_restart(self):
+        browser = Browser(self)
+
+        def start(port):
+            program = ExamplesTest.start(self, "web_chat.py", str(port))
+            self.addCleanup(lambda: program.process.poll() is None and program.end())
+            return program, int(program.wait_for("@ready").split()[1])
+        program, port = start(0)
+        tabs = [browser.tab("http://127.0.0.1:%d/" % port) for _ in range(2)]
+
+        def said(text, tab):
+            wait_for(lambda: (tab("document.body.innerText") or "").count(text), text)
+
+        def say(text, tab):
+            tab("line.value = %s; form.requestSubmit()" % json.dumps(text))
+        for tab in tabs:
+            said("You are connected.", tab)
+        for text, tab in zip(("I am \u20ac one", "I am <b>two</b>"), tabs):
+            say(text, tab)
+            for each in tabs:
+                said(text, each)
+        self.assertEqual(program.end()[1], "")
+        program, _ = start(port)
+        for tab in tabs:
+            wait_for(lambda: tab("document.body.innerText").count("You are connected.") == 2)
+        say("back again", tabs[1])
+        for tab in tabs:
+            said("back again", tab)
+
+
+class TestWebSocketExamples(WebTest):
+
+    def test_echo_and_client(self):
+        program = ExamplesTest.start(self, "web_socket.py")
+        program.wait_for("It is over")
+        self.assertEqual(program.end(None), ("I said: Hello\nThe server says: HELLO\nIt is over: 1000", ""))
+
 
 # ---------------------------------------------------------------------------
 # Web: the HTTP client
