@@ -65,8 +65,11 @@ from _thread import allocate_lock
 from _thread import get_ident
 from codecs import utf_8_decode
 from collections import deque
+from errno import ETIMEDOUT
 from io import BytesIO
 from io import IOBase
+from io import TextIOBase
+from itertools import groupby
 from types import CoroutineType
 from types import FunctionType
 from types import GeneratorType
@@ -83,6 +86,7 @@ for _name in ("circuits", "circuits_net"):
 
 if __package__:
     from .circuits import BaseComponent
+    from .circuits import Cancelled
     from .circuits import CircuitsError
     from .circuits import Debugger
     from .circuits import Event
@@ -90,6 +94,7 @@ if __package__:
     from .circuits import LiteralEvent
     from .circuits import Running
     from .circuits import Task
+    from .circuits import TimeoutError
     from .circuits import Value
     from .circuits import Waiting
     from .circuits import Worker
@@ -100,6 +105,7 @@ if __package__:
     from .circuits import flatten
     from .circuits import format_tb
     from .circuits import handler
+    from .circuits import poller_of
     from .circuits import __version__ as _core_version
     from .circuits_net import Close
     from .circuits_net import Connect
@@ -111,12 +117,15 @@ if __package__:
     from .circuits_net import SendFile
     from .circuits_net import TCPClient
     from .circuits_net import TCPServer
+    from .circuits_net import UNIXClient
     from .circuits_net import UNIXServer
     from .circuits_net import Unreachable
     from .circuits_net import Write
+    from .circuits_net import client_context
     from .circuits_net import __version__ as _net_version
 else:
     from circuits import BaseComponent
+    from circuits import Cancelled
     from circuits import CircuitsError
     from circuits import Debugger
     from circuits import Event
@@ -124,6 +133,7 @@ else:
     from circuits import LiteralEvent
     from circuits import Running
     from circuits import Task
+    from circuits import TimeoutError
     from circuits import Value
     from circuits import Waiting
     from circuits import Worker
@@ -134,6 +144,7 @@ else:
     from circuits import flatten
     from circuits import format_tb
     from circuits import handler
+    from circuits import poller_of
     from circuits import __version__ as _core_version
     from circuits_net import Close
     from circuits_net import Connect
@@ -145,28 +156,32 @@ else:
     from circuits_net import SendFile
     from circuits_net import TCPClient
     from circuits_net import TCPServer
+    from circuits_net import UNIXClient
     from circuits_net import UNIXServer
     from circuits_net import Unreachable
     from circuits_net import Write
+    from circuits_net import client_context
     from circuits_net import __version__ as _net_version
 
 __version__ = "2.1.0"
 __sealed__ = "bd999ccdda9a4f6e60e31f1dcb253832391db69ad7c63df2f505df4f17ab85a4"
 
 __all__ = (
-    "AllowedHosts", "Application", "BaseController", "BaseServer",
-    "BodyStream", "CORS", "Compress", "Controller", "Deflate", "Dispatcher",
-    "EventStream", "Forbidden", "Gateway", "Group", "HTTP", "HTTPError",
-    "HTTPException", "HTTPRequest", "HTTPResponse", "Headers", "Health",
-    "JSONController", "JSONRPC", "Logger", "MemoryStore", "MessageCodec",
-    "NotConnected", "NotFound", "Redirect", "Request", "Response",
-    "ReverseProxy", "SQLiteStore", "SecurityHeaders", "Server",
-    "ServerEvent", "Session", "Sessions", "Static", "Store", "Stream",
-    "Unauthorized", "VirtualHosts", "WebSocket", "WebSocketClient",
-    "WebSocketCodec", "WebSocketError", "WebSockets",
+    "AllowedHosts", "Application", "BadResponse", "BaseController",
+    "BaseServer", "BodyStream", "CORS", "Client", "ClientError",
+    "ClientTimeout", "Compress", "ConnectError", "Controller", "CookieJar",
+    "Deflate", "DigestAuth", "Dispatcher", "EventStream", "Forbidden",
+    "Gateway", "Group", "HTTP", "HTTPError", "HTTPException", "HTTPRequest",
+    "HTTPResponse", "Headers", "Health", "JSONController", "JSONRPC",
+    "Logger", "MemoryStore", "MessageCodec", "NotConnected", "NotFound",
+    "Redirect", "Request", "Response", "ResponseObject", "ReverseProxy",
+    "SQLiteStore", "SecurityHeaders", "Server", "ServerEvent", "Session",
+    "Sessions", "Static", "StatusError", "Store", "Stream",
+    "TooManyRedirects", "Unauthorized", "VirtualHosts", "WebSocket",
+    "WebSocketClient", "WebSocketCodec", "WebSocketError", "WebSockets",
     "WebSocketsDispatcher", "Workers", "XMLRPC", "basic_auth", "check_auth",
     "check_csrf", "create_environ", "csrf_token", "digest_auth", "expires",
-    "export", "expose", "exposeJSON", "gzip", "serve_download",
+    "export", "expose", "exposeJSON", "gzip", "parse_url", "serve_download",
     "serve_file", "sign", "unsign", "url",
 )
 
@@ -540,6 +555,23 @@ class BadInput(ProtocolError):
 
     def __init__(self, reason, status=400):
         super().__init__(status, reason)
+
+
+class ClientError(CircuitsError):
+    """A request failed; the text says to whom it went, what failed, and what helps."""
+
+
+class NotConnected(ClientError):
+    """There is no connection, or it was refused; __cause__ says more.
+
+    status, headers  of the answer, where an HTTP server refused; else None
+    """
+
+    def __init__(self, reason="there is no connection: fire Connect() and wait for connected, or "
+                 "give an absolute URL", status=None, headers=None):
+        super().__init__(reason)
+        self.status = status
+        self.headers = headers
 
 
 class HTTPException(Exception):
@@ -7729,18 +7761,6 @@ _OPEN, _CLOSING, _OVER = "open", "closing", "over"
 _WEBSOCKET_GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 
 
-class NotConnected(CircuitsError):
-    """There is no connection, or it was refused; __cause__ says more.
-
-    status, headers  of the answer, where an HTTP server refused; else None
-    """
-
-    def __init__(self, reason, status=None, headers=None):
-        super().__init__(reason)
-        self.status = status
-        self.headers = headers
-
-
 class WebSocket:
     """One WebSocket, from its handshake on.
 
@@ -8704,8 +8724,1901 @@ class WebSocketClient(WebSocketEnd):
 # ---------------------------------------------------------------------------
 # 22. HTTP client
 #
-# Asks other servers, over connections that are kept.
+# Asks other servers, over connections that are kept.  A request is one
+# coroutine from top to bottom, run by whoever awaits it: to cancel that closes
+# its connection.  Invariants: a connection serves one request at a time, and
+# another only after an answer that was read to its exact end; what goes out
+# was checked; credentials and cookies stay with the origin they are for.
 # ---------------------------------------------------------------------------
+
+#: Seconds until there is a connection: look-up, TLS and a proxy included.
+#: Longer than the first two retries of a lost SYN (3 s).
+CLIENT_CONNECT_TIMEOUT = 5.0
+
+#: Seconds of silence of a server that has our request; nginx waits 60 for its.
+CLIENT_READ_TIMEOUT = 60.0
+
+#: Seconds for all of a request, redirects included, so that no server that
+#: sends a byte now and then holds us for ever.
+CLIENT_TIMEOUT = 300.0
+
+#: Connections at once, and to one host; browsers take 6 to 8 to a host.
+MAX_CONNECTIONS = 100
+MAX_PER_HOST = 8
+
+#: Seconds a connection is kept for the next request.  Apache and Node close
+#: theirs after 5: a POST must not meet a connection that is just being closed.
+CLIENT_IDLE_TIMEOUT = 4.0
+
+#: Redirects that one request follows, as browsers do.
+MAX_REDIRECTS = 20
+
+#: 1xx responses before the one that counts.
+MAX_INTERIM = 20
+
+#: Bytes of the body of a redirect or a 401 that are read, so that the
+#: connection can be used again; with more it is closed.
+MAX_DISCARDED = 65536
+
+#: Bytes of a response that wait here before its server is not read from.
+MAX_RESPONSE_AHEAD = 65536
+
+#: Cookies of one host, and of all together, as RFC 6265, 6.1 asks for; bytes of one.
+MAX_COOKIES_PER_HOST = 50
+MAX_COOKIES = 3000
+MAX_COOKIE = 4096
+
+IDEMPOTENT = frozenset(("GET", "HEAD", "PUT", "DELETE", "OPTIONS", "TRACE"))
+_WITH_BODY = frozenset(("POST", "PUT", "PATCH"))
+_INFINITE = float("inf")
+
+
+class ConnectError(ClientError):
+    """The server, or the proxy, could not be reached, or did not prove who it is."""
+
+
+class ClientTimeout(ClientError, TimeoutError):
+    """The server took too long."""
+
+
+class BadResponse(ClientError):
+    """The server broke the rules of HTTP, exceeded a limit, or hung up early."""
+
+
+class TooManyRedirects(ClientError):
+    """The server sent us on and on."""
+
+
+class StatusError(ClientError):
+    """What raise_for_status() raises; *response* is the response."""
+
+    def __init__(self, text, response):
+        super().__init__(text)
+        self.response = response
+
+
+# -- addresses --------------------------------------------------------------
+
+_PORTS = {"http": 80, "https": 443, "http+unix": 0}
+_IN_URLS = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
+                     "-._~:/?[]@!$&'()*+,;=%")
+_URLS = {}              # text -> _URL, of what was asked for lately
+
+
+class _URL:
+    """What an http, https or http+unix URL says, checked."""
+
+    __slots__ = ("scheme", "host", "port", "target", "login", "path")
+
+    def __init__(self, scheme, host, port, target, login=None, path=None):
+        self.scheme = scheme
+        self.host = host            # lower case, IPv6 without brackets
+        self.port = port
+        self.target = target        # path and query, as on the wire
+        self.login = login          # (name, password) or None
+        self.path = path            # of a UNIX socket, or None
+
+    @property
+    def netloc(self):
+        """The host with its port unless that is the usual one."""
+        host = "[%s]" % self.host if ":" in self.host else self.host
+        return host if self.port == _PORTS[self.scheme] else "%s:%d" % (host, self.port)
+
+    @property
+    def origin(self):
+        """Who is trusted with what the user gave us for this URL."""
+        return self.scheme, self.host, self.port, self.path
+
+    @property
+    def base(self):
+        return "%s://%s" % (self.scheme, quote(self.path, "") if self.path else self.netloc)
+
+    def __str__(self):
+        return self.base + self.target
+
+    def to(self, target):
+        """The same server, another path and query."""
+        return _URL(self.scheme, self.host, self.port, target, self.login, self.path)
+
+
+def _parse_url(text):
+    """The _URL of a text; ValueError if it is none that we can ask."""
+    if not isinstance(text, str):
+        raise TypeError("a URL is a str, got %r" % (text,))
+    url = _URLS.get(text)
+    if url is None:
+        url = _read_url(text)
+        if url.login is None and len(text) <= MAX_MEMORY_LINE:
+            _remember(_URLS, text, url)
+    return url
+
+
+def _read_url(text):
+    if not text.isprintable() and any(char < " " or char == "\x7f" for char in text):
+        raise ValueError("the URL %r has a control character: quote() what goes into it" % text)
+    scheme, absolute, rest = text.strip(" ").partition("://")
+    scheme = scheme.lower()
+    if not absolute:
+        raise ValueError("URL must be absolute, like http://host/path, got %r" % text)
+    if scheme not in _PORTS:
+        raise ValueError("Invalid URL scheme %r: http, https and http+unix are spoken here"
+                         % scheme)
+    rest = rest.partition("#")[0]
+    end = min((at for at in (rest.find("/"), rest.find("?")) if at >= 0), default=len(rest))
+    authority, target = rest[:end], rest[end:]
+    login, at, netloc = authority.rpartition("@")
+    if "@" in login or "\\" in authority:
+        raise ValueError("the URL %r can be read in two ways: quote() the name and the password"
+                         % text)
+    if not target.startswith("/"):
+        target = "/" + target
+    if not _IN_URLS.issuperset(target):
+        target = quote(target, "".join(_IN_URLS))
+    if at:
+        name, _, password = login.partition(":")
+        login = unquote(name), unquote(password)
+    if scheme == "http+unix":
+        if not netloc:
+            raise ValueError("the URL %r names no socket; http+unix://%%2Frun%%2Fx.sock/ does"
+                             % text)
+        return _URL(scheme, "localhost", 0, target, login or None, unquote(netloc))
+    if not netloc.isascii():
+        try:
+            netloc = netloc.encode("idna").decode("ascii")
+        except UnicodeError as error:
+            raise ValueError("the URL %r has a strange host: %s" % (text, error)) from error
+    if not netloc or not valid_host(netloc) or netloc.startswith(":"):
+        raise ValueError("the URL %r has no host, or a strange one" % text)
+    host, colon, port = netloc.lower().rpartition(":")
+    if not colon or "]" in port:
+        host, port = netloc.lower(), ""
+    number = int(port) if port else _PORTS[scheme]
+    if not 0 < number < 65536:
+        raise ValueError("the URL %r has a port that is not in 1..65535" % text)
+    return _URL(scheme, host.strip("[]"), number, target, login or None)
+
+
+def parse_url(url):
+    """Split an absolute URL into (host, port, resource, secure).
+
+    >>> parse_url("https://example.org/a?b=1")
+    ('example.org', 443, '/a?b=1', True)
+
+    ValueError if it is not absolute, or of another scheme than http and https,
+    ws and wss.
+    """
+    if url[:2].lower() == "ws":
+        url = "http" + url[2:]
+    url = _parse_url(url)
+    return url.host, url.port, url.target, url.scheme == "https"
+
+
+def _pairs(data):
+    """The (name, value) pairs of a dict or a list; a list of values is several."""
+    for name, value in data.items() if hasattr(data, "items") else data:
+        for item in value if isinstance(value, (list, tuple)) else (value,):
+            if item is not None:
+                yield name, item
+
+
+def encode_form(data):
+    """A dict or a list of pairs as a query or an urlencoded form.
+
+    >>> encode_form({"a": "b c", "d": [1, 2], "e": "&=\\xfc"})
+    'a=b+c&d=1&d=2&e=%26%3D%C3%BC'
+    """
+    def plus(text):
+        if isinstance(text, bytes):
+            text = text.decode("utf-8", "surrogateescape")
+        return quote(str(text), " ").replace(" ", "+")
+    return "&".join(["%s=%s" % (plus(name), plus(value)) for name, value in _pairs(data)])
+
+
+# -- cookies ----------------------------------------------------------------
+
+class _Cookie:
+    """One cookie, as it was set."""
+
+    __slots__ = ("name", "value", "domain", "path", "host_only", "secure", "expires", "number")
+
+
+class CookieJar:
+    """The cookies that servers set, and for whom they are (RFC 6265).
+
+    A cookie goes back to the host that set it; to others only if its Domain
+    says so, which must be a part of that host's name and no public suffix.
+    There is no list of those here: a single label counts as one, and so does
+    a short label before a country ("co.uk").
+    """
+
+    def __init__(self, clock=time.time):
+        self._clock = clock
+        self._hosts = {}            # domain -> {(path, name): _Cookie}
+        self._number = 0
+        self._size = 0
+
+    def __len__(self):
+        return self._size
+
+    def __iter__(self):
+        """(domain, path, name, value) of each."""
+        for cookies in self._hosts.values():
+            for cookie in cookies.values():
+                yield cookie.domain, cookie.path, cookie.name, cookie.value
+
+    def clear(self):
+        """Forget them all."""
+        self._hosts = {}
+        self._size = 0
+
+    def take(self, url, lines):
+        """Keep what the Set-Cookie *lines* of a response to *url* say."""
+        for line in lines[:MAX_COOKIES_PER_HOST]:
+            cookie = self._read(_parse_url(url) if isinstance(url, str) else url, line)
+            if cookie is not None:
+                self._keep(cookie)
+
+    def header(self, url):
+        """The value of Cookie in a request to *url*; "" if there is none."""
+        if not self._size:
+            return ""
+        url = _parse_url(url) if isinstance(url, str) else url
+        now = self._clock()
+        path = url.target.partition("?")[0]
+        found = []
+        domain = url.host
+        while domain:
+            for key, cookie in list(self._hosts.get(domain, {}).items()):
+                if cookie.expires is not None and cookie.expires <= now:
+                    self._drop(domain, key)
+                elif (domain == url.host or not cookie.host_only) \
+                        and (url.scheme == "https" or not cookie.secure) \
+                        and _path_matches(path, cookie.path):
+                    found.append(cookie)
+            domain = "" if _is_address(url.host) else domain.partition(".")[2]
+        found.sort(key=lambda cookie: (-len(cookie.path), cookie.number))
+        return "; ".join(["%s=%s" % (cookie.name, cookie.value) for cookie in found])
+
+    def _read(self, url, line):
+        """The _Cookie of a Set-Cookie line, or None if it is refused."""
+        first, *rest = line.split(";")
+        name, equals, value = first.partition("=")
+        name, value = name.strip(" \t"), value.strip(" \t")
+        if not equals or not name or len(first) > MAX_COOKIE:
+            return None
+        attributes = {}
+        for item in rest:
+            key, _, text = item.partition("=")
+            attributes[key.strip(" \t").lower()] = text.strip(" \t")
+        cookie = _Cookie()
+        cookie.name, cookie.value = name, value
+        cookie.secure = "secure" in attributes
+        if cookie.secure and url.scheme != "https":
+            return None
+        domain = attributes.get("domain", "").lstrip(".").lower()
+        cookie.host_only = not domain or domain == url.host and _is_suffix(domain)
+        cookie.domain = domain or url.host
+        if cookie.domain != url.host and (
+                not url.host.endswith("." + domain) or _is_address(url.host) or _is_suffix(domain)):
+            return None
+        cookie.path = attributes.get("path", "")
+        if not cookie.path.startswith("/"):
+            cookie.path = url.target.partition("?")[0].rpartition("/")[0] or "/"
+        if name.startswith("__Secure-") and not cookie.secure:
+            return None
+        if name.startswith("__Host-") and not (
+                cookie.secure and not domain and attributes.get("path") == "/"):
+            return None
+        cookie.expires = self._expiry(attributes)
+        return cookie
+
+    def _expiry(self, attributes):
+        """When a cookie expires, in seconds since 1970; None: with the jar."""
+        age = attributes.get("max-age")
+        if age is not None and is_digits(age.lstrip("-")) and len(age) < 20:
+            return self._clock() + int(age) if int(age) > 0 else 0
+        return parse_http_date(attributes.get("expires", ""))
+
+    def _keep(self, cookie):
+        cookies = self._hosts.setdefault(cookie.domain, {})
+        key = cookie.path, cookie.name
+        before = cookies.pop(key, None)
+        if before is None:
+            self._size += 1
+            self._number += 1
+        elif before.secure and not cookie.secure:
+            cookie = before             # RFC 6265bis, 5.7: http does not touch those of https
+        cookie.number = self._number if before is None else before.number
+        cookies[key] = cookie
+        if cookie.expires is not None and cookie.expires <= self._clock():
+            self._drop(cookie.domain, key)
+        while len(cookies) > MAX_COOKIES_PER_HOST:
+            self._drop(cookie.domain, next(iter(cookies)))
+        while self._size > MAX_COOKIES:
+            domain = next(iter(self._hosts))
+            self._drop(domain, next(iter(self._hosts[domain])))
+
+    def _drop(self, domain, key):
+        cookies = self._hosts[domain]
+        del cookies[key]
+        self._size -= 1
+        if not cookies:
+            del self._hosts[domain]
+
+
+def _is_address(host):
+    """Whether a host is a number: those have no domains above them."""
+    return ":" in host or is_digits(host.rpartition(".")[2])
+
+
+def _is_suffix(domain):
+    """Whether everybody can have a name below *domain*, as far as its form tells."""
+    above, dot, last = domain.rpartition(".")
+    return not dot or "." not in above and len(last) == 2 and len(above) <= 3
+
+
+def _path_matches(path, prefix):
+    return path.startswith(prefix) and (
+        len(path) == len(prefix) or prefix.endswith("/") or path[len(prefix)] == "/")
+
+
+def _cookie_pairs(cookies):
+    """Cookies that the user gives, checked: "a=1; b=2"."""
+    pairs = []
+    for name, value in cookies.items() if hasattr(cookies, "items") else cookies:
+        value = str(value)
+        if not is_token(name) or not value.isascii() or not value.isprintable() \
+                or set(' ",;\\') & set(value.strip('"')):
+            raise ValueError("the cookie %r=%r cannot be sent: quote() it" % (name, value))
+        pairs.append("%s=%s" % (name, value))
+    return "; ".join(pairs)
+
+
+# -- names and passwords ----------------------------------------------------
+
+def _basic(name, password):
+    """The value of Authorization for HTTP Basic (RFC 7617)."""
+    from base64 import b64encode
+    text = "%s:%s" % (name, password)
+    if ":" in name or any(char < " " or char == "\x7f" for char in text):
+        raise ValueError("a name for Basic authentication has no colon, and neither it nor the "
+                         "password a control character, got %r" % (name,))
+    return "Basic " + b64encode(text.encode("utf-8")).decode("ascii")
+
+
+class DigestAuth:
+    """A name and a password for servers that ask for a digest (RFC 7616).
+
+        client.get(url, auth=DigestAuth("bob", "secret"))
+
+    SHA-256 or MD5, with qop=auth.  Kept, it saves the question the next time.
+    """
+
+    def __init__(self, username, password):
+        self.username = username
+        self.password = password
+        self._origin = None         # who asked
+        self._asked = None          # the parameters of the challenge
+        self._count = 0             # uses of its nonce
+
+    def value(self, url, method):
+        """The value of Authorization; None before the server has asked."""
+        asked = self._asked
+        if asked is None or self._origin != url.origin:
+            return None
+        from secrets import token_hex
+        self._count += 1
+        algorithm = asked.get("algorithm", "MD5").upper()
+        hashed = DIGEST_AUTH_ENCODERS[algorithm]
+        count, own = "%08x" % self._count, token_hex(16)
+        proof = hashed("%s:%s:%s:%s:auth:%s" % (
+            hashed("%s:%s:%s" % (self.username, asked["realm"], self.password)), asked["nonce"],
+            count, own, hashed("%s:%s" % (method, url.target))))
+        text = "Digest username=%s, realm=%s, nonce=%s, uri=%s, algorithm=%s, response=\"%s\", " \
+            "qop=auth, nc=%s, cnonce=\"%s\"" % (
+                _quoted(self.username), _quoted(asked["realm"]), _quoted(asked["nonce"]),
+                _quoted(url.target), algorithm, proof, count, own)
+        if "opaque" in asked:
+            text += ", opaque=" + _quoted(asked["opaque"])
+        return text
+
+    def challenged(self, url, lines):
+        """The server answers 401: keep what it asks for, if we can answer that."""
+        for asked in sorted(_challenges(lines), key=lambda asked: -len(asked.get("algorithm", ""))):
+            if asked["scheme"] == "digest" and "nonce" in asked and "realm" in asked \
+                    and asked.get("algorithm", "MD5").upper() in DIGEST_AUTH_ENCODERS \
+                    and "auth" in _tokens(asked.get("qop", "")):
+                self._origin, self._asked, self._count = url.origin, asked, 0
+                return True
+        return False
+
+
+def _challenges(lines):
+    """The challenges of WWW-Authenticate headers, a dict for each (RFC 9110, 11.6.1).
+
+    >>> _challenges(['Basic realm="a, b", Digest realm=x, qop="auth"'])
+    [{'scheme': 'basic', 'realm': 'a, b'}, {'scheme': 'digest', 'realm': 'x', 'qop': 'auth'}]
+    """
+    found = []
+    for item in split_quoted(", ".join(lines), ","):
+        name, equals, value = item.strip(" \t").partition("=")
+        scheme, space, rest = name.rstrip(" \t").partition(" ")
+        if space or not equals:
+            found.append({"scheme": scheme.lower()})
+            name = rest.strip(" \t")
+        if found and equals and is_token(name.strip(" \t")):
+            found[-1].setdefault(name.strip(" \t").lower(), unquote_string(value.strip(" \t")))
+    return found
+
+
+# -- what goes out ----------------------------------------------------------
+
+class _Body:
+    """The body of a request: parts that are bytes, files, or give pieces.
+
+    length  in bytes; None: not known, it is sent in chunks
+    """
+
+    def __init__(self, parts, kind=None):
+        self.parts = []
+        self.kind = kind            # its Content-Type
+        self.again = True           # it can be sent once more, for a redirect
+        known = 0
+        for part in parts:
+            if isinstance(part, str):
+                part = part.encode("utf-8")
+            if isinstance(part, (bytes, bytearray, memoryview)):
+                part = bytes(part)
+                known = None if known is None else known + len(part)
+            elif hasattr(part, "read"):
+                part = _FilePart(part)
+                known = None if known is None or part.length is None else known + part.length
+                self.again = self.again and part.length is not None
+            elif hasattr(part, "__aiter__") or hasattr(part, "__iter__"):
+                known = None
+                self.again = self.again and not hasattr(part, "__next__") \
+                    and not hasattr(part, "__anext__")
+            else:
+                raise TypeError("a body is bytes, text, a file, or an iterator of such, got %r"
+                                % (part,))
+            self.parts.append(part)
+        self.length = known
+        self.is_short = len(self.parts) == 1 and type(self.parts[0]) is bytes \
+            and known < MAX_JOINED
+
+    @staticmethod
+    def begin(part):
+        """An iterator over the pieces of a part, sync or async."""
+        if isinstance(part, bytes):
+            return iter((part,))
+        return part.__aiter__() if hasattr(part, "__aiter__") else iter(part)
+
+
+class _FilePart:
+    """A file from where it stands to its end; it is left open."""
+
+    def __init__(self, file):
+        self.file = file
+        self.start = self.length = None
+        if isinstance(file, TextIOBase):
+            raise TypeError("%r is a text file: open it in mode \"rb\"" % (file,))
+        try:
+            self.start = file.tell()
+            self.length = file.seek(0, 2) - self.start
+            file.seek(self.start)
+        except (AttributeError, OSError, ValueError):       # a pipe
+            self.start = self.length = None
+
+    def __iter__(self):
+        if self.start is not None:
+            self.file.seek(self.start)
+        return iter(lambda: self.file.read(MAX_PIECE), b"")
+
+
+def _form_name(text):
+    """A name in Content-Disposition, quoted as browsers do (WHATWG HTML, 4.10.21.8)."""
+    return "".join(["%%%02X" % ord(char) if char < " " or char in '"\x7f' else char
+                    for char in str(text)])
+
+
+def _multipart(fields, files, boundary=None):
+    """A _Body with the fields and files of a form (RFC 7578).
+
+    files  {name: file}, or (file name, file[, content type]) for each, where a
+           file may be bytes or text
+    """
+    boundary = boundary or os.urandom(16).hex()
+    parts = []
+    for name, value in _pairs(fields or ()):
+        value = value if isinstance(value, bytes) else str(value).encode("utf-8")
+        parts += [_part_head(boundary, name), value, b"\r\n"]
+    for name, entry in files.items() if hasattr(files, "items") else files:
+        kind = filename = None
+        if isinstance(entry, (tuple, list)):
+            filename, entry, kind = (tuple(entry) + (None,))[:3]
+        elif hasattr(entry, "read"):
+            filename = os.path.basename(str(getattr(entry, "name", name)))
+        filename = name if filename is None else filename
+        entry = entry.encode("utf-8") if isinstance(entry, str) else entry
+        parts += [_part_head(boundary, name, filename, kind or _content_type(str(filename))[0]),
+                  entry, b"\r\n"]
+    parts.append(b"--%s--\r\n" % boundary.encode())
+    joined = []
+    for binary, run in groupby(parts, lambda part: isinstance(part, bytes)):
+        joined += [b"".join(run)] if binary else run
+    return _Body(joined, "multipart/form-data; boundary=" + boundary)
+
+
+def _part_head(boundary, name, filename=None, kind=None):
+    text = '--%s\r\nContent-Disposition: form-data; name="%s"' % (boundary, _form_name(name))
+    if filename is not None:
+        text += '; filename="%s"\r\nContent-Type: %s' % (
+            _form_name(filename), check_header("Content-Type", kind)[1])
+    return (text + "\r\n\r\n").encode("utf-8", "surrogateescape")
+
+
+# -- what comes back --------------------------------------------------------
+
+class _Inflater:
+    """Decompresses a body in pieces of at most MAX_PIECE."""
+
+    def __init__(self, coding):
+        import zlib
+        self.error = zlib.error
+        self._new = zlib.decompressobj
+        self._bits = None if coding == "deflate" else 31
+        self._engine = None
+        self._rest = b""
+
+    def feed(self, data):
+        """Take what arrived."""
+        self._rest = self._rest + data if self._rest else data
+
+    def piece(self):
+        """The next bytes; b"": feed it more.  self.error if it is no such data."""
+        while self._rest:
+            engine = self._engine
+            if engine is None:
+                if self._bits is None:
+                    if len(self._rest) < 2:
+                        break
+                    # Some servers send "deflate" without the head that it has.
+                    headed = self._rest[0] & 15 == 8 and not int.from_bytes(
+                        self._rest[:2], "big") % 31
+                    self._bits = 15 if headed else -15
+                engine = self._engine = self._new(self._bits)
+            elif engine.eof:
+                if self._bits != 31 or not self._rest.startswith(b"\x1f\x8b"):
+                    self._rest = b""        # padding; browsers ignore it as well
+                    break
+                engine = self._engine = self._new(self._bits)
+            out = engine.decompress(self._rest, MAX_PIECE)
+            self._rest = engine.unused_data or engine.unconsumed_tail
+            if out:
+                return out
+        return b""
+
+    @property
+    def complete(self):
+        """Whether the data so far ends where it may."""
+        return self._engine.eof if self._engine is not None else not self._rest
+
+
+class ResponseObject:
+    """The response of a server.
+
+    status, reason   404, "Not Found"; also status_code and message
+    headers          Headers
+    url              str, where it came from, after redirects
+    history          the responses that redirected us
+    cookies          dict, those this response set
+    content, text    the body, as bytes and as str
+    encoding         what text is decoded with: the charset of the headers,
+                     UTF-8 without one; may be set
+    json()           the body, parsed
+    body, read()     a file of the body
+    ok               whether status is below 400; raise_for_status() insists
+
+    With stream=True the body is not here yet:
+
+        async with await client.get(url, stream=True) as response:
+            async for piece in response: ...
+
+        piece = yield response.read_piece()     in a generator; b"": the end
+
+    The server is not read from while MAX_RESPONSE_AHEAD bytes wait here.
+    Read to the end, or close(): else the connection stays in use.
+    """
+
+    url = ""
+    _link = _order = _inflater = _error = _content = _body = None
+
+    def __init__(self, status, message="", protocol=None):
+        self.status = status
+        self.reason = message
+        self.protocol = protocol
+        self.headers = Headers()
+        self.history = []
+        self.cookies = {}
+        self.encoding = None
+
+    @classmethod
+    def _of(cls, head, order, link):
+        """The response with this *head*, whose body *link* will tell."""
+        self = cls(head.status, head.reason, head.version)
+        self.headers = head.headers
+        self.url = str(order.url)
+        if head.has_body:
+            self._order, self._link = order, link
+            coding = head.headers._first.get("content-encoding")
+            if coding is not None and coding.lower() in _INFLATED:
+                self._inflater = _Inflater(coding.lower())
+        else:
+            self._content = b""
+            link.done()
+        return self
+
+    status_code = property(lambda self: self.status)
+    message = property(lambda self: self.reason)
+    ok = property(lambda self: self.status < 400)
+
+    @property
+    def content(self):
+        """The body as bytes."""
+        if self._content is None:
+            raise RuntimeError("the body of %r is read piece by piece: `await response.load()` "
+                               "first, or ask without stream=True" % self)
+        return self._content
+
+    @property
+    def text(self):
+        """The body as str; what cannot be decoded becomes U+FFFD."""
+        encoding = self.encoding
+        if encoding is None:
+            kind = self.headers.get("Content-Type", "")
+            encoding = parse_params(kind)[1].get("charset", "utf-8")
+        try:
+            return self.content.decode(encoding, "replace")
+        except (LookupError, UnicodeError):
+            return self.content.decode("utf-8", "replace")
+
+    def json(self):
+        """The body, parsed as JSON.  ValueError if it is none."""
+        import json
+        return json.loads(self.content)
+
+    @property
+    def body(self):
+        """The body as a file."""
+        if self._body is None:
+            self._body = BytesIO(self.content)
+        return self._body
+
+    def read(self, size=-1):
+        """Read from the body; what was read is gone."""
+        return self.body.read(size)
+
+    def raise_for_status(self):
+        """Returns the response; StatusError if its status is 400 or above."""
+        if self.status >= 400:
+            raise StatusError("%s answers %d %s" % (self.url or "the server", self.status,
+                                                    self.reason), self)
+        return self
+
+    # -- piece by piece -----------------------------------------------------
+
+    async def read_piece(self):
+        """To yield or await: the next bytes of the body, b"" at its end."""
+        if self._error is not None:
+            raise self._error
+        try:
+            return await self._next()
+        except BaseException as error:
+            self.close()
+            if isinstance(error, ClientError):
+                self._error = error
+            raise
+
+    async def _next(self):
+        link, order, inflater = self._link, self._order, self._inflater
+        while True:
+            if inflater is not None:
+                piece = self._inflated(inflater)
+                if piece:
+                    return piece
+            if link is None:
+                return b""
+            event = link.next_event(order)
+            if event is None:
+                await link.news()
+            elif event is not END:
+                if inflater is None:
+                    return event
+                inflater.feed(event)
+            else:
+                self._link = None
+                link.done()
+                if inflater is not None and not inflater.complete:
+                    raise BadResponse("%s: the compressed body is cut off" % order)
+                return b""
+
+    def _inflated(self, inflater):
+        try:
+            return inflater.piece()
+        except inflater.error as error:
+            raise BadResponse("%s: the body is not compressed as it says" % self._order) from error
+
+    async def load(self):
+        """To yield or await: read all that is left of the body, and return it.
+
+        BadResponse for more than max_body, decompressed.
+        """
+        if self._content is None:
+            order, size, pieces = self._order, 0, []
+            while True:
+                piece = await self.read_piece()
+                if not piece:
+                    break
+                size += len(piece)
+                if size > order.max_body:
+                    self.close()
+                    raise BadResponse("%s: the body is larger than %d bytes: ask with stream=True, "
+                                      "or raise max_body" % (order, order.max_body))
+                pieces.append(piece)
+            self._content = pieces[0] if len(pieces) == 1 else b"".join(pieces)
+        return self._content
+
+    async def _discard(self):
+        """Read a short body that nobody wants, to save the connection."""
+        size = 0
+        while self._link is not None and size < MAX_DISCARDED:
+            size += len(await self.read_piece())
+        self.close()
+        self._content = self._content or b""
+
+    def close(self):
+        """Want no more of the body: its connection is closed unless it was read."""
+        link, self._link = self._link, None
+        if link is not None:
+            link.drop()
+
+    def __aiter__(self):
+        return self
+
+    async def __anext__(self):
+        piece = await self.read_piece()
+        if not piece:
+            raise StopAsyncIteration
+        return piece
+
+    async def __aenter__(self):
+        return self
+
+    async def __aexit__(self, *exc):
+        self.close()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *exc):
+        self.close()
+
+    def __del__(self):
+        link = self._link
+        if link is not None:        # forgotten: give the connection back, at home
+            link._reactor.call_soon(link.drop)
+
+    def __repr__(self):
+        size = "streamed" if self._content is None else len(self._content)
+        kind = self.headers.get("Content-Type", "").partition(";")[0].strip()
+        return "<ResponseObject %d %s (%s)>" % (self.status, kind, size)
+
+
+_INFLATED = frozenset(("gzip", "x-gzip", "deflate"))
+
+
+# -- connections ------------------------------------------------------------
+
+class _ClientWaiting(Waiting):
+    """A wait of the client *manager*."""
+
+    __slots__ = ("manager",)
+
+    event = "client_waiting"        # so the tree's end finds it, see Client._on_stopped()
+
+    def __init__(self, manager):
+        super().__init__()
+        self.manager = manager
+
+    def matches(self, event):
+        return False
+
+    def withdraw(self):
+        if self.manager.stopping:
+            self.manager._reactor.forget_name(self.event, self)
+
+
+class _News(_ClientWaiting):
+    """Wait until something happens on a connection."""
+
+    __slots__ = ("link",)
+
+    def __init__(self, link):
+        super().__init__(link.owner)
+        self.link = link
+
+    def install(self):
+        self.link.waiting = self
+        reactor = self.link._reactor
+        if reactor.sleeping:        # somebody beside the tree's own turns asks
+            reactor.fired(None)
+
+    def withdraw(self):
+        super().withdraw()
+        if self.link.waiting is self:
+            self.link.waiting = None
+
+
+class _Link(TCPClient, UNIXClient):
+    """A connection of the client to one server, by TCP or a UNIX socket.
+
+    To use:  open(order), ask(order), next_event(order), done(), drop()
+    """
+
+    def __init__(self, owner, key, number, limits):
+        super().__init__(channel="%s.%d" % (owner.channel, number), connect_timeout=None)
+        self._attached = True       # it connects before it is told that it has joined
+        self.owner = owner
+        self.number = number
+        self.key = key              # what it may be used for again
+        self.parser = ResponseParser(**limits)
+        self.waiting = None         # the _News of the request that uses it
+        self.order = None           # that request
+        self.fault = None           # what ended it
+        self.reason = None          # the error that the system gave
+        self.path = None            # of a UNIX socket
+        self.used = False           # a request went out on it before this one
+        self.heard = False          # something of the response arrived
+        self.keeps = False          # it can be used again after this response
+        self.paused = False
+        self.gone = False
+        self.since = 0              # when it became idle
+        self._timer = None
+        self._deadline = _INFINITE
+        self._pending = 0
+
+    # -- what the transport tells -------------------------------------------
+
+    @_own_step
+    @handler("read")
+    def _on_read(self, data):
+        self.heard = True
+        parser = self.parser
+        parser.feed(data)
+        if self.order is None:      # nobody asked: what it sends is not trusted
+            return self.drop()
+        if len(parser) > MAX_RESPONSE_AHEAD and not self.paused:
+            self.paused = True
+            poller_of(self).removeReader(self._sock)
+        self._wake()
+
+    def _prepare(self, sock):
+        if self.path is None:
+            super()._prepare(sock)
+
+    def _opened(self, conn, early):
+        super()._opened(conn, early)
+        self._wake()
+
+    def _not_opened(self, reason):
+        self.reason = reason
+        self._wake()
+
+    def _shaken(self, conn):
+        super()._shaken(conn)
+        self._wake()
+
+    def _failed(self, conn, error):
+        self.reason = error
+        super()._failed(conn, error)
+
+    def _ended(self, conn):
+        super()._ended(conn)
+        if self._connecting is None:
+            self.parser.eof()
+            self._wake()
+            self._leave_owner()
+
+    def _on_prepare_unregister(self, event, component):
+        """Nothing yet: who waits in what leaves with us is cancelled first."""
+
+    def _detach(self, old):
+        super()._detach(old)
+        self.owner._numbers.append(self.number)     # now nobody can mistake another for us
+        if not self.gone:
+            self.fail(Cancelled("%r left the tree in the middle of a request" % self.owner))
+
+    def _tell_of(self, event_class, conn):
+        super()._tell_of(event_class, conn)
+        self._wake()
+
+    def _wake(self):
+        waiting = self.waiting
+        if waiting is not None and not self.owner.stopping:
+            waiting.finish(error=self.fault)
+
+    # -- waiting ------------------------------------------------------------
+
+    def news(self):
+        """To await: something happens here.  Raises what ended the request."""
+        order = self.order
+        now = self.root.clock()
+        self._deadline = deadline = min(order.deadline, now + order.read_timeout)
+        timer = self._timer
+        if (timer is None or timer[0] > deadline) and deadline < _INFINITE:
+            if timer is not None:
+                self._reactor.cancel(timer)
+            self._timer = self._reactor.call_later(deadline - now, self._on_time)
+        return _News(self)
+
+    def _on_time(self):
+        """The timer, which is set once for many waits, has come."""
+        self._timer = None
+        order = self.order
+        if order is None or self.waiting is None:
+            return
+        now = self.root.clock()
+        pending = 0 if self._sock is None else self._sock.pending
+        if now >= self._deadline and pending != self._pending:
+            self._deadline = min(order.deadline, now + order.read_timeout)  # it takes our body
+        self._pending = pending
+        if now < self._deadline:
+            self._timer = self._reactor.call_later(self._deadline - now, self._on_time)
+        else:
+            self.fail(ClientTimeout(order.late(now)))
+
+    def fail(self, error):
+        """End the request that uses this connection."""
+        self.fault = error
+        self._wake()
+        self.drop()
+
+    # -- a request ----------------------------------------------------------
+
+    async def open(self, order):
+        """Connect, through a proxy's tunnel if need be."""
+        self.order = order
+        url, proxy = order.url, order.proxy
+        context = self.owner._tls() if url.scheme == "https" else None
+        self.connect_timeout = min(order.connect_timeout, order.deadline - self.root.clock())
+        self.path = self.owner.uds or url.path
+        if self.path:
+            UNIXClient.connect(self, self.path, context or False, server_hostname=url.host)
+        elif proxy is None:
+            self.connect(url.host, url.port, context or False, server_hostname=url.host)
+        else:
+            self.connect(proxy.host, proxy.port)
+        while self._connecting is not None:
+            await self.news()
+        if self._sock is None:
+            raise order.unreachable(self.reason)
+        if proxy is not None and context is not None:
+            await self._tunnel(order, context)
+
+    async def _tunnel(self, order, context):
+        """Have the proxy connect us, and speak TLS through it."""
+        url = order.url
+        address = "%s:%d" % ("[%s]" % url.host if ":" in url.host else url.host, url.port)
+        pairs = [("Host", address)] + order.to_proxy()
+        self.parser.expect("CONNECT")
+        self._put(encode_head("CONNECT %s HTTP/1.1" % address, pairs))
+        head = await self._head(order)
+        if head is None or not 200 <= head.status < 300:
+            raise ConnectError("%s: the proxy %s answers %s%s" % (
+                order, order.proxy.netloc, "nothing" if head is None else "%d %s" % (
+                    head.status, head.reason), ": give it as http://name:password@host:port"
+                if head is not None and head.status == 407 else ""))
+        if len(self.parser):
+            raise BadResponse("%s: the proxy sends something of its own" % order)
+        self._context = context
+        self.connect_timeout = min(order.connect_timeout, order.deadline - self.root.clock())
+        self.starttls(url.host)
+        while self._sock is not None and not self._sock.tls.shaken:
+            await self.news()
+        if self._sock is None:
+            raise order.unreachable(self.reason)
+        self.heard = False
+
+    def _put(self, data):
+        self._reactor.tell(self, Write, self.channel, data)
+
+    async def ask(self, order):
+        """Send a request; returns the head of the response.
+
+        None if this connection, kept from an earlier request, was closed
+        before a byte of the response came.
+        """
+        self.order = order
+        self.heard = self.keeps = False
+        kept, self.used = self.used, True
+        self.parser.max_body = _NO_LIMIT if order.stream else order.max_body
+        self.parser.expect(order.method)
+        head = None
+        body = order.body
+        if body is None or body.is_short:
+            self._put(order.head() + (b"" if body is None else body.parts[0]))
+        else:
+            self._put(order.head())
+            head = await self._send_body(order, body)
+        sent = head is None
+        if sent:
+            head = await self._head(order)
+            if head is None:
+                if kept and not self.heard:
+                    return None
+                raise BadResponse("%s: the connection ended before the response%s"
+                                  % (order, self._why()))
+        self.keeps = sent and head.keep_alive and "connection" not in order.headers._first
+        return head
+
+    def _why(self):
+        return "" if self.reason is None else ": %s" % self.reason
+
+    async def _head(self, order):
+        """The head of the response; None if the connection ended without one."""
+        for _ in range(MAX_INTERIM):
+            head = self.next_event(order)
+            while head is None:
+                if self._sock is None:
+                    return None
+                await self.news()
+                head = self.next_event(order)
+            if head.status == 101:
+                raise BadResponse("%s: the server changes to another protocol, unasked" % order)
+            if head.status >= 200:
+                return head
+        raise BadResponse("%s: more than %d interim responses" % (order, MAX_INTERIM))
+
+    async def _send_body(self, order, body):
+        """Send the body piece by piece; the head of a response that comes early."""
+        left = body.length
+        chunked = left is None
+        for part in body.parts:
+            source = body.begin(part)
+            asynchronous = hasattr(source, "__anext__")
+            while True:
+                try:
+                    piece = await source.__anext__() if asynchronous else next(source)
+                except (StopIteration, StopAsyncIteration):
+                    break
+                data = as_bytes(piece)
+                if not chunked:
+                    left -= len(data)
+                    if left < 0:
+                        break
+                self._put(encode_chunk(data) if chunked else data)
+                head = await self._drained(order)
+                if head is not None or self._sock is None:
+                    return head
+        if left:
+            raise ClientError("%s: the body is not the %d bytes that it was said to be"
+                              % (order, body.length))
+        if chunked:
+            self._put(LAST_CHUNK)
+        return None
+
+    async def _drained(self, order):
+        """Wait while too much waits to be sent; the head of an early response."""
+        while True:
+            head = self.next_event(order)
+            if head is not None and head.status >= 200:
+                return head
+            sock = self._sock
+            if sock is None or not sock.slow:
+                return None
+            await self.news()
+
+    def next_event(self, order):
+        """The next event of the parser."""
+        if self.fault is not None:
+            raise self.fault
+        try:
+            event = self.parser.next_event()
+        except ProtocolError as error:
+            raise BadResponse("%s: %s%s" % (order, error.reason, self._why())) from error
+        if self.paused and len(self.parser) <= MAX_RESPONSE_AHEAD // 2:
+            self.paused = False
+            sock = self._sock
+            if sock is not None and not sock.ended:
+                poller_of(self).addReader(self, sock)
+        return event
+
+    def done(self):
+        """The response was read to its end."""
+        self.order = None
+        sock = self._sock
+        if not self.keeps or sock is None or sock.ended or len(self.parser) or self.fault:
+            self.drop()
+        else:
+            self.owner._keep(self)
+
+    def drop(self):
+        """Close at once."""
+        self.order = None
+        if self._connecting is not None:
+            self._connecting.abort()
+        elif self._sock is not None:
+            self._drop(self._sock)
+        self._leave_owner()
+
+    def _leave_owner(self):
+        if not self.gone:
+            self.gone = True
+            if self._timer is not None:
+                self._reactor.cancel(self._timer)
+            self.owner._lost(self)
+            self.unregister()
+
+
+_NO_LIMIT = 1 << 62         # a body that is handed on piece by piece needs none
+
+
+# -- the client -------------------------------------------------------------
+
+class _Order:
+    """What is asked for, and within which limits."""
+
+    body = proxy = auth = None
+    cookies = ""
+    fresh = False               # no connection that was kept will do
+    main = False                # over the connection that Connect() made
+    challenged = False          # it was answered 401 once
+
+    def __init__(self, client, method, url):
+        self.client = client
+        self.method = method
+        self.url = url
+        self.headers = client.headers
+
+    def __str__(self):
+        return "%s %s%s" % (self.method, self.url.base, self.url.target.partition("?")[0])
+
+    def key(self):
+        """What a connection must have been made for to be of use."""
+        url, proxy = self.url, self.proxy
+        if proxy is not None and url.scheme == "http":
+            return "proxy", proxy.host, proxy.port
+        return ("main" if self.main else "", proxy and proxy.netloc) + url.origin
+
+    def late(self, now):
+        """What the timeout says."""
+        if now >= self.deadline:
+            return "%s: not done after %g s: raise timeout" % (self, self.timeout)
+        return "%s: the server was silent for %g s: raise read_timeout" % (self, self.read_timeout)
+
+    def unreachable(self, reason):
+        """The error for a connection that did not come about."""
+        where = "the proxy " + self.proxy.netloc if self.proxy else self.url.path or self.url.netloc
+        if reason is not None and reason.errno == ETIMEDOUT:
+            return ClientTimeout("%s: no connection to %s in time: raise connect_timeout, if it is "
+                                 "there" % (self, where))
+        hint = ""
+        if type(reason).__name__ == "SSLCertVerificationError":
+            hint = ": name its authority with ca_certs"
+        return ConnectError("%s: no connection to %s: %s%s" % (
+            self, where, "it was closed" if reason is None else reason, hint))
+
+    def to_proxy(self):
+        """The header that the proxy wants to see."""
+        login = self.proxy.login
+        return [] if login is None else [("Proxy-Authorization", _basic(*login))]
+
+    def head(self):
+        """The bytes of the head, which were checked on the way in."""
+        url, body, headers = self.url, self.body, self.headers
+        target = url.target
+        pairs = [] if "host" in headers._first else [("Host", url.netloc)]
+        pairs += headers._list
+        if body is not None:
+            if body.kind is not None and "content-type" not in headers._first:
+                pairs.append(("Content-Type", body.kind))
+            pairs.append(("Transfer-Encoding", "chunked") if body.length is None
+                         else ("Content-Length", str(body.length)))
+        elif self.method in _WITH_BODY:
+            pairs.append(("Content-Length", "0"))
+        if self.auth is not None and "authorization" not in headers._first:
+            value = self.auth if isinstance(self.auth, str) else self.auth.value(url, self.method)
+            if value is not None:
+                pairs.append(check_header("Authorization", value))
+        cookies = [text for text in (self.client._cookies_for(url), self.cookies) if text]
+        if cookies and "cookie" not in headers._first:
+            pairs.append(check_header("Cookie", "; ".join(cookies)))
+        if self.proxy is not None and url.scheme == "http":
+            target = str(url)
+            pairs += self.to_proxy()
+        return encode_head("%s %s HTTP/1.1" % (self.method, target), pairs)
+
+    def again(self, response):
+        """Follow a redirect: change to what is to be asked next; False if it is none."""
+        location = response.headers.get("Location")
+        if response.status not in _MOVED or location is None:
+            return False
+        url = self._join(location)
+        method = self.method
+        if response.status < 304 and method == "POST" \
+                or response.status == 303 and method != "HEAD":
+            method = "GET"
+        if method == self.method and self.body is not None:
+            if not self.body.again:
+                raise ClientError("%s: redirected to %s, but the body cannot be sent again: give "
+                                  "bytes or a file" % (self, url.base))
+            if self.url.scheme == "https" and url.scheme == "http":
+                raise BadResponse("%s: the server wants the body again, without TLS, at %s"
+                                  % (self, url.base))
+        elif self.body is not None:
+            self.body = None
+            self._forget("content-type", "content-encoding", "content-language",
+                         "content-location")
+        if url.origin != self.url.origin:
+            self.auth = None
+            self.cookies = ""
+            self._forget("authorization", "cookie", "host", "proxy-authorization")
+        self.method, self.url = method, url
+        self.challenged = False
+        self.proxy = self.client._proxy_for(url)
+        return True
+
+    def _join(self, location):
+        """The _URL that a Location means; never to another kind of thing."""
+        from urllib.parse import urljoin
+        try:
+            location = location.encode("latin-1").decode("utf-8")
+        except UnicodeError:
+            pass
+        try:
+            url = _parse_url(urljoin(str(self.url), location))
+        except ValueError as error:
+            raise BadResponse("%s: redirected to %r: %s" % (self, location[:200], error)) from error
+        if url.scheme == "http+unix" and self.url.scheme != "http+unix":
+            raise BadResponse("%s: redirected to a socket of this machine" % self)
+        if url.login is not None:
+            url = _URL(url.scheme, url.host, url.port, url.target, None, url.path)
+        return url
+
+    def _forget(self, *names):
+        if not self.headers._first.keys().isdisjoint(names):
+            self.headers = self.headers.copy()
+            for name in names:
+                del self.headers[name]
+
+
+_MOVED = frozenset((301, 302, 303, 307, 308))
+
+
+class _Turn(_ClientWaiting):
+    """Wait until a connection may be used."""
+
+    __slots__ = ("key", "timer")
+
+    def __init__(self, client, key, seconds, error):
+        super().__init__(client)
+        self.key = key
+        self.timer = None if seconds == _INFINITE else client._reactor.call_later(
+            max(0, seconds), self.finish, None, error)
+
+    def install(self):
+        self.manager._turns.append(self)
+
+    def withdraw(self):
+        super().withdraw()
+        if self.timer is not None:
+            self.manager._reactor.cancel(self.timer)
+        if self in self.manager._turns:
+            self.manager._turns.remove(self)
+
+
+class ClientRequest(Event):
+    """Ask a server: (method, URL or path, body=None, headers=None).
+
+    A path alone needs a connection, see Client; an absolute URL does not.
+    The response is the value of the event, the client's *response*, and what
+    ClientResponse tells.
+    """
+
+    name = "request"
+
+    def __init__(self, method, url, body=None, headers=None):
+        super().__init__(method, url, body, headers)
+
+
+class ClientResponse(Event):
+    """A response to a ClientRequest is complete: (response)."""
+
+    name = "response"
+
+
+class Client(BaseComponent):
+    """Asks HTTP servers; yield or await what its methods return.
+
+        response = yield client.get("https://example.org/", params={"q": 1})
+        response = await client.post(url, json={"a": 1}, timeout=10)
+        response.raise_for_status().json()
+
+    url       what paths are relative to, and where Connect() connects to
+    channel   of the documented events, below
+
+    headers   sent with each request, unless that has its own; client.headers
+              can be changed later.  User-Agent, Accept and Accept-Encoding
+              have defaults, None leaves one out
+    cookies   False: keep none.  By default what servers set goes back to
+              them: where several users are served, each needs a client
+    auth      (name, password) for HTTP Basic or a DigestAuth, for the origin
+              of *url* alone
+
+    timeout, connect_timeout, read_timeout
+              seconds, see the constants; float("inf") lifts one
+    verify, ca_certs, certfile, keyfile
+              of TLS, see client_context(); context: an SSLContext of your own
+    uds       the path of a UNIX socket that all connections go to; one alone
+              is http+unix://%2Frun%2Fx.sock/path
+    proxy     "http://[name:password@]host:port"; https goes through a tunnel
+    trust_env  True: take proxies from http_proxy, https_proxy and no_proxy
+
+    max_connections, max_per_host, idle_timeout, max_redirects
+              see the constants; who comes too late waits
+    max_body  bytes of a response, decompressed, unless it is streamed
+    max_header_bytes, max_headers
+              of a response
+
+    The documented way: fire Connect(), wait for connected(host, port), fire
+    ClientRequest("GET", "/path") (web.client.Request): the response comes as
+    the value of that, as response(response) and as client.response.
+
+    Listens:  connect(), request(method, url, body, headers), write(data), close()
+    Fires:    connected, unreachable, response, disconnected
+    Raises:   ClientError and its subclasses; ValueError and TypeError for what
+              cannot be sent
+    """
+
+    channel = "client"
+
+    def __init__(self, url=None, channel=None, *, headers=None, cookies=True, auth=None,
+                 timeout=CLIENT_TIMEOUT, connect_timeout=CLIENT_CONNECT_TIMEOUT,
+                 read_timeout=CLIENT_READ_TIMEOUT, verify=True, ca_certs=None, certfile=None,
+                 keyfile=None, context=None, uds=None, proxy=None, trust_env=False,
+                 max_connections=MAX_CONNECTIONS, max_per_host=MAX_PER_HOST,
+                 idle_timeout=CLIENT_IDLE_TIMEOUT, max_redirects=MAX_REDIRECTS, max_body=MAX_BODY,
+                 max_header_bytes=MAX_HEADER_BYTES, max_headers=MAX_HEADERS):
+        super().__init__(channel=channel or self.channel)
+        self.url = url
+        self._base = None if url is None else _parse_url(url)
+        self.response = None
+        self.headers = Headers([("User-Agent", SERVER_VERSION), ("Accept", "*/*"),
+                                ("Accept-Encoding", "gzip, deflate")])
+        self._merge(self.headers, headers)
+        self.cookies = CookieJar() if cookies else None
+        self.auth = auth
+        self.timeout = timeout
+        self.connect_timeout = connect_timeout
+        self.read_timeout = read_timeout
+        self.uds = None if uds is None else os.fspath(uds)
+        self.proxy = None if proxy is None else _parse_url(proxy)
+        if self.proxy is not None and self.proxy.scheme != "http":
+            raise ValueError("a proxy is http://host:port, got %r" % proxy)
+        self.trust_env = trust_env
+        self.max_connections = max_connections
+        self.max_per_host = max_per_host
+        self.idle_timeout = idle_timeout
+        self.max_redirects = max_redirects
+        self.max_body = max_body
+        self.stopping = False
+        self._limits = {"max_header_bytes": max_header_bytes, "max_headers": max_headers}
+        self._context = context
+        self._tls_options = {"verify": verify, "ca_certs": ca_certs, "certfile": certfile,
+                             "keyfile": keyfile}
+        self._links = {}            # key -> number of connections
+        self._idle = {}             # _Link -> None, the longest idle first
+        self._turns = []            # of _Turn
+        self._number = 0
+        self._numbers = []          # that are free again: channels are few, plans are kept
+        self._serving = False       # the queue is being looked at
+        self._sweep = None          # the timer that closes idle ones
+        self._main = None           # the connection that Connect() made
+
+    @property
+    def connected(self):
+        """Whether there is a connection."""
+        return any(isinstance(link, _Link) and link.connected for link in self.components)
+
+    # -- to ask -------------------------------------------------------------
+
+    def get(self, url, **options):
+        """GET; for the options see request()."""
+        return self.request("GET", url, **options)
+
+    def head(self, url, **options):
+        """HEAD: the headers of a GET, no body."""
+        return self.request("HEAD", url, **options)
+
+    def post(self, url, data=None, **options):
+        """POST."""
+        return self.request("POST", url, data=data, **options)
+
+    def put(self, url, data=None, **options):
+        """PUT."""
+        return self.request("PUT", url, data=data, **options)
+
+    def patch(self, url, data=None, **options):
+        """PATCH."""
+        return self.request("PATCH", url, data=data, **options)
+
+    def delete(self, url, **options):
+        """DELETE."""
+        return self.request("DELETE", url, **options)
+
+    def options(self, url, **options):
+        """OPTIONS."""
+        return self.request("OPTIONS", url, **options)
+
+    async def request(self, method, url, *, params=None, data=None, json=None, files=None,
+                      headers=None, cookies=None, auth=None, timeout=None, allow_redirects=True,
+                      stream=False):
+        """Ask a server, and return its ResponseObject.
+
+        params   a dict or list of pairs, added to the URL's query
+        data     the body: bytes, text, a file, an iterator of pieces, or an
+                 asynchronous one; or a dict or list of pairs: a form
+        json     the body, as JSON
+        files    {name: file}: a multipart form, with *data* as its fields;
+                 for a file also (file name, file[, content type])
+        headers  a dict or list of pairs; None as a value leaves a default out
+        cookies  a dict, sent with this request only
+        auth     (name, password) or a DigestAuth
+        timeout  seconds for all of it; or (connect, read) or (connect, read,
+                 all), None for the client's own.  With stream=True they end
+                 when the head is there; then read_timeout counts alone
+        allow_redirects  False: return the redirect
+        stream   True: return as soon as the head is there
+
+        Files and iterators are sent as the server takes them.  A connection
+        that was kept and that the server just closed is replaced once, if the
+        method may be repeated.
+        """
+        order = self._order(method, url, params, data, json, files, headers, cookies, auth,
+                            timeout, stream)
+        history = []
+        while True:
+            response = await self._perform(order)
+            try:
+                if response.status == 401 and await self._may_authenticate(order, response):
+                    continue
+                if not allow_redirects or not order.again(response):
+                    break
+                if len(history) >= self.max_redirects:
+                    raise TooManyRedirects("%s: more than %d redirects, the last to %s" % (
+                        order, self.max_redirects, order.url))
+                history.append(response)
+                await response._discard()
+            except BaseException:
+                response.close()
+                raise
+        response.history = history
+        if stream:
+            order.deadline = _INFINITE
+        else:
+            await response.load()
+        return response
+
+    def _order(self, method, url, params, data, json, files, headers, cookies, auth, timeout,
+               stream):
+        """The _Order of a request; everything is checked here."""
+        if not is_token(method) or method.upper() == "CONNECT":
+            raise ValueError("a method is a word like GET, and not CONNECT, got %r" % (method,))
+        reactor = self._reactor
+        if reactor.ident is not None and reactor.ident != get_ident():
+            raise RuntimeError("%r is driven by another thread: say app.call_from_thread("
+                               "ClientRequest(...))" % self)
+        order = _Order(self, method.upper(), self._absolute(url))
+        if params:
+            text = params if isinstance(params, str) else encode_form(params)
+            target = order.url.target
+            order.url = _parse_url("%s%s%s%s" % (
+                order.url.base, target, "&" if "?" in target else "?", text))
+        order.body = self._body(data, json, files)
+        if headers:
+            order.headers = self.headers.copy()
+            self._merge(order.headers, headers)
+        order.cookies = _cookie_pairs(cookies) if cookies else ""
+        own = auth is None and order.url.login is None
+        if own and self.auth is not None and (
+                self._base is None or self._base.origin == order.url.origin):
+            auth = self.auth
+        auth = order.url.login if auth is None else auth
+        order.auth = _basic(*auth) if isinstance(auth, (tuple, list)) else auth
+        order.stream = stream
+        order.max_body = self.max_body
+        connect, read, total = timeout if isinstance(timeout, tuple) and len(timeout) == 3 else (
+            timeout + (None,) if isinstance(timeout, tuple) else (None, None, timeout))
+        order.connect_timeout = self.connect_timeout if connect is None else connect
+        order.read_timeout = self.read_timeout if read is None else read
+        order.timeout = self.timeout if total is None else total
+        order.deadline = self.root.clock() + order.timeout
+        order.proxy = self._proxy_for(order.url)
+        return order
+
+    def _absolute(self, url):
+        if self._base is not None and isinstance(url, str) and "://" not in url:
+            if url.startswith("/"):
+                return self._base.to(_parse_url("http://x" + url).target)
+            from urllib.parse import urljoin
+            url = urljoin(str(self._base), url)
+        return _parse_url(url)
+
+    @staticmethod
+    def _body(data, json, files):
+        """The _Body of what the user gave; None without any."""
+        if sum(thing is not None for thing in (data, json, files)) > 1 \
+                and (json is not None or files is None):
+            raise ValueError("a request has one body: data, json, or files with data as fields")
+        if files:
+            return _multipart(data, files)
+        if json is not None:
+            from json import dumps
+            return _Body([dumps(json)], "application/json")
+        if data is None:
+            return None
+        if hasattr(data, "items") or isinstance(data, (list, tuple)) and all(
+                isinstance(pair, (tuple, list)) and len(pair) == 2 for pair in data):
+            return _Body([encode_form(data)], "application/x-www-form-urlencoded")
+        return _Body([data])
+
+    @staticmethod
+    def _merge(headers, changes):
+        """Put the user's headers over the defaults."""
+        changes = changes.items() if hasattr(changes, "items") else changes or ()
+        for name, value in changes:
+            if name.lower() in _OUR_HEADERS and str(value).lower() != "close":
+                raise ValueError("the header %s is ours to send, but for Connection: close" % name)
+            del headers[name]
+        for name, value in changes:
+            if value is not None:
+                headers.add_header(name, value if isinstance(value, str) else str(value))
+
+    # -- one request --------------------------------------------------------
+
+    async def _perform(self, order):
+        """Send it; the response with its head, over a fresh connection if need be."""
+        while True:
+            link = await self._connection(order)
+            try:
+                head = await link.ask(order)
+                if head is not None:
+                    response = ResponseObject._of(head, order, link)
+                    lines = head.headers.get_all("set-cookie")
+                    if lines:
+                        self._take_cookies(order, response, lines)
+                    return response
+            except BaseException:
+                link.drop()
+                raise
+            link.drop()
+            if order.method not in IDEMPOTENT or order.body is not None and not order.body.again:
+                raise BadResponse("%s: the server closed a kept connection just as the request was "
+                                  "sent: repeat it, if doing twice does no harm" % order)
+            order.fresh = True
+
+    def _take_cookies(self, order, response, lines):
+        for line in lines:
+            name, _, value = line.partition(";")[0].partition("=")
+            response.cookies[name.strip(" \t")] = value.strip(" \t")
+        if self.cookies is not None:
+            self.cookies.take(order.url, lines)
+
+    def _cookies_for(self, url):
+        return "" if self.cookies is None else self.cookies.header(url)
+
+    async def _may_authenticate(self, order, response):
+        """Whether a 401 is to be answered with a digest."""
+        auth = order.auth
+        if order.challenged or not hasattr(auth, "challenged") \
+                or order.body is not None and not order.body.again \
+                or not auth.challenged(order.url, response.headers.get_all("www-authenticate")):
+            return False
+        order.challenged = True
+        await response._discard()
+        return True
+
+    def _proxy_for(self, url):
+        """The _URL of the proxy for *url*, or None."""
+        if self.uds is not None or url.path is not None:
+            return None
+        if self.proxy is None and self.trust_env:
+            from urllib.request import getproxies_environment
+            from urllib.request import proxy_bypass_environment
+            text = getproxies_environment().get(url.scheme)
+            if text and not proxy_bypass_environment(url.netloc):
+                return _parse_url(text if "://" in text else "http://" + text)
+        return self.proxy
+
+    def _tls(self):
+        """The SSLContext, made when it is first needed: that takes 20 ms."""
+        if self._context is None:
+            self._context = client_context(**self._tls_options)
+        return self._context
+
+    # -- connections --------------------------------------------------------
+
+    async def _connection(self, order):
+        """A connection to the server of *order*, that nobody else uses."""
+        key = order.key()
+        link = self._take(key, order.fresh)
+        if link is None:
+            turn = _Turn(self, key, order.deadline - self.root.clock(), ClientTimeout(
+                "%s: all of its connections were busy for %g s: raise max_per_host or "
+                "max_connections" % (order, order.timeout)))
+            try:
+                link = await turn
+            except BaseException:
+                if turn.outcome is not None:        # it came too late
+                    turn.outcome.done()
+                raise
+        if not link.connected:
+            try:
+                await link.open(order)
+            except BaseException:
+                link.drop()
+                raise
+            if order.main:
+                self._main = link
+        return link
+
+    def _take(self, key, fresh=False):
+        """An idle connection, or a new one; None if there are too many."""
+        if not fresh:
+            for link in reversed(self._idle):
+                if link.key == key:
+                    del self._idle[link]
+                    return link
+        if self._links.get(key, 0) >= (1 if key[0] == "main" else self.max_per_host):
+            if not fresh:
+                return None
+        elif sum(self._links.values()) >= self.max_connections:
+            if not self._idle:
+                return None
+            serving, self._serving = self._serving, True
+            next(iter(self._idle)).drop()
+            self._serving = serving
+        self._links[key] = self._links.get(key, 0) + 1
+        if not self._numbers:
+            self._number += 1
+            self._numbers.append(self._number)
+        return _Link(self, key, self._numbers.pop(), self._limits).register(self)
+
+    def _keep(self, link):
+        """A connection is free for the next request."""
+        for turn in self._turns:
+            if turn.key == link.key:
+                return turn.finish(link)
+        link.since = self.root.clock()
+        self._idle[link] = None
+        self._serve_queue()
+        if self._sweep is None and link is not self._main:
+            self._sweep = self._reactor.call_later(self.idle_timeout, self._close_idle)
+
+    def _lost(self, link):
+        """A connection is gone."""
+        self._idle.pop(link, None)
+        self._links[link.key] -= 1
+        if not self._links[link.key]:
+            del self._links[link.key]
+        if link is self._main:
+            self._main = None
+            self.fire(Disconnected())
+        self._serve_queue()
+
+    def _serve_queue(self):
+        """There is room for one more: who of those who wait can have it?"""
+        if self._serving or self.stopping:
+            return
+        self._serving = True
+        for turn in self._turns:
+            link = self._take(turn.key)
+            if link is not None:
+                turn.finish(link)
+                break
+        self._serving = False
+
+    def _close_idle(self):
+        self._sweep = None
+        now = self.root.clock()
+        oldest = None
+        for link in list(self._idle):
+            if link is self._main:
+                continue
+            if now - link.since >= self.idle_timeout:
+                link.drop()
+            else:
+                oldest = link.since if oldest is None else oldest
+        if oldest is not None:
+            self._sweep = self._reactor.call_later(
+                self.idle_timeout - (now - oldest), self._close_idle)
+
+    # -- the documented events ----------------------------------------------
+
+    @handler("connect")
+    def _on_connect(self, host=None, port=None, secure=None):
+        """Connect to the server of *url*, or to another; True if that succeeded."""
+        if host is not None and not isinstance(host, str):
+            return None             # what a server on our channel says
+        if host is not None:
+            host = "[%s]" % host if ":" in host else host
+            self._base = _parse_url("http%s://%s:%d/" % ("s" if secure else "", host, port))
+        if self._base is None:
+            raise ValueError("Connect() needs a host and a port where the client has no URL")
+        return self._connect()
+
+    async def _connect(self):
+        base = self._base
+        if self._main is not None:
+            return True
+        order = self._order("GET", base.base, *(None,) * 8, False)
+        order.method, order.main = "CONNECT", True
+        try:
+            link = await self._connection(order)
+        except (ConnectError, ClientTimeout) as error:
+            self.fire(Unreachable(base.host, base.port, error))
+            return False
+        link.order = None
+        self._idle[link] = None
+        self.fire(Connected(base.host, base.port))
+        return True
+
+    @handler("request")
+    def _on_request(self, method, url, body=None, headers=None):
+        if "://" not in url and self._main is None:
+            raise NotConnected()
+        return self._answer(method, url, body, headers)
+
+    async def _answer(self, method, url, body, headers):
+        order = self._order(method, url, None, body, None, None, headers, *(None,) * 3, False)
+        order.main = "://" not in url
+        response = await self._perform(order)
+        await response.load()
+        self.response = response
+        self.fire(ClientResponse(response))
+        return response
+
+    @handler("write")
+    def _on_write(self, data):
+        """Send bytes over the connection that Connect() made."""
+        if self._main is not None:
+            self._main.write(data)
+
+    @handler("close")
+    def close(self, sock=None):
+        """Close all connections; requests in work fail."""
+        for link in [link for link in self.components if isinstance(link, _Link)]:
+            link.fail(ClientError("%r was closed" % self))
+        for turn in list(self._turns):
+            turn.finish(error=ClientError("%r was closed" % self))
+
+    @handler("stopped", channel="*")
+    def _on_stopped(self, component, *args):
+        """Let the tree end those that wait: its own tasks silently, others by Cancelled."""
+        if component is self.root:
+            self.stopping = True
+            waits = [link.waiting for link in self.components if isinstance(link, _Link)]
+            for waiting in waits + self._turns:
+                if waiting is not None:
+                    self._reactor.await_name(waiting.event, waiting)
+
+    @handler("started", channel="*")
+    def _on_started(self, component, *args):
+        self.stopping = False
+
+    def _moved(self, old):
+        if old.root._reactor is self._reactor:
+            return              # the whole tree moved
+        self.stopping = False
+        if self._sweep is not None:
+            old.cancel(self._sweep)
+            self._sweep = None
+        for turn in list(self._turns):
+            turn.finish(error=Cancelled("%r left the tree before it had a connection" % self))
+
+
+_OUR_HEADERS = frozenset(("content-length", "transfer-encoding", "connection", "upgrade",
+                          "proxy-connection", "keep-alive", "te"))
+
+
+class ResponseProtocol(BaseComponent):
+    """Reads responses from read(data), and fires response(ResponseObject).
+
+    What protocols.http.HTTP is: for those who send the requests themselves,
+    over a client on the same channel.  The methods are learnt from request
+    events there; without those all count as GET.  ProtocolError, and a Close,
+    if the server breaks the rules.
+    """
+
+    channel = "web"
+
+    def __init__(self, encoding="utf-8", channel=None, max_body=MAX_BODY):
+        super().__init__(channel=channel or self.channel)
+        self.encoding = encoding
+        self._max_body = max_body
+        self._begin()
+
+    def _begin(self):
+        self._parser = ResponseParser(max_body=self._max_body)
+        self._response = None
+        self._pieces = []
+
+    @handler("request")
+    def _on_request(self, method, *args):
+        if isinstance(method, str):
+            self._parser.expect(method)
+
+    @handler("read")
+    def _on_read(self, data):
+        self._parser.feed(data)
+        self._advance()
+
+    @handler("disconnected")
+    def _on_disconnected(self):
+        self._parser.eof()
+        try:
+            self._advance()
+        finally:
+            self._begin()
+
+    def _advance(self):
+        try:
+            while True:
+                event = self._parser.next_event()
+                if event is None:
+                    return
+                if isinstance(event, bytes):
+                    self._pieces.append(event)
+                    continue
+                if event is not END:
+                    if event.status < 200 and event.status != 101:
+                        continue
+                    self._response = ResponseObject(event.status, event.reason, event.version)
+                    self._response.headers = event.headers
+                    self._response.encoding = parse_params(event.headers.get(
+                        "Content-Type", ""))[1].get("charset", self.encoding)
+                    if event.has_body:
+                        continue
+                response, self._response = self._response, None
+                response._content = b"".join(self._pieces)
+                self._pieces = []
+                self.fire(ClientResponse(response))
+                if response.status == 101:
+                    return
+        except ProtocolError:
+            self._begin()
+            self.fire(Close())
+            raise
 
 
 # ---------------------------------------------------------------------------
@@ -9698,6 +11611,12 @@ redirect = Redirect
 # ---------------------------------------------------------------------------
 
 _DOTTED = {
+    "web.client": {"HTTPException": "ClientError", "Request": "ClientRequest",
+                   "request": "ClientRequest", "connect": "Connect"},
+    "net.protocols.http": {"HTTP": "ResponseProtocol", "Request": "ClientRequest",
+                           "Response": "ClientResponse"},
+    "protocols.http": {"HTTP": "ResponseProtocol", "request": "ClientRequest",
+                       "response": "ClientResponse"},
     "web.wrappers": {"Request": "HTTPRequest", "Response": "HTTPResponse"},
     "web.exceptions": {
         cls.__name__[:-len("Exception")]: cls.__name__

@@ -16248,6 +16248,2002 @@ class TestWebSocketExamples(WebTest):
 # Web: the HTTP client
 # ---------------------------------------------------------------------------
 
+class TestClientPure(CircuitsTest):
+    """What the client decides without a connection."""
+
+    def test_urls(self):
+        table = {
+            "http://a": ("http", "a", 80, None, None, "/"),
+            "HTTPS://A.b:8443?x=1#f": ("https", "a.b", 8443, None, None, "/?x=1"),
+            "http://[::1]:80/\u00fc x?q=\"": ("http", "::1", 80, None, None, "/%C3%BC%20x?q=%22"),
+            "http://u:p%40@h/%zz": ("http", "h", 80, None, ("u", "p@"), "/%zz"),
+            "http+unix://%2Frun%2Fx.sock/p?q": ("http+unix", "localhost", 0, "/run/x.sock", None, "/p?q"),
+            "http://b\u00fccher.example:81/": ("http", "xn--bcher-kva.example", 81, None, None, "/"),
+            " http://a/b ": ("http", "a", 80, None, None, "/b")}
+        for text, expected in table.items():
+            for _ in range(2):                      # the second comes from memory
+                url = circuits_web._parse_url(text)
+                self.assertEqual(url.origin + (url.login, url.target), expected)
+        self.assertEqual(str(circuits_web._parse_url("http://u:p@[::1]:8080/x")), "http://[::1]:8080/x")
+
+    def test_what_is_no_url(self):
+        for text, why in (
+                ("a", "URL must be absolute"), ("/x", "URL must be absolute"), ("", "URL must be absolute"),
+                ("ftp://x/", "Invalid URL scheme"), ("file:///etc/passwd", "Invalid URL scheme"),
+                ("http://", "no host"), ("http://:80/", "no host"), ("http:///x", "no host"),
+                ("http://a\\@b/", "two ways"), ("http://a@b@c/", "two ways"), ("http://a\\b/", "two ways"),
+                ("http://a b/", "no host"), ("http://a:0/", "port"), ("http://a:99999/", "port"),
+                ("http://a:\u0661/", "no host|strange"), ("http://\udc80/", "strange host"),
+                ("http://a\uff0fb/", "no host"), ("http://a/\r\nX: y", "control character"),
+                ("http://a\r\n/", "control character"), ("http://a/\x00", "control character"),
+                ("http+unix:///x", "names no socket")):
+            with self.assertRaisesRegex(ValueError, why, msg=text):
+                circuits_web._parse_url(text)
+        with self.assertRaises(TypeError):
+            circuits_web._parse_url(b"http://a/")
+
+    def test_parse_url_as_documented(self):
+        for text, parts in (("http://localhost/", ("localhost", 80, "/", False)),
+                            ("https://localhost/a?b=c", ("localhost", 443, "/a?b=c", True)),
+                            ("ws://localhost:8000/", ("localhost", 8000, "/", False)),
+                            ("wss://localhost", ("localhost", 443, "/", True))):
+            self.assertEqual(circuits_web.parse_url(text), parts)
+        with self.assertRaisesRegex(ValueError, "^URL must be absolute"):
+            circuits_web.parse_url("localhost/x")
+        with self.assertRaisesRegex(ValueError, "^Invalid URL scheme"):
+            circuits_web.parse_url("ftp://localhost/")
+
+    def test_forms(self):
+        encode = circuits_web.encode_form
+        self.assertEqual(encode([("a", 1), ("a", b"\xff"), ("b", None), ("\u00fc", "x y&=+")]),
+                         "a=1&a=%FF&%C3%BC=x+y%26%3D%2B")
+        text = encode({"k \r\n": ["a", "b;c"]})
+        self.assertEqual(circuits_web.parse_qs(text), {"k \r\n": ["a", "b;c"]})
+
+    def test_multipart_is_read_back(self):
+        nasty = 'a"b\r\nX-Evil: 1\r\n\r\n--x\u00fc.txt'
+        body = circuits_web._multipart({"text": "v\u00fc", "many": ["1", "2"]}, [
+            ("one", (nasty, b"\x00\r\n--", "application/x-one")), ("two", io.BytesIO(b"from a file")),
+            (nasty, "text")])
+        data = b"".join(b"".join(body.begin(part)) for part in body.parts)
+        self.assertEqual((len(data), body.again), (body.length, True))
+        boundary = body.kind.partition("boundary=")[2]
+        self.assertEqual(len(boundary), 32)
+        self.assertNotEqual(body.kind, circuits_web._multipart({}, {"a": "b"}).kind)
+        parser = circuits_web.MultipartParser(boundary)
+        parser.feed(data)
+        parser.finish()
+        self.addCleanup(parser.close)
+        quoted = 'a%22b%0D%0AX-Evil: 1%0D%0A%0D%0A--x\u00fc.txt'
+        fields = parser.fields
+        self.assertEqual((fields["text"], fields["many"], set(fields)),
+                         ("v\u00fc", ["1", "2"], {"text", "many", "one", "two", quoted}))
+        self.assertEqual((fields["one"].filename, fields["one"].value, fields["two"].value,
+                          fields[quoted].value), (quoted, b"\x00\r\n--", b"from a file", b"text"))
+
+    def test_multipart_refuses_a_strange_content_type(self):
+        with self.assertRaisesRegex(ValueError, "control character"):
+            circuits_web._multipart({}, {"a": ("a", b"", "text/plain\r\nX-Evil: 1")})
+
+    def test_bodies(self):
+        make = circuits_web.Client._body
+        for arguments, length, kind, again in (
+                ((b"abc", None, None), 3, None, True), (("\u00fc", None, None), 2, None, True),
+                (({"a": 1}, None, None), 3, "application/x-www-form-urlencoded", True),
+                (([("a", 1), ("a", 2)], None, None), 7, "application/x-www-form-urlencoded", True),
+                ((None, {"a": [1]}, None), 10, "application/json", True),
+                ((None, 0, None), 1, "application/json", True),
+                ((io.BytesIO(b"abc"), None, None), 3, None, True),
+                (([b"a", b"b"], None, None), None, None, True),
+                ((iter([b"a"]), None, None), None, None, False)):
+            body = make(*arguments)
+            self.assertEqual((body.length, body.kind, body.again), (length, kind, again), arguments)
+        file = io.BytesIO(b"0123456789")
+        file.seek(4)
+        body = make(file, None, None)
+        for _ in range(2):                          # from where it stood, each time
+            self.assertEqual(b"".join(body.begin(body.parts[0])), b"456789")
+        self.assertIsNone(make(None, None, None))
+        for arguments in (({"a": 1}, {"b": 2}, None), (None, {}, {"f": b""})):
+            with self.assertRaisesRegex(ValueError, "one body"):
+                make(*arguments)
+        for wrong in (5, io.StringIO("text")):
+            with self.assertRaises(TypeError):
+                make(wrong, None, None)
+
+    def test_which_cookies_go_where(self):
+        table = (           # set by, Set-Cookie, asked, what goes
+            ("http://a.example/x/y", "n=v", "http://a.example/x/z", "n=v"),
+            ("http://a.example/x/y", "n=v", "http://a.example/", ""),
+            ("http://a.example/x/y", "n=v; Path=/", "http://a.example/", "n=v"),
+            ("http://a.example/", "n=v", "http://b.a.example/", ""),
+            ("http://a.example/", "n=v", "http://a.example:8080/", "n=v"),
+            ("http://a.example/", "n=v; Domain=a.example", "http://b.a.example/", "n=v"),
+            ("http://b.a.example/", "n=v; domain=.A.example", "http://c.a.example/", "n=v"),
+            ("http://b.a.example/", "n=v; Domain=c.a.example", "http://c.a.example/", ""),
+            ("http://a.example/", "n=v; Domain=b.a.example", "http://b.a.example/", ""),
+            ("http://evil.example/", "n=v; Domain=example", "http://a.example/", ""),
+            ("http://evil.co.uk/", "n=v; Domain=co.uk", "http://a.co.uk/", ""),
+            ("http://evila.example/", "n=v; Domain=a.example", "http://a.example/", ""),
+            ("http://t.co/", "n=v; Domain=t.co", "http://t.co/", "n=v"),
+            ("http://t.co/", "n=v; Domain=t.co", "http://x.t.co/", ""),
+            ("http://localhost/", "n=v; Domain=localhost", "http://localhost/", "n=v"),
+            ("http://1.2.3.4/", "n=v; Domain=3.4", "http://9.9.3.4/", ""),
+            ("http://1.2.3.4/", "n=v", "http://1.2.3.4/", "n=v"),
+            ("http://[::1]/", "n=v", "http://[::1]/", "n=v"),
+            ("https://a.example/", "n=v; Secure", "http://a.example/", ""),
+            ("https://a.example/", "n=v; Secure", "https://a.example/", "n=v"),
+            ("http://a.example/", "n=v; Secure", "https://a.example/", ""),
+            ("http://a.example/", "n=v; Path=/a", "http://a.example/ab", ""),
+            ("http://a.example/", "n=v; Path=/a", "http://a.example/a?b", "n=v"),
+            ("http://a.example/", "n=v; Path=/a/", "http://a.example/a/b", "n=v"),
+            ("http://a.example/", "n=v; Max-Age=0", "http://a.example/", ""),
+            ("http://a.example/", "n=v; Max-Age=-5", "http://a.example/", ""),
+            ("http://a.example/", "n=v; Max-Age=x", "http://a.example/", "n=v"),
+            ("http://a.example/", "n=v; Max-Age=5; Expires=Thu, 01 Jan 1970 00:00:00 GMT", "http://a.example/", "n=v"),
+            ("http://a.example/", "n=v; Expires=Thu, 01-Jan-1970 00:00:00 GMT", "http://a.example/", ""),
+            ("http://a.example/", "n=v; Expires=never", "http://a.example/", "n=v"),
+            ("http://a.example/", "=v", "http://a.example/", ""),
+            ("http://a.example/", "nonsense", "http://a.example/", ""),
+            ("http://a.example/", "n=" + "v" * 5000, "http://a.example/", ""),
+            ("http://a.example/", "n=\"a b\" ; HttpOnly", "http://a.example/", "n=\"a b\""),
+            ("http://a.example/", "__Secure-n=v", "http://a.example/", ""),
+            ("https://a.example/", "__Host-n=v; Secure; Path=/", "https://a.example/", "__Host-n=v"),
+            ("https://a.example/", "__Host-n=v; Secure; Path=/; Domain=a.example", "https://a.example/", ""))
+        for by, line, asked, expected in table:
+            jar = circuits_web.CookieJar()
+            jar.take(by, [line])
+            self.assertEqual(jar.header(asked), expected, (by, line, asked))
+
+    def test_cookies_are_replaced_expire_and_are_ordered(self):
+        clock = FakeClock()
+        jar = circuits_web.CookieJar(clock)
+        jar.take("http://a.example/", ["a=1", "b=2; Path=/x", "c=3; Max-Age=10", "a=4"])
+        self.assertEqual(jar.header("http://a.example/x"), "b=2; a=4; c=3")
+        clock.advance(11)
+        self.assertEqual(jar.header("http://a.example/x"), "b=2; a=4")
+        self.assertEqual(sorted(jar), [("a.example", "/", "a", "4"), ("a.example", "/x", "b", "2")])
+        jar.take("http://a.example/", ["a=; Max-Age=0"])
+        self.assertEqual(jar.header("http://a.example/"), "")
+        jar.clear()
+        self.assertEqual((len(jar), jar.header("http://a.example/x")), (0, ""))
+
+    def test_http_does_not_touch_the_cookies_of_https(self):
+        jar = circuits_web.CookieJar()
+        jar.take("https://a.example/", ["n=good; Secure"])
+        jar.take("http://a.example/", ["n=evil"])
+        self.assertEqual(jar.header("https://a.example/"), "n=good")
+
+    def test_cookies_are_bounded(self):
+        jar = circuits_web.CookieJar()
+        for n in range(circuits_web.MAX_COOKIES_PER_HOST * 3):
+            jar.take("http://a.example/", ["n%d=v" % n])
+        self.assertEqual(len(jar), circuits_web.MAX_COOKIES_PER_HOST)
+        self.assertTrue(jar.header("http://a.example/").startswith("n100="))
+        for n in range(circuits_web.MAX_COOKIES + 100):
+            jar.take("http://a%d.example/" % n, ["n=v"])
+        self.assertEqual(len(jar), circuits_web.MAX_COOKIES)
+        self.assertEqual((jar.header("http://a.example/"), jar.header("http://a99.example/")), ("", ""))
+
+    def test_cookies_of_the_user_are_checked(self):
+        check = circuits_web._cookie_pairs
+        self.assertEqual(check({"a": 1, "b": '"x"'}), 'a=1; b="x"')
+        for bad in ({"a": "b; c=d"}, {"a": "b\r\nX: y"}, {"a b": "c"}, {"a": "\u00fc"}, {"": "x"}, {"a": "b c"}):
+            with self.assertRaisesRegex(ValueError, "cannot be sent"):
+                check(bad)
+
+    def order(self, method, url, **options):
+        client = circuits_web.Client()
+        return client._order(method, url, None, options.pop("data", None), None, None,
+                             *[options.pop(name, None) for name in ("headers", "cookies", "auth", "timeout")], False)
+
+    def redirected(self, order, status, location):
+        response = circuits_web.ResponseObject(status)
+        response.headers["Location"] = location
+        return order.again(response)
+
+    def test_redirects(self):
+        for method, data, status, expected in (
+                ("GET", None, 301, "GET"), ("HEAD", None, 302, "HEAD"), ("POST", b"x", 301, "GET"),
+                ("POST", b"x", 302, "GET"), ("POST", b"x", 303, "GET"), ("PUT", b"x", 303, "GET"),
+                ("PUT", b"x", 302, "PUT"), ("DELETE", None, 301, "DELETE"), ("HEAD", None, 303, "HEAD"),
+                ("POST", b"x", 307, "POST"), ("POST", b"x", 308, "POST"), ("GET", None, 308, "GET")):
+            order = self.order(method, "http://a/b/c?d", data=data, headers={"Content-Type": "x/y"})
+            self.assertTrue(self.redirected(order, status, "e"))
+            self.assertEqual((order.method, str(order.url)), (expected, "http://a/b/e"))
+            dropped = method != expected
+            self.assertEqual((order.body is None, order.headers.get("Content-Type")),
+                             (data is None or dropped, None if dropped and data else "x/y"), (method, status))
+        order = self.order("GET", "http://a/")
+        for status, location in ((200, "/x"), (304, "/x"), (300, "/x"), (305, "http://p/")):
+            self.assertFalse(self.redirected(order, status, location))
+        self.assertFalse(order.again(circuits_web.ResponseObject(302)))
+
+    def test_where_a_location_leads(self):
+        for location, expected in (
+                ("/x", "http://a/x"), ("?q", "http://a/b?q"), ("//e/x", "http://e/x"), ("../x", "http://a/x"),
+                ("http://u:p@e:81/", "http://e:81/"), ("/caf\xc3\xa9 x", "http://a/caf%C3%A9%20x"),
+                ("https://a/#f", "https://a/"), ("", "http://a/b")):
+            order = self.order("GET", "http://a/b")
+            self.assertTrue(self.redirected(order, 302, location))
+            self.assertEqual((str(order.url), order.url.login), (expected, None))
+        for location in ("file:///etc/passwd", "ftp://e/", "javascript:alert(1)", "http://a@b@c/",
+                         "http+unix://%2Frun%2Fdocker.sock/", "http://e\\@a/", "data:text/plain,x", "http://:0/"):
+            with self.assertRaisesRegex(circuits_web.BadResponse, "redirected to", msg=location):
+                self.redirected(self.order("GET", "http://a/"), 302, location)
+
+    def test_credentials_stay_with_their_origin(self):
+        secret = {"Authorization": "token", "cookie": "a=b", "Host": "a", "X-Other": "kept"}
+        for location, kept in (("http://a/x", True), ("http://a:81/", False), ("https://a/", False),
+                               ("http://b/", False), ("http://a.b/", False)):
+            for options in ({"headers": secret}, {"auth": ("bob", "pw"), "cookies": {"a": "b"}}):
+                order = self.order("GET", "http://a/", **options)
+                self.redirected(order, 302, location)
+                head = order.head().decode()
+                for name in ("Authorization: ", "ookie: "):
+                    self.assertEqual(name in head, kept, (location, options))
+                self.assertEqual("X-Other" in head, "headers" in options)
+                self.assertEqual("Host: " + order.url.netloc in head, not kept or order.url.netloc == "a")
+        order = self.order("GET", "http://bob:pw@a/")
+        self.assertIn(b"Authorization: Basic Ym9iOnB3\r\n", order.head())
+        self.assertNotIn("pw", str(order))
+        self.redirected(order, 302, "http://b/")
+        self.redirected(order, 302, "http://a/")         # back again: still without
+        self.assertNotIn(b"Authorization", order.head())
+
+    def test_bodies_that_cannot_follow(self):
+        with self.assertRaisesRegex(circuits_web.ClientError, "cannot be sent again"):
+            self.redirected(self.order("POST", "http://a/", data=iter([b"x"])), 307, "/x")
+        with self.assertRaisesRegex(circuits_web.BadResponse, "without TLS"):
+            self.redirected(self.order("POST", "https://a/", data=b"x"), 307, "http://a/x")
+
+    def test_the_head_that_goes_out(self):
+        order = self.order("post", "http://a:81/x", data={"a": "b"}, headers={"User-Agent": None, "X-A": 1},
+                           cookies={"c": "d"})
+        self.assertEqual(order.head().split(b"\r\n"), [
+            b"POST /x HTTP/1.1", b"Host: a:81", b"Accept: */*", b"Accept-Encoding: gzip, deflate",
+            b"X-A: 1", b"Content-Type: application/x-www-form-urlencoded", b"Content-Length: 3",
+            b"Cookie: c=d", b"", b""])
+        self.assertIn(b"\r\nContent-Length: 0\r\n", self.order("PUT", "http://a/").head())
+        self.assertNotIn(b"Content-Length", self.order("GET", "http://a/").head())
+        self.assertIn(b"\r\nTransfer-Encoding: chunked\r\n", self.order("GET", "http://a/", data=iter([])).head())
+
+    def test_what_goes_out_is_checked(self):
+        for wrong in (("GET\r\nX: y", "http://a/"), ("GE T", "http://a/"), ("", "http://a/"), ("CONNECT", "http://a/"),
+                      ("GET", "http://a/\r\nX: y"), ("GET", "http://a\r\nX: y/")):
+            with self.assertRaises(ValueError):
+                self.order(*wrong)
+        for headers in ({"A\r\nB": "c"}, {"A": "b\r\nC: d"}, {"A": "\u0100"}, {"A b": "c"}, {"Content-Length": "5"},
+                        {"Transfer-Encoding": "chunked"}, {"Connection": "upgrade"}, {"": "x"}, {"A:": "b"}):
+            with self.assertRaises(ValueError, msg=headers):
+                self.order("GET", "http://a/", headers=headers)
+        for auth in (("a:b", "c"), ("a\r\n", "b"), ("a", "b\0")):
+            with self.assertRaisesRegex(ValueError, "no colon"):
+                self.order("GET", "http://a/", auth=auth)
+
+    def test_timeouts(self):
+        for timeout, expected in ((None, (5.0, 60.0, 300.0)), (7, (5.0, 60.0, 7)), ((1, 2), (1, 2, 300.0)),
+                                  ((1, None, 3), (1, 60.0, 3))):
+            order = self.order("GET", "http://a/", timeout=timeout)
+            self.assertEqual((order.connect_timeout, order.read_timeout, order.timeout), expected)
+
+    def test_options_are_checked(self):
+        for options in ({"url": "nonsense"}, {"proxy": "https://a/"}, {"proxy": "a:1"}, {"headers": {"A": "\r\n"}}):
+            with self.assertRaises(ValueError):
+                circuits_web.Client(**options)
+
+    def test_challenges(self):
+        read = circuits_web._challenges
+        self.assertEqual(read(['Digest realm="a, b\\"c", qop="auth,auth-int", nonce="x=="', "Negotiate", 'Basic realm=x']), [
+            {"scheme": "digest", "realm": 'a, b"c', "qop": "auth,auth-int", "nonce": "x=="},
+            {"scheme": "negotiate"}, {"scheme": "basic", "realm": "x"}])
+        for nonsense in ("", ",,,", "=", "a=b", '"', 'Digest realm="', "x" * 100000, "a " * 50000, "a=b," * 50000):
+            read([nonsense])
+
+    def test_the_digest_of_the_rfc(self):
+        """RFC 7616, 3.9.1, with the nonces given there."""
+        import secrets
+        original, secrets.token_hex = secrets.token_hex, lambda size: "f2/wE4q74E6zIJEtWaHKaf5wv/H5QzzpXusqGemxURZJ"
+        self.addCleanup(setattr, secrets, "token_hex", original)
+        auth = circuits_web.DigestAuth("Mufasa", "Circle of Life")
+        url = circuits_web._parse_url("http://api.example.org/dir/index.html")
+        self.assertIsNone(auth.value(url, "GET"))
+        lines = ['Digest realm="http-auth@example.org", qop="auth, auth-int", algorithm=%s, '
+                 'nonce="7ypf/xlj9XXwfDPEoM4URrv/xwf94BcCAzFZH4GiTo0v", '
+                 'opaque="FQhe/qaU925kfnzjCev0ciny7QMkPqMAFRtzCUYo5tdS"' % name for name in ("MD5", "SHA-256")]
+        self.assertTrue(auth.challenged(url, lines))
+        value = auth.value(url, "GET")
+        self.assertIn('response="753927fa0e85d155564e2e272a28d1802ca10daf4496794697cf8db5856cb6c1"', value)
+        self.assertIn('algorithm=SHA-256, ', value)
+        self.assertTrue(auth.challenged(url, lines[:1]))
+        self.assertIn('response="8ca523f5e9506fed4657c9700eebdbec"', auth.value(url, "GET"))
+        self.assertIn("nc=00000002", auth.value(url, "GET"))
+        self.assertIsNone(auth.value(circuits_web._parse_url("http://other/dir/index.html"), "GET"))
+        for line in ("Digest realm=x, nonce=y", "Digest realm=x, nonce=y, qop=auth-int", "Basic realm=x",
+                     "Digest realm=x, nonce=y, qop=auth, algorithm=CRC"):
+            self.assertFalse(auth.challenged(url, [line]), line)
+
+    def test_what_is_decompressed_comes_in_pieces(self):
+        import zlib
+        text = b"0123456789abcdef" * 20000
+
+        def deflated(bits):
+            engine = zlib.compressobj(9, zlib.DEFLATED, bits)
+            return engine.compress(text) + engine.flush()
+        for coding, data in (("gzip", deflated(31)), ("x-gzip", deflated(31)), ("deflate", deflated(15)),
+                             ("deflate", deflated(-15)), ("gzip", deflated(31) + b"\0" * 100)):
+            for size in (1, 7, len(data)):
+                inflater, out = circuits_web._Inflater(coding), []
+                for at in range(0, len(data), size):
+                    inflater.feed(data[at:at + size])
+                    out.extend(iter(inflater.piece, b""))
+                self.assertEqual(b"".join(out), text)
+                self.assertLessEqual(max(map(len, out)), circuits_web.MAX_PIECE)
+                self.assertTrue(inflater.complete)
+            inflater = circuits_web._Inflater(coding)
+            inflater.feed(data[:len(data) // 3])
+            list(iter(inflater.piece, b""))
+            self.assertFalse(inflater.complete)
+        inflater = circuits_web._Inflater("gzip")
+        inflater.feed(deflated(31) * 2)                     # two members are one body
+        self.assertEqual(b"".join(iter(inflater.piece, b"")), text * 2)
+        inflater.feed(b"")
+        self.assertTrue(circuits_web._Inflater("gzip").complete)
+        for coding in ("gzip", "deflate"):
+            inflater = circuits_web._Inflater(coding)
+            inflater.feed(b"\xff" * 100)
+            self.assertRaises(inflater.error, inflater.piece)
+
+    def test_response_object_as_documented(self):
+        response = circuits_web.ResponseObject(200, "OK", (1, 1))
+        response.headers["Content-Type"] = "text/html; charset=iso-8859-1"
+        response._content = b"caf\xe9"
+        self.assertEqual((response.status, response.message, response.reason, response.protocol, response.ok),
+                         (200, "OK", "OK", (1, 1), True))
+        self.assertEqual(repr(response), "<ResponseObject 200 text/html (4)>")
+        self.assertEqual((response.text, response.read(2), response.read(), response.body.read()),
+                         ("caf\u00e9", b"ca", b"f\xe9", b""))
+        self.assertIs(response.raise_for_status(), response)
+        for charset in ("nonsense", "hex", "undefined", "idna"):
+            response.encoding = charset
+            self.assertIsInstance(response.text, str)
+
+
+class ScriptedServer:
+    """A server that says exactly what a test wrote down.
+
+    script  for each connection a list of answers, one per request; after the
+            last it hangs up.  An answer is bytes, a list of bytes that are
+            sent one by one, or a function that gets the socket and the request
+    """
+
+    def __init__(self, test, *script, context=None, address=None):
+        self.requests = []          # (number of the connection, bytes) of each
+        self.script = list(script)
+        self.listener = socket.create_server(("127.0.0.1", 0)) if address is None else address
+        self.port = self.listener.getsockname()[1] if address is None else None
+        self.base = "http://127.0.0.1:%s" % self.port
+        self.context = context
+        self.connections = 0
+        self.thread = threading.Thread(target=self.run, daemon=True)
+        self.thread.start()
+        test.addCleanup(self.end)
+
+    def run(self):
+        threads = []
+        for number, answers in enumerate(self.script):
+            try:
+                sock = self.listener.accept()[0]
+            except OSError:
+                break
+            self.connections += 1
+            threads.append(threading.Thread(target=self.serve, args=(number, sock, answers), daemon=True))
+            threads[-1].start()
+        for thread in threads:
+            thread.join(PATIENCE)
+
+    def serve(self, number, sock, answers):
+        sock.settimeout(PATIENCE)
+        try:
+            if self.context is not None:
+                sock = self.context.wrap_socket(sock, server_side=True)
+            for answer in answers:
+                request = self.read(sock)
+                if request is None:
+                    break
+                self.requests.append((number, request))
+                if callable(answer):
+                    answer(sock, request)
+                else:
+                    for piece in [answer] if isinstance(answer, bytes) else answer:
+                        sock.sendall(piece)
+        except OSError:
+            pass                    # the client hung up
+        finally:
+            sock.close()
+
+    @staticmethod
+    def read(sock):
+        """One request with its body; None at the end."""
+        data = b""
+        while b"\r\n\r\n" not in data:
+            piece = sock.recv(65536)
+            if not piece:
+                return None
+            data += piece
+        head, _, body = data.partition(b"\r\n\r\n")
+        length = re.search(rb"(?i)\r\ncontent-length: (\d+)", head)
+        while length and len(body) < int(length.group(1)) or (
+                b"chunked" in head and not body.endswith(b"0\r\n\r\n")):
+            body += sock.recv(65536)
+        return head + b"\r\n\r\n" + body
+
+    def end(self):
+        try:
+            self.listener.shutdown(socket.SHUT_RDWR)
+        except OSError:
+            pass
+        self.listener.close()
+        self.thread.join(PATIENCE)
+
+
+def answer(body=b"ok", status=b"200 OK", *headers):
+    """An answer with its length."""
+    return b"HTTP/1.1 %s\r\nContent-Length: %d\r\n%s\r\n%s" % (
+        status, len(body), b"".join(header + b"\r\n" for header in headers), body)
+
+
+class ClientTest(WebTest):
+    """Runs a coroutine or generator function of a client in a tree of its own."""
+
+    def fetch(self, function, client=None, *components, **options):
+        """What ``function(client)`` comes to; its error is raised."""
+        outcome = []
+        client = circuits_web.Client(**options) if client is None else client
+
+        class App(Component):
+            async def started(self, component):
+                try:
+                    outcome.append(await function(client))
+                except Exception as error:
+                    outcome.append(error)
+                self.stop()
+        app = App()
+        client.register(app)
+        for component in components:
+            component.register(app)
+        app.run()
+        self.assertEqual([link for link in client.components if link.connected], [])
+        if isinstance(outcome[0], Exception):
+            try:
+                raise outcome[0]
+            finally:
+                del outcome[:]
+        return outcome[0]
+
+    def script(self, *script, **options):
+        return ScriptedServer(self, *script, **options)
+
+    def one(self, *pieces, method="GET", request=None, **options):
+        """The response to a request whose answer is *pieces*; then the server hangs up."""
+        server = self.script([list(pieces)])
+        self.server = server
+        return self.fetch(lambda client: client.request(method, server.base + "/x", **(request or {})), **options)
+
+    def assertFails(self, text, *pieces, kind=None, **options):
+        with self.assertRaisesRegex(kind or circuits_web.BadResponse, text) as caught:
+            self.one(*pieces, **options)
+        self.assertIn("http://127.0.0.1:%d/x: " % self.server.port, str(caught.exception))
+
+
+class TestClientFraming(ClientTest):
+    """What a server may send, and what it may not."""
+
+    def test_whole_bytewise_and_in_pieces(self):
+        chunked = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nHe\r\n3;x=y\r\nllo\r\n0\r\nT: v\r\n\r\n"
+        for data, body in ((answer(b"Hello"), b"Hello"), (chunked, b"Hello"),
+                           (b"HTTP/1.1 200\r\nContent-Length: 0\r\n\r\n", b""),
+                           (b"HTTP/1.0 200 OK\r\n\r\nHello", b"Hello"),
+                           (b"HTTP/1.1 200 OK\r\n\r\nto the end", b"to the end"),
+                           (b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early\r\nLink: x\r\n\r\n" + answer(b"Hello"), b"Hello"),
+                           (b"HTTP/1.1 204 No Content\r\n\r\n", b""), (b"HTTP/1.1 304 Not\r\nContent-Length: 9\r\n\r\n", b"")):
+            for pieces in ([data], [data[:20], data[20:]], [data[i:i + 1] for i in range(len(data))]):
+                response = self.one(*pieces)
+                self.assertEqual(response.content, body, data)
+                self.assertIn(response.status, (200, 204, 304))
+
+    def test_head_has_no_body(self):
+        response = self.one(b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n", method="HEAD")
+        self.assertEqual((response.content, response.headers["Content-Length"]), (b"", "1000"))
+
+    def test_bad_framing(self):
+        for text, data in (
+                ("repeated content-length", b"HTTP/1.1 200 OK\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\nab"),
+                ("both", b"HTTP/1.1 200 OK\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n"),
+                ("no number", b"HTTP/1.1 200 OK\r\nContent-Length: +1\r\n\r\na"),
+                ("no number", b"HTTP/1.1 200 OK\r\nContent-Length: 1_0\r\n\r\na"),
+                ("not end in chunked", b"HTTP/1.1 200 OK\r\nTransfer-Encoding: xchunked\r\n\r\n"),
+                ("other than chunked", b"HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip, chunked\r\n\r\n"),
+                ("chunk size", b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0x5\r\n"),
+                ("longer than it says", b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nabcd\r\n"),
+                ("bare line end", b"HTTP/1.1 200 OK\nContent-Length: 1\n\na"),
+                ("bare line end", b"HTTP/1.1 200 OK\r\nA: b\rC: d\r\n\r\n"),
+                ("strange character", b"HTTP/1.1 200 OK\r\nA : b\r\n\r\n"),
+                ("strange character", b"HTTP/1.1 200 OK\r\n folded: b\r\n\r\n"),
+                ("strange status line", b"HTTP/2.0 200 OK\r\n\r\n"), ("strange status line", b"HTTP/1.1 99 OK\r\n\r\n"),
+                ("strange status line", b"HTTP/1.1 +200 OK\r\n\r\n"), ("not HTTP", b"\x16\x03\x01\x02"),
+                ("strange status line", b"220 ready\r\n\r\n"), ("", b"SSH-2.0-OpenSSH\r\n")):
+            self.assertFails(text, data)
+
+    def test_cut_off(self):
+        whole = answer(b"Hello")
+        for cut in range(len(whole)):
+            self.assertFails("ended", whole[:cut])
+        chunked = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nHello\r\n0\r\n\r\n"
+        for cut in range(1, 16):
+            self.assertFails("ended within the body", chunked[:-cut])
+
+    def test_limits(self):
+        for text, data, options in (
+                ("headers are too large", b"HTTP/1.1 200 OK\r\n" + b"A: %b\r\n" % (b"b" * 70000), {}),
+                ("headers are too large", b"HTTP/1.1 200 OK\r\nA: %b\r\n\r\n" % (b"b" * 2000), {"max_header_bytes": 1000}),
+                ("more than 100 headers", b"HTTP/1.1 200 OK\r\n" + b"A: b\r\n" * 101 + b"\r\n", {}),
+                ("first line is too long", b"HTTP/1.1 200 " + b"x" * 9000, {}),
+                ("body is too large", b"HTTP/1.1 200 OK\r\nContent-Length: 1001\r\n\r\n", {"max_body": 1000}),
+                ("body is too large", b"HTTP/1.1 200 OK\r\nContent-Length: %s\r\n\r\n" % (b"9" * 30), {}),
+                ("body is too large", b"HTTP/1.1 200 OK\r\n\r\n" + b"x" * 1001, {"max_body": 1000}),
+                ("chunk is too large|body is too large", b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nffffffffffffffffff\r\n", {}),
+                ("trailers are too large", b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n" + b"A: b\r\n" * 200 + b"\r\n", {}),
+                ("interim", b"HTTP/1.1 100 Continue\r\n\r\n" * 50, {}),
+                ("another protocol", b"HTTP/1.1 101 Switching\r\nUpgrade: x\r\nConnection: upgrade\r\n\r\n", {})):
+            self.assertFails(text, data, **options)
+            self.assertFails(text, *[data[i:i + 1000] for i in range(0, len(data), 1000)], **options)
+
+    def test_gzip(self):
+        import gzip
+        import zlib
+        text = b"Hello World!" * 1000
+        for coding, data in ((b"gzip", gzip.compress(text)), (b"deflate", zlib.compress(text)), (b"GZIP", gzip.compress(text))):
+            response = self.one(answer(data, b"200 OK", b"Content-Encoding: " + coding))
+            self.assertEqual(response.content, text)
+        self.assertEqual(self.one(answer(b"as it is", b"200 OK", b"Content-Encoding: br")).content, b"as it is")
+        self.assertEqual(self.one(answer(b"", b"200 OK", b"Content-Encoding: gzip")).content, b"")
+        self.assertFails("cut off", answer(gzip.compress(text)[:-1], b"200 OK", b"Content-Encoding: gzip"))
+        self.assertFails("not compressed", answer(text, b"200 OK", b"Content-Encoding: gzip"))
+
+    def test_a_bomb_does_not_go_off(self):
+        import zlib
+        engine = zlib.compressobj(9, zlib.DEFLATED, 31)
+        bomb = b"".join([engine.compress(bytes(1 << 20)) for _ in range(64)] + [engine.flush()])
+        self.assertLess(len(bomb), 70000)
+        data = answer(bomb, b"200 OK", b"Content-Encoding: gzip")
+        self.assertFails("larger than 1000000 bytes", data, max_body=1000000)
+        server = self.script([data])
+
+        async def stream(client):
+            sizes = []
+            async for piece in await client.get(server.base, stream=True):
+                sizes.append(len(piece))
+            return sum(sizes), max(sizes)
+        self.assertEqual(self.fetch(stream), (64 << 20, circuits_web.MAX_PIECE))
+
+    def test_text(self):
+        for kind, body, text in (
+                (b"text/plain; charset=ISO-8859-1", b"caf\xe9", "caf\u00e9"), (b"text/plain", b"caf\xc3\xa9", "caf\u00e9"),
+                (b"text/plain; charset=\"utf-8\"", b"\xff", "\ufffd"), (b"text/plain; charset=nonsense", b"a", "a")):
+            self.assertEqual(self.one(answer(body, b"200 OK", b"Content-Type: " + kind)).text, text)
+        self.assertEqual(self.one(answer(b'{"a": "\xc3\xa9"}')).json(), {"a": "\u00e9"})
+        self.assertEqual(self.one(answer("[1]".encode("utf-16"))).json(), [1])
+        with self.assertRaises(ValueError):
+            self.one(answer(b"<html>")).json()
+
+    def test_tolerated(self):
+        response = self.one(b"HTTP/1.1 200 OK\r\nServer: a\r\nServer: b\r\nContent-Type: x/y\r\nContent-Type: x/z\r\n"
+                            b"Empty:\r\nX: caf\xe9\r\nContent-Length: 2\r\n\r\nok")
+        self.assertEqual((response.text, response.headers.get_all("server"), response.headers["x"], response.headers["empty"]),
+                         ("ok", ["a", "b"], "caf\u00e9", ""))
+
+    def test_raise_for_status(self):
+        response = self.one(answer(b"no", b"404 Not Found"))
+        self.assertFalse(response.ok)
+        with self.assertRaisesRegex(circuits_web.StatusError, "/x answers 404 Not Found") as caught:
+            response.raise_for_status()
+        self.assertIs(caught.exception.response, response)
+
+
+class TestClientConnections(ClientTest):
+    """When connections are kept, and what becomes of them."""
+
+    def two(self, first, second=b"", method="GET", between=None, **options):
+        """Ask twice; returns the number of connections and the second response or error."""
+        server = self.script([first, second] if second else [first], [answer(b"fresh")], [answer(b"late")])
+
+        async def ask(client):
+            await (await client.get(server.base, stream=True)).load()
+            if between:
+                await between(server, client)
+            return await client.request(method, server.base, **options)
+        try:
+            outcome = self.fetch(ask)
+        except circuits_web.ClientError as error:
+            outcome = error
+        return server.connections, getattr(outcome, "text", outcome)
+
+    def test_kept(self):
+        for first in (answer(), b"HTTP/1.1 204 No\r\n\r\n", answer(b"", b"200 OK"),
+                      b"HTTP/1.0 200 OK\r\nConnection: keep-alive\r\nContent-Length: 2\r\n\r\nok",
+                      b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1\r\na\r\n0\r\n\r\n"):
+            self.assertEqual(self.two(first, answer(b"same")), (1, "same"))
+
+    def test_not_kept(self):
+        for first in (answer(b"ok", b"200 OK", b"Connection: close"), b"HTTP/1.0 200 OK\r\nContent-Length: 2\r\n\r\nok",
+                      answer() + b"more", answer() + answer(b"unasked"), answer() + b"\r\n"):
+            self.assertEqual(self.two(first, answer(b"same")), (2, "fresh"), first)
+
+    def test_what_comes_unasked_ends_it(self):
+        async def later(server, client):
+            server.go.set()
+            while client._idle:
+                await sleep(0.001)
+        go = threading.Event()
+
+        def and_more(sock, request):
+            sock.sendall(answer())
+            go.wait(PATIENCE)
+            sock.sendall(answer(b"smuggled"))
+            sock.recv(1)
+        original = ScriptedServer.go = go
+        self.addCleanup(delattr, ScriptedServer, "go")
+        self.assertEqual(self.two(and_more, answer(b"same"), between=later), (2, "fresh"))
+        self.assertIs(original, go)
+
+    def test_a_kept_one_that_was_closed_is_replaced_once(self):
+        def and_close(sock, request):
+            sock.close()
+        for method in ("GET", "HEAD", "PUT", "DELETE", "OPTIONS"):
+            connections, text = self.two(answer(), and_close, method)
+            self.assertEqual((connections, text), (2, "" if method == "HEAD" else "fresh"))
+        connections, error = self.two(answer(), and_close, "POST", data=b"x")
+        self.assertEqual(connections, 1)
+        self.assertIn("kept connection just as the request was sent: repeat it", str(error))
+        connections, error = self.two(answer(), and_close, "PUT", data=iter([b"x"]))
+        self.assertIn("kept connection", str(error))
+
+    def test_the_replacement_is_not_replaced(self):
+        def and_close(sock, request):
+            sock.close()
+        server = self.script([answer(), and_close], [and_close], [answer(b"third")])
+
+        async def ask(client):
+            await client.get(server.base)
+            return await client.get(server.base)
+        with self.assertRaisesRegex(circuits_web.BadResponse, "ended before the response"):
+            self.fetch(ask)
+        self.assertEqual(server.connections, 2)
+
+    def test_half_an_answer_is_not_asked_for_again(self):
+        def and_close(sock, request):
+            sock.sendall(b"HTTP/1.1 200 OK\r\nContent-Le")
+            sock.close()
+        connections, error = self.two(answer(), and_close)
+        self.assertEqual(connections, 1)
+        self.assertIn("ended within the head", str(error))
+
+    def test_closed_after_idle_time(self):
+        ended = threading.Event()
+
+        def wait(sock, request):
+            sock.sendall(answer())
+            if not sock.recv(1):
+                ended.set()
+        server = self.script([wait])
+
+        async def ask(client):
+            await client.get(server.base)
+            while client.components:
+                await sleep(0.001)
+            return client.connected, client._links, client._idle
+        self.assertEqual(self.fetch(ask, idle_timeout=0.02), (False, {}, {}))
+        self.assertTrue(ended.wait(PATIENCE))
+
+    def test_limits_of_connections(self):
+        inside, most = [], []
+
+        def slow(sock, request):
+            inside.append(1)
+            most.append(len(inside))
+            time.sleep(0.01)
+            inside.pop()
+            sock.sendall(answer(request.split()[1]))
+        script = [[slow] * 40] * 8
+        for options, expected in (({"max_per_host": 3}, 3), ({"max_connections": 2}, 2), ({}, 8)):
+            server = self.script(*script)
+            del most[:]
+
+            async def many(client):
+                async with circuits.group(client) as tasks:
+                    values = [tasks.start(client.get("%s/%d" % (server.base, n))) for n in range(40)]
+                return [value.value.text for value in values], client._turns
+            texts, waiting = self.fetch(many, **options)
+            self.assertEqual((texts, waiting), (["/%d" % n for n in range(40)], []))
+            self.assertEqual((server.connections, max(most)), (expected, expected))
+
+    def test_a_full_pool_gives_up_an_idle_one_to_another_host(self):
+        one, two = self.script([answer(b"one")]), self.script([answer(b"two")])
+
+        async def ask(client):
+            return [(await client.get(server.base)).text for server in (one, two)], len(client._links)
+        self.assertEqual(self.fetch(ask, max_connections=1), (["one", "two"], 1))
+
+    def test_who_waits_in_vain(self):
+        server = self.script([lambda sock, request: sock.recv(1)])
+
+        async def ask(client):
+            async with circuits.group(client) as tasks:
+                first = tasks.start(client.get(server.base))
+                await sleep(0)
+                try:
+                    await client.get(server.base, timeout=0.02)
+                except circuits_web.ClientTimeout as error:
+                    self.assertEqual(client._turns, [])
+                    tasks.cancel()
+                    return str(error), first
+        self.assertIn("busy for 0.02 s: raise max_per_host", self.fetch(ask, max_per_host=1)[0])
+
+    def test_cancelled_while_waiting(self):
+        release = threading.Event()
+
+        def held(sock, request):
+            release.wait(PATIENCE)
+            sock.sendall(answer())
+        server = self.script([held, answer(b"next")])
+
+        async def ask(client):
+            async with circuits.group(client) as tasks:
+                tasks.start(client.get(server.base))
+                await sleep(0)
+                async with circuits.group(client) as others:
+                    others.start(client.get(server.base))
+                    await sleep(0)
+                    self.assertEqual(len(client._turns), 1)
+                    others.cancel()
+                self.assertEqual(client._turns, [])
+                release.set()
+            return (await client.get(server.base)).text
+        self.assertEqual(self.fetch(ask, max_per_host=1), "next")
+
+    def test_cancelled_in_the_middle(self):
+        ended = threading.Event()
+
+        def silent(sock, request):
+            sock.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nab")
+            if not sock.recv(1):
+                ended.set()
+        server = self.script([silent])
+
+        async def ask(client):
+            async with circuits.group(client) as tasks:
+                tasks.start(client.get(server.base))
+                while not any(link.heard for link in client.components):
+                    await sleep(0.001)
+                tasks.cancel()
+            return client._links
+        self.assertEqual(self.fetch(ask), {})
+        self.assertTrue(ended.wait(PATIENCE))
+
+    def test_nothing_is_left_behind(self):
+        self.serve(Greeter())
+
+        async def ask(client):
+            base = "http://127.0.0.1:%d/" % self.port
+            counts = []
+            for n in range(300):
+                if n == 100:
+                    counts = [len(gc.get_objects()) for _ in range(2) if gc.collect() or True]
+                response = await client.get(base, headers={"Connection": "close"})
+                self.assertEqual(response.text, "Hello World!")
+                if n % 3 == 0:
+                    try:
+                        await client.get("http://127.0.0.1:1/")
+                    except circuits_web.ConnectError:
+                        pass
+            while client.components:
+                await sleep(0)
+            gc.collect()
+            return len(gc.get_objects()) - counts[0], client._links, client._idle
+        grown, links, idle = self.fetch(ask)
+        self.assertLess(grown, 200)
+        self.assertEqual((links, idle), ({}, {}))
+
+    def test_refused(self):
+        with socket.socket() as sock:
+            sock.bind(("127.0.0.1", 0))
+            base = "http://127.0.0.1:%d/" % sock.getsockname()[1]
+            with self.assertRaisesRegex(circuits_web.ConnectError, "GET %s: no connection to .*refused" % base):
+                self.fetch(lambda client: client.get(base))
+
+    def test_an_unknown_host(self):
+        with self.assertRaisesRegex(circuits_web.ConnectError, "no connection to nowhere.invalid"):
+            self.fetch(lambda client: client.get("http://nowhere.invalid/"))
+
+    def test_timeouts(self):
+        def dribble(sock, request):
+            sock.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n")
+            while True:
+                sock.sendall(b"x")
+                time.sleep(0.005)
+        for text, options, behaviour in (
+                ("silent for 0.05 s: raise read_timeout", {"read_timeout": 0.05}, lambda sock, request: sock.recv(1)),
+                ("silent for 0.05 s", {"read_timeout": 0.05},
+                 lambda sock, request: (sock.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nab"), sock.recv(1))),
+                ("not done after 0.05 s: raise timeout", {"timeout": 0.05}, lambda sock, request: sock.recv(1)),
+                ("not done after 0.1 s", {"timeout": 0.1, "read_timeout": 0.09}, dribble)):
+            server = self.script([behaviour])
+            with self.assertRaisesRegex(circuits_web.ClientTimeout, text) as caught:
+                self.fetch(lambda client: client.get(server.base), **options)
+            self.assertIsInstance(caught.exception, circuits.TimeoutError)
+
+    def test_connect_timeout(self):
+        listener = socket.socket()
+        self.addCleanup(listener.close)
+        listener.bind(("127.0.0.1", 0))
+        listener.listen(0)
+        fill = [socket.socket() for _ in range(4)]      # the backlog is full: SYNs are dropped
+        for sock in fill:
+            self.addCleanup(sock.close)
+            sock.setblocking(False)
+            sock.connect_ex(listener.getsockname())
+        with self.assertRaisesRegex(circuits_web.ClientTimeout, "in time: raise connect_timeout"):
+            self.fetch(lambda client: client.get("http://127.0.0.1:%d/" % listener.getsockname()[1]), connect_timeout=0.05)
+
+    def test_unix_sockets(self):
+        if not hasattr(socket, "AF_UNIX"):
+            self.skipTest("no UNIX sockets here")
+        path = os.path.join(self.folder(), "x.sock")
+        listener = socket.socket(socket.AF_UNIX)
+        listener.bind(path)
+        listener.listen(5)
+        server = self.script([answer(b"one"), answer(b"two")], [answer(b"three")], address=listener)
+        url = "http+unix://%s/p?q" % urllib.parse.quote(path, "")
+
+        async def ask(client):
+            return [(await client.get(url)).text for _ in range(2)]
+        self.assertEqual(self.fetch(ask), ["one", "two"])
+        self.assertTrue(server.requests[0][1].startswith(b"GET /p?q HTTP/1.1\r\nHost: localhost\r\n"))
+        response = self.fetch(lambda client: client.get("http://api.example/x"), uds=path)
+        self.assertEqual((response.text, response.url), ("three", "http://api.example/x"))
+        self.assertIn(b"Host: api.example\r\n", server.requests[2][1])
+        with self.assertRaisesRegex(circuits_web.ConnectError, "no-such"):
+            self.fetch(lambda client: client.get("http+unix://%2Fno-such/"))
+
+    def test_close(self):
+        async def ask(client):
+            async with circuits.group(client) as tasks:
+                value = tasks.start(self.failing(client.get(server.base)))
+                while not any(link.connected for link in client.components):
+                    await sleep(0.001)
+                client.fire(circuits_net.Close())
+            return value.value, client.connected
+        server = self.script([lambda sock, request: sock.recv(1)])
+        error, connected = self.fetch(ask)
+        self.assertIn("was closed", str(error))
+        self.assertFalse(connected)
+
+    @staticmethod
+    async def failing(coroutine):
+        try:
+            return await coroutine
+        except Exception as error:
+            return error
+
+
+class Echoing(circuits_web.Controller):
+    """Says what it was asked."""
+
+    def index(self):
+        return "Hello World!"
+
+    def echo(self, *path, **fields):
+        request = self.request
+        return json.dumps({
+            "method": request.method, "path": path, "cookie": request.headers.get("Cookie"),
+            "type": request.headers.get("Content-Type"), "authorization": request.headers.get("Authorization"),
+            "fields": {k: v if isinstance(v, (str, list)) else [v.filename, v.value.decode("latin-1")]
+                       for k, v in fields.items()}})
+
+    @circuits_web.expose("raw", methods=("GET", "POST", "PUT", "PATCH", "DELETE"))
+    def raw(self):
+        body = self.request.body.read()
+        return "%s %d %s %s" % (self.request.method, len(body), hashlib.md5(body).hexdigest(),
+                                self.request.headers.get("Transfer-Encoding", "plain"))
+
+    def to(self, code="302", where="/raw"):
+        return self.redirect(where, int(code))
+
+    def loop(self, n="0"):
+        return self.redirect("/loop?n=%d" % (int(n) + 1))
+
+    def set(self, **cookies):
+        for name, value in cookies.items():
+            self.response.headers.add_header("Set-Cookie", "%s=%s; Path=/" % (name, value))
+        return "set"
+
+    def basic(self):
+        return circuits_web.basic_auth(self.request, self.response, "R", {"bob": "secret"}, str) \
+            or "in %s" % self.request.login
+
+    @circuits_web.expose("digest")
+    def digest(self, *args, **kwargs):
+        return circuits_web.digest_auth(self.request, self.response, "R", {"bob": "secret"}) \
+            or "in %s" % self.request.login
+
+    def big(self, size="5000000"):
+        self.response.headers["Content-Type"] = "application/octet-stream"
+        self.response.body = (bytes([n % 256]) * 10000 for n in range(int(size) // 10000))
+        return self.response
+
+
+class TestClient(ClientTest):
+    """Against our own server, in one tree."""
+
+    def here(self, function, **options):
+        """Run ``function(client, base)`` in a tree that holds the server, too."""
+        server = circuits_web.Server(("127.0.0.1", 0)) + Echoing()
+        return self.fetch(lambda client: function(client, server.base), None, server, **options)
+
+    def test_methods(self):
+        async def ask(client, base):
+            answers = [await getattr(client, name)(base + "/raw") for name in ("get", "delete")]
+            answers += [await getattr(client, name)(base + "/raw", b"abc") for name in ("post", "put", "patch")]
+            answers.append(await client.request("post", base + "/raw", data=b"abc"))
+            head, options = await client.head(base + "/raw"), await client.options(base + "/raw")
+            return [one.text.split()[:2] for one in answers], head.content, head.status, options.headers["Allow"]
+        texts, head, status, allow = self.here(ask)
+        self.assertEqual(texts, [["GET", "0"], ["DELETE", "0"], ["POST", "3"], ["PUT", "3"], ["PATCH", "3"], ["POST", "3"]])
+        self.assertEqual((head, status), (b"", 200))
+        self.assertIn("PATCH", allow)
+
+    def test_what_is_sent(self):
+        async def ask(client, base):
+            async def echoed(*args, **options):
+                return (await client.request(*args, **options)).json()
+            url = base + "/echo/p%20q"
+            self.assertEqual((await echoed("GET", url + "?a=1", params={"b": "\u00fc& ", "c": [1, None]}))["fields"],
+                             {"a": "1", "b": "\u00fc& ", "c": "1"})
+            self.assertEqual((await echoed("GET", url, params="a=1"))["fields"], {"a": "1"})
+            form = await echoed("POST", url, data={"a": "x y", "b": ["1", "2"]})
+            self.assertEqual((form["fields"], form["type"]), ({"a": "x y", "b": ["1", "2"]}, "application/x-www-form-urlencoded"))
+            self.assertEqual(form["path"], ["p q"])
+            upload = await echoed("POST", url, data={"a": "1"}, files={
+                "f": io.BytesIO(b"content"), "g": ("n\"\u00fc.txt", b"text"), "h": ("big", io.BytesIO(b"y" * 200000), "x/y")})
+            self.assertEqual(upload["fields"], {"a": "1", "f": ["f", "content"], "g": ["n%22\u00fc.txt", "text"], "h": ["big", "y" * 200000]})
+            cookie = await echoed("GET", url, cookies={"c": "d"}, auth=("bob", "p:w"))
+            self.assertEqual((cookie["cookie"], cookie["authorization"]), ("c=d", "Basic Ym9iOnA6dw=="))
+            self.assertIsNone((await echoed("GET", url))["cookie"])
+            self.assertEqual((await echoed("GET", url.replace("//", "//bob:x%2Fy@")))["authorization"], "Basic Ym9iOngveQ==")
+            self.assertEqual((await echoed("POST", url, json={"a": 1}))["type"], "application/json")
+        self.here(ask)
+
+    def test_bodies_are_streamed_out(self):
+        data = bytes(range(256)) * 12000
+        expected = "%d %s " % (len(data), hashlib.md5(data).hexdigest())
+        folder = self.folder()
+        with open(os.path.join(folder, "big"), "wb") as file:
+            file.write(data)
+
+        def pieces():
+            for at in range(0, len(data), 100001):
+                yield data[at:at + 100001]
+
+        async def later():
+            for piece in pieces():
+                await sleep(0)
+                yield piece
+
+        async def ask(client, base):
+            with open(os.path.join(folder, "big"), "rb") as file:
+                for body, coding in ((data, "plain"), (file, "plain"), (pieces(), "chunked"), (later(), "chunked"),
+                                     (list(pieces()), "chunked"), (bytearray(data), "plain")):
+                    self.assertEqual((await client.put(base + "/raw", body)).text, "PUT " + expected + coding)
+                self.assertFalse(file.closed)
+            reader, writer = os.pipe()
+            os.write(writer, b"from a pipe")
+            os.close(writer)
+            with open(reader, "rb") as file:
+                self.assertIn("PUT 11 ", (await client.put(base + "/raw", file)).text)
+            self.assertIn("PUT 0 ", (await client.put(base + "/raw", iter([]))).text)
+            self.assertIn("PUT 3 ", (await client.put(base + "/raw", iter(["a", b"", bytearray(b"bc")]))).text)
+        self.here(ask)
+
+    def test_a_body_that_fails(self):
+        def broken():
+            yield b"x"
+            raise LookupError("no more")
+
+        async def ask(client, base):
+            with self.assertRaisesRegex(LookupError, "no more"):
+                await client.post(base + "/raw", broken())
+            self.assertEqual(client._links, {})
+
+            class Shrinking(io.BytesIO):
+                def read(self, size=-1):
+                    return super().read(size)[:2]
+
+                def seek(self, to, whence=0):
+                    return super().seek(to, whence) + (5 if whence else 0)
+            with self.assertRaisesRegex(circuits_web.ClientError, "not the 8 bytes that it was said to be"):
+                await client.post(base + "/raw", Shrinking(b"abc"))
+            return (await client.get(base)).text
+        self.assertEqual(self.here(ask), "Hello World!")
+
+    def test_streamed_in(self):
+        async def ask(client, base):
+            sizes = []
+            async with await client.get(base + "/big", stream=True) as response:
+                with self.assertRaisesRegex(RuntimeError, "read piece by piece"):
+                    response.content
+                self.assertIn("streamed", repr(response))
+                async for piece in response:
+                    sizes.append(len(piece))
+            self.assertEqual(sum(sizes), 5000000)
+            self.assertLessEqual(max(sizes), 65536)
+            self.assertEqual(await response.read_piece(), b"")
+            self.assertEqual(len(client._idle), 1)
+            response = await client.get(base + "/big", stream=True)
+            self.assertEqual((len(await response.load()), len(response.content)), (5000000, 5000000))
+            return len(client._idle)
+        self.assertEqual(self.here(ask), 1)
+
+    def test_one_that_is_not_read_to_its_end(self):
+        async def ask(client, base):
+            for give_up in ("close", "with", "forget"):
+                response = await client.get(base + "/big", stream=True)
+                await response.read_piece()
+                if give_up == "close":
+                    response.close()
+                elif give_up == "with":
+                    with response:
+                        pass
+                del response
+                gc.collect()
+                while client._links:
+                    await sleep(0)
+                self.assertEqual(client._idle, {})
+            return (await client.get(base)).text
+        self.assertEqual(self.here(ask), "Hello World!")
+
+    def test_back_pressure_reaches_the_server(self):
+        sent = [0]
+
+        def endless(sock, request):
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 65536)
+            sock.sendall(b"HTTP/1.1 200 OK\r\n\r\n")
+            sock.setblocking(False)
+            quiet = 0
+            while quiet < 100:                          # until it takes no more for a while
+                try:
+                    sent[0] += sock.send(b"x" * 65536)
+                    quiet = 0
+                except BlockingIOError:
+                    quiet += 1
+                    time.sleep(0.001)
+        server = self.script([endless])
+
+        async def ask(client):
+            response = await client.get(server.base, stream=True)
+            while server.thread.is_alive():
+                await sleep(0.01)
+            held = len(response._link.parser)
+            return held, len(await response.load()), sent[0]
+        held, got, sent_ = self.fetch(ask)
+        self.assertLessEqual(held, 2 * 65536 + circuits_web.MAX_RESPONSE_AHEAD)
+        self.assertEqual(got, sent_)
+
+    def test_slow_readers_slow_uploads(self):
+        produced = [0]
+
+        def pieces():
+            for _ in range(1000):
+                produced[0] += 100000
+                yield b"x" * 100000
+
+        def slow(sock, request):
+            time.sleep(0.02)
+            early.append(produced[0])
+            sock.sendall(answer(b"enough", b"413 Too Large", b"Connection: close"))
+            sock.shutdown(socket.SHUT_WR)
+            while sock.recv(65536):
+                pass
+        early = []
+        server = self.script([slow])
+        server.read = lambda sock: sock.recv(1000)
+
+        async def ask(client):
+            return await client.post(server.base, pieces()), client._links
+        response, links = self.fetch(ask)
+        self.assertEqual((response.status, response.text), (413, "enough"))
+        self.assertLess(early[0], 20000000)
+        self.assertLess(produced[0], 100000000)
+
+    def test_redirects(self):
+        async def ask(client, base):
+            response = await client.post(base + "/to", data=b"abc", params={"code": 307})
+            self.assertEqual((response.text[:6], response.url), ("POST 3", base + "/raw"))
+            response = await client.post(base + "/to", data=b"abc", params={"code": 302})
+            self.assertEqual(response.text[:5], "GET 0")
+            self.assertEqual([(one.status, one.url) for one in response.history], [(302, base + "/to?code=302")])
+            response = await client.get(base + "/to", allow_redirects=False)
+            self.assertEqual((response.status, response.headers["Location"], response.history), (302, base + "/raw", []))
+            with self.assertRaisesRegex(circuits_web.TooManyRedirects, "more than 20 redirects"):
+                await client.get(base + "/loop")
+        self.here(ask)
+        server = self.script([answer(b"x" * 1000, b"302 Found", b"Location: /y"), answer(b"same connection")])
+        self.assertEqual(self.fetch(lambda client: client.get(server.base)).text, "same connection")
+        server = self.script([answer(b"x" * 1000000, b"302 Found", b"Location: /y")], [answer(b"another")])
+        self.assertEqual(self.fetch(lambda client: client.get(server.base)).text, "another")
+
+    def test_a_redirect_to_another_origin_takes_no_secrets_along(self):
+        other = self.script([answer()])
+        one = self.script([b"HTTP/1.1 302 Found\r\nSet-Cookie: s=1\r\nContent-Length: 0\r\nLocation: %s/\r\n\r\n"
+                           % other.base.replace("127.0.0.1", "localhost").encode()])
+
+        async def ask(client):
+            return await client.get(one.base, auth=("bob", "pw"), cookies={"a": "b"}, headers={"X-Kept": "1"})
+        self.assertEqual(self.fetch(ask).text, "ok")
+        self.assertIn(b"Authorization: Basic", one.requests[0][1])
+        self.assertIn(b"Cookie: a=b", one.requests[0][1])
+        request = other.requests[0][1]
+        self.assertIn(b"X-Kept: 1", request)
+        self.assertNotIn(b"Authorization", request)
+        self.assertNotIn(b"Cookie", request)
+
+    def test_cookies(self):
+        async def ask(client, base):
+            async def sent(**options):
+                return (await client.get(base + "/echo", **options)).json()["cookie"]
+            response = await client.get(base + "/set?a=1&b=2")
+            self.assertEqual((response.cookies, await sent()), ({"a": "1", "b": "2"}, "a=1; b=2"))
+            self.assertEqual(await sent(cookies={"c": "3"}), "a=1; b=2; c=3")
+            await client.get(base + "/set?a=4")
+            self.assertEqual(await sent(), "a=4; b=2")          # the order in which they were first set
+            client.cookies.clear()
+            return await sent()
+        self.assertIsNone(self.here(ask))
+
+        async def none(client, base):
+            response = await client.get(base + "/set?a=1")
+            return response.cookies, (await client.get(base + "/echo")).json()["cookie"]
+        self.assertEqual(self.here(none, cookies=False), ({"a": "1"}, None))
+
+    def test_basic_and_digest(self):
+        async def ask(client, base):
+            texts = []
+            for path, auth in (("/basic", None), ("/basic", ("bob", "wrong")), ("/basic", ("bob", "secret")),
+                               ("/digest", circuits_web.DigestAuth("bob", "wrong"))):
+                texts.append((await client.get(base + path, auth=auth)).status)
+            digest = circuits_web.DigestAuth("bob", "secret")
+            for path in ("/digest", "/digest?a=b%20c", "/digest"):
+                response = await client.get(base + path, auth=digest)
+                texts.append(response.text)
+            texts.append((await client.post(base + "/digest", b"x" * 100000, auth=digest)).text)
+            texts.append(digest._count)
+            return texts
+        self.assertEqual(self.here(ask), [401, 401, 200, 401] + ["in bob"] * 4 + [4])
+
+    def test_the_clients_own_credentials_go_to_its_own_server(self):
+        other = self.script([answer()])
+
+        async def ask(client):
+            await client.get("/")
+            return await client.get(other.base)
+        server = self.script([answer()])
+        self.fetch(ask, circuits_web.Client(server.base, auth=("bob", "pw")))
+        self.assertIn(b"Authorization", server.requests[0][1])
+        self.assertNotIn(b"Authorization", other.requests[0][1])
+
+    def test_relative_urls(self):
+        server = self.script([answer()] * 4)
+
+        async def ask(client):
+            for url in ("/x?y", "z", "../up", "?q"):
+                await client.get(url)
+        self.fetch(ask, circuits_web.Client(server.base + "/a/b"))
+        self.assertEqual([request.split()[1] for _, request in server.requests], [b"/x?y", b"/a/z", b"/up", b"/a/b?q"])
+        with self.assertRaisesRegex(ValueError, "URL must be absolute"):
+            self.fetch(lambda client: client.get("/x"))
+
+    def test_default_headers(self):
+        server = self.script([answer()] * 2)
+
+        async def ask(client):
+            await client.get(server.base)
+            client.headers["X-Mine"] = "2"
+            await client.get(server.base, headers={"accept": "text/plain"})
+        self.fetch(ask, headers={"User-Agent": "mine/1", "X-Mine": "1"})
+        self.assertIn(b"User-Agent: mine/1\r\nX-Mine: 1\r\n", server.requests[0][1])
+        self.assertIn(b"X-Mine: 2\r\naccept: text/plain\r\n", server.requests[1][1])
+
+
+class TestClientTLS(ClientTest):
+
+    def context(self, name="good"):
+        return circuits_net.server_context(certificate(self, name))
+
+    def test_verified(self):
+        import ssl
+        names = []
+        context = self.context()
+        context.sni_callback = lambda sock, name, context: names.append(name)
+        server = self.script([answer(b"one"), answer(b"two")], [answer(b"three")], context=context)
+        url = "https://localhost:%d/" % server.port
+
+        async def ask(client):
+            return [(await client.get(url)).text for _ in range(2)], len(client._links)
+        self.assertEqual(self.fetch(ask, ca_certs=certificate(self, "ca")), (["one", "two"], 1))
+        own = ssl.create_default_context(cafile=certificate(self, "ca"))
+        self.assertEqual(self.fetch(lambda client: client.get(url), context=own).text, "three")
+        self.assertEqual(names, ["localhost"] * 2)
+
+    def test_refused(self):
+        for why, name, host, options in (
+                ("CERTIFICATE_VERIFY_FAILED.*ca_certs", "good", "localhost", {}),
+                ("expired", "expired", "localhost", {"ca_certs": certificate(self, "ca")}),
+                ("127.0.0.2", "good", "127.0.0.2", {"ca_certs": certificate(self, "ca")})):
+            server = ScriptedServer(self, [answer()], context=self.context(name),
+                                    address=socket.create_server(("0.0.0.0", 0)))
+            url = "https://%s:%d/" % (host, server.listener.getsockname()[1])
+            with self.assertRaisesRegex(circuits_web.ConnectError, why):
+                self.fetch(lambda client: client.get(url), **options)
+            self.assertEqual(server.requests, [])
+
+    def test_unverified_if_asked_for(self):
+        names = []
+        context = self.context("expired")
+        context.sni_callback = lambda sock, name, context: names.append(name)
+        server = self.script([answer()], context=context)
+        response = self.fetch(lambda client: client.get("https://localhost:%d/" % server.port), verify=False)
+        self.assertEqual((response.text, names), ("ok", ["localhost"]))
+
+    def test_a_server_without_tls(self):
+        for reply in (lambda sock, request: sock.sendall(b"HTTP/1.1 400 Bad\r\n\r\n"), lambda sock, request: None):
+            server = self.script([reply])
+            server.read = lambda sock: sock.recv(1000)
+            with self.assertRaisesRegex(circuits_web.ConnectError, "no connection to"):
+                self.fetch(lambda client: client.get("https://127.0.0.1:%d/" % server.port))
+
+    def test_large_both_ways(self):
+        data = os.urandom(3000000)
+
+        def echo(sock, request):
+            body = request.partition(b"\r\n\r\n")[2]
+            sock.sendall(answer(body))
+        server = self.script([echo], context=self.context())
+        response = self.fetch(lambda client: client.post("https://localhost:%d/" % server.port, data),
+                              ca_certs=certificate(self, "ca"))
+        self.assertEqual(hashlib.md5(response.content).digest(), hashlib.md5(data).digest())
+
+
+class TestClientProxy(ClientTest):
+
+    def test_absolute_form(self):
+        proxy = self.script([answer(b"one"), answer(b"two")])
+
+        async def ask(client):
+            texts = [(await client.get("http://a.example/x?y")).text, (await client.get("http://b.example:81/")).text]
+            return texts, len(client._links)
+        self.assertEqual(self.fetch(ask, proxy="http://bob:p%%40@127.0.0.1:%d" % proxy.port), (["one", "two"], 1))
+        first, second = (request for _, request in proxy.requests)
+        self.assertTrue(first.startswith(b"GET http://a.example/x?y HTTP/1.1\r\nHost: a.example\r\n"), first)
+        self.assertIn(b"Proxy-Authorization: Basic Ym9iOnBA\r\n", first)
+        self.assertTrue(second.startswith(b"GET http://b.example:81/ HTTP/1.1\r\nHost: b.example:81\r\n"), second)
+
+    def tunnel(self, *first, verify=True, **options):
+        """A proxy that answers CONNECT with *first*, and then speaks TLS itself."""
+        context = circuits_net.server_context(certificate(self, "good"))
+
+        def connect(sock, request):
+            for piece in first:
+                sock.sendall(piece)
+            with context.wrap_socket(sock, server_side=True) as inner:
+                inside.append(ScriptedServer.read(inner))
+                inner.sendall(answer(b"in the tunnel"))
+        inside = self.inside = []
+        self.proxy = self.script([connect])
+        return self.fetch(lambda client: client.get("https://localhost:8443/x"), ca_certs=certificate(self, "ca"),
+                          proxy="http://bob:pw@127.0.0.1:%d" % self.proxy.port, **options)
+
+    def test_tunnel(self):
+        for pieces in ((b"HTTP/1.1 200 Connection established\r\n\r\n",),
+                       (b"HTTP/1.0 200 OK\r\nVia: x\r\nContent-Length: 50\r\n", b"\r\n")):
+            self.assertEqual(self.tunnel(*pieces).text, "in the tunnel")
+            request = self.proxy.requests[0][1]
+            self.assertEqual(request, b"CONNECT localhost:8443 HTTP/1.1\r\nHost: localhost:8443\r\n"
+                             b"Proxy-Authorization: Basic Ym9iOnB3\r\n\r\n")
+            self.assertTrue(self.inside[0].startswith(b"GET /x HTTP/1.1\r\nHost: localhost:8443\r\n"))
+            self.assertNotIn(b"Proxy-Authorization", self.inside[0])
+
+    def test_a_tunnel_that_is_refused(self):
+        for pieces, why in (((b"HTTP/1.1 407 Who\r\nContent-Length: 0\r\n\r\n",), "answers 407 Who: give it as http://name"),
+                            ((b"HTTP/1.1 403 No\r\n\r\nlogin page",), "answers 403 No$"),
+                            ((b"HTTP/1.1 200 OK\r\n\r\nHTTP/1.1 200 OK\r\n\r\nevil",), "something of its own"),
+                            ((b"nonsense\r\n\r\n",), "strange status line")):
+            with self.assertRaisesRegex(circuits_web.ClientError, why):
+                self.tunnel(*pieces)
+            self.assertEqual(self.inside, [])
+
+    def test_none_there(self):
+        with socket.socket() as sock:
+            sock.bind(("127.0.0.1", 0))
+            with self.assertRaisesRegex(circuits_web.ConnectError, "no connection to the proxy 127.0.0.1"):
+                self.fetch(lambda client: client.get("http://a.example/"), proxy="http://127.0.0.1:%d" % sock.getsockname()[1])
+
+    def test_the_environment_is_looked_at_when_asked_for(self):
+        proxy = self.script([answer(b"by proxy")])
+        server = self.script([answer(b"direct")], [answer(b"direct")])
+        before = dict(os.environ)
+        self.addCleanup(lambda: (os.environ.clear(), os.environ.update(before)))
+        for name in ("HTTP_PROXY", "NO_PROXY", "no_proxy", "REQUEST_METHOD"):
+            os.environ.pop(name, None)
+        os.environ["http_proxy"] = "127.0.0.1:%d" % proxy.port
+        self.assertEqual(self.fetch(lambda client: client.get(server.base)).text, "direct")
+        self.assertEqual(self.fetch(lambda client: client.get(server.base), trust_env=True).text, "by proxy")
+        os.environ["no_proxy"] = "127.0.0.1"
+        self.assertEqual(self.fetch(lambda client: client.get(server.base), trust_env=True).text, "direct")
+
+
+class TestClientEvents(ClientTest):
+    """The documented way, and its names."""
+
+    def test_as_documented(self):
+        out, err = child("""
+            import sys
+            from circuits import Component
+            from circuits.web import Controller, Server
+            from circuits.web.client import Client, Connect, Request, HTTPException, NotConnected, parse_url
+            from circuits.net.protocols.http import HTTP, ResponseObject
+            import circuits.web.client, circuits.protocols.http
+            assert circuits.web.client.Connect is circuits.net.sockets.Connect
+            assert circuits.web.client.Request is not circuits.web.events.Request
+            assert circuits.web.client.request is Request and Request.name == "request"
+            assert issubclass(NotConnected, HTTPException)
+            assert circuits.protocols.http.ResponseObject is ResponseObject
+            assert parse_url("http://a:81/b?c") == ("a", 81, "/b?c", False)
+
+            class Root(Controller):
+                def index(self):
+                    return "Hello World!"
+
+            class App(Component):
+                def started(self, component):
+                    if component is not self:
+                        return
+                    try:
+                        yield self.call(Request("GET", "/"), "client")
+                    except NotConnected:
+                        print("not connected")
+                    self.fire(Connect(), "client")
+                    yield self.wait("connected", "client")
+                    print(client.connected)
+                    self.fire(Request("GET", "/"), "client")
+                    yield self.wait("response", "client")
+                    response = client.response
+                    print(response, response.status, response.message, response.protocol, response.read())
+                    client.unregister()
+                    yield self.wait("unregistered", "*")
+                    print(client.connected)
+                    self.stop()
+
+            server = Server(("127.0.0.1", 0)) + Root()
+            app = App() + server
+            client = Client("http://127.0.0.1:%d" % server.port)
+            client.register(app)
+            app.run()
+            """)
+        self.assertEqual(err, "")
+        self.assertEqual(out.splitlines(), ["not connected", "True", "<ResponseObject 200 text/html (12)> 200 OK (1, 1) b'Hello World!'", "False"])
+
+    def drive(self, function, client, *components):
+        """Run a generator function of an app that hears everything; returns the Recorder."""
+        rec = Recorder()
+
+        class App(Component):
+            def started(self, component):
+                if component is self:
+                    try:
+                        yield from function(self)
+                    finally:
+                        self.stop()
+        app = App()
+        for component in (client, rec) + components:
+            component.register(app)
+        app.run()
+        return rec
+
+    def test_the_events(self):
+        server = self.script([answer(b"one"), answer(b"two", b"404 Not Found"), b"never"])
+        client = circuits_web.Client(server.base, channel="mine")
+
+        def go(app):
+            ok = yield app.call(circuits_net.Connect(), "mine")
+            again = yield app.call(circuits_net.Connect(), "mine")
+            first = yield app.call(circuits_web.ClientRequest("GET", "/"), "mine")
+            second = yield app.call(circuits_web.ClientRequest("POST", "/x", b"abc", {"X-Y": "z"}), "mine")
+            self.assertEqual((ok.value, again.value, first.value.text, second.value.status), (True, True, "one", 404))
+            self.assertIs(client.response, second.value)
+            app.fire(circuits_net.Close(), "mine")
+            yield app.wait("disconnected", "mine")
+            self.assertFalse(client.connected)
+        rec = self.drive(go, client)
+        self.assertEqual(rec.named("connected")[-1].args, ["127.0.0.1", server.port])
+        self.assertEqual([event.channels for event in rec.named("connected")].count(("mine",)), 1)
+        self.assertEqual([event.args[0].status for event in rec.named("response")], [200, 404])
+        self.assertEqual([event.channels for event in rec.named("disconnected")].count(("mine",)), 1)
+        self.assertFired(rec, "write", "read", "response", "write", "read", "response")     # each step is an event
+        self.assertTrue(server.requests[1][1].startswith(b"POST /x HTTP/1.1\r\n"))
+        self.assertIn(b"X-Y: z\r\n", server.requests[1][1])
+        self.assertTrue(server.requests[1][1].endswith(b"\r\n\r\nabc"))
+
+    def test_two_requests_at_once_are_answered_in_order_over_one_connection(self):
+        server = self.script([answer(b"%d" % n) for n in range(5)])
+        client = circuits_web.Client(server.base)
+
+        def go(app):
+            yield app.call(circuits_net.Connect(), "client")
+            calls = [app.call(circuits_web.ClientRequest("GET", "/%d" % n), "client") for n in range(5)]
+            values = yield circuits.gather(*calls)
+            self.assertEqual([value.value.text for value in values], ["0", "1", "2", "3", "4"])
+        self.drive(go, client)
+        self.assertEqual([request.split()[1] for _, request in server.requests], [b"/%d" % n for n in range(5)])
+
+    def test_an_absolute_url_connects_by_itself(self):
+        server = self.script([answer(b"one"), answer(b"two"), b"never"])
+        client = circuits_web.Client(channel="c")
+
+        def go(app):
+            first = yield app.call(circuits_web.ClientRequest("GET", server.base + "/x"), "c")
+            second = yield app.call(circuits_web.ClientRequest("GET", server.base + "/x"), "c")
+            self.assertEqual((first.value.text, second.value.text, client.connected), ("one", "two", True))
+            self.assertEqual(second.value.reason, "OK")
+        self.drive(go, client)
+
+    def test_connect_to_another_host(self):
+        server = self.script([answer(b"there")])
+
+        def go(app):
+            yield app.call(circuits_net.Connect("127.0.0.1", server.port), "client")
+            value = yield app.call(circuits_web.ClientRequest("GET", "/"), "client")
+            self.assertEqual(value.value.text, "there")
+        self.drive(go, circuits_web.Client())
+
+    def test_nobody_there(self):
+        with socket.socket() as sock:
+            sock.bind(("127.0.0.1", 0))
+            client = circuits_web.Client("http://127.0.0.1:%d" % sock.getsockname()[1])
+
+            def go(app):
+                value = yield app.call(circuits_net.Connect(), "client")
+                self.assertFalse(value.value)
+            rec = self.drive(go, client)
+        event = [event for event in rec.named("unreachable") if event.channels == ("client",)][0]
+        self.assertEqual(event.args[:2], list(sock.getsockname() if sock.fileno() >= 0 else ["127.0.0.1", client._base.port]))
+        self.assertIsInstance(event.args[2], circuits_web.ConnectError)
+
+    def test_connect_needs_to_know_where(self):
+        def go(app):
+            with self.assertRaisesRegex(ValueError, "needs a host and a port"):
+                yield app.call(circuits_net.Connect(), "client")
+        self.drive(go, circuits_web.Client())
+
+    def test_a_connection_that_the_server_ends(self):
+        server = self.script([answer(b"bye", b"200 OK", b"Connection: close")], [answer(b"again")])
+        client = circuits_web.Client(server.base)
+
+        def go(app):
+            for text in ("bye", "again"):
+                yield app.call(circuits_net.Connect(), "client")
+                value = yield app.call(circuits_web.ClientRequest("GET", "/"), "client")
+                self.assertEqual(value.value.text, text)
+                while client.connected:
+                    yield app.wait("disconnected", "client")
+            with self.assertRaisesRegex(circuits_web.NotConnected, "fire Connect"):
+                yield app.call(circuits_web.ClientRequest("GET", "/"), "client")
+        self.drive(go, client)
+
+    def test_an_error_that_nobody_waits_for_is_told(self):
+        server = self.script([b"nonsense\r\n\r\n"])
+        self.expect_stderr("strange status line")
+
+        def go(app):
+            app.fire(circuits_web.ClientRequest("GET", server.base), "client")
+            yield app.wait("error", "*")
+        self.drive(go, circuits_web.Client())
+
+    def test_raw_bytes(self):
+        server = self.script([b"whatever"])
+
+        def go(app):
+            yield app.call(circuits_net.Connect(), "client")
+            app.fire(circuits_net.Write(b"PING\r\n\r\n"), "client")
+            while not server.requests:
+                yield sleep(0.001)
+        self.drive(go, circuits_web.Client(server.base))
+        self.assertEqual(server.requests, [(0, b"PING\r\n\r\n")])
+
+    def test_its_protocol_alone(self):
+        class Rec(Recorder):
+            channel = "web"
+        for data, method, results in (
+                (answer(b"Hello", b"200 OK", b"Content-Type: text/plain") + answer(b"two"), None, [b"Hello", b"two"]),
+                (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nab\r\n0\r\n\r\n", None, [b"ab"]),
+                (b"HTTP/1.1 204 No\r\n\r\nHTTP/1.1 304 Not\r\n\r\n", None, [b"", b""]),
+                (b"HTTP/1.1 100 Go on\r\n\r\n" + answer(b"x"), None, [b"x"]),
+                (b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n" + answer(b"x"), "HEAD", [b"", b"x"]),
+                (b"HTTP/1.1 200\r\n\r\nto the end", None, [b"to the end"])):
+            for size in (1, 10000):
+                rec = Rec()
+                app = make_app(circuits_web.ResponseProtocol(), rec)
+                if method:
+                    app.fire(circuits_web.ClientRequest(method, "/"), "web")
+                for at in range(0, len(data), size):
+                    app.fire(circuits_net.Read(data[at:at + size]), "web")
+                app.fire(circuits_net.Disconnected(), "web")
+                pump(app)
+                self.assertEqual([event.args[0].read() for event in rec.named("response")], results)
+                self.assertNotFired(rec, "error", "close")
+
+    def test_its_protocol_refuses_nonsense(self):
+        for data in (b"nonsense\r\n\r\n", b"HTTP/1.1 200 OK\r\nContent-Length: x\r\n\r\n"):
+            self.expect_stderr("ProtocolError")
+            rec = Recorder()
+            app = make_app(circuits_web.ResponseProtocol(), rec)
+            app.fire(circuits_net.Read(data), "web")
+            pump(app)
+            self.assertFired(rec, "read", "close")
+            self.assertIsInstance(rec.named("error")[0].args[1], circuits_web.ProtocolError)
+
+
+class TestClientEverywhere(ClientTest):
+    """Whoever drives the tree; and how it ends."""
+
+    def test_generators_coroutines_and_threads(self):
+        server = self.script([answer(b"%d" % n) for n in range(4)])
+
+        class App(Component):
+            def started(self, component):
+                self.texts = []
+                response = yield self.client.get(server.base)
+                self.texts.append(response.text)
+                value = yield self.call(Event.create("ask"))
+                self.texts.append(value.value)
+                self.ready = True
+
+            async def ask(self):
+                response = await self.client.get(server.base, stream=True)
+                return b"".join([piece async for piece in response]).decode()
+
+        app = App()
+        app.client = circuits_web.Client().register(app)
+        with serving(app):
+            wait_for(lambda: getattr(app, "ready", False))
+            value = app.call_from_thread(circuits_web.ClientRequest("GET", server.base), "client", timeout=PATIENCE)
+            with self.assertRaisesRegex(RuntimeError, "driven by another thread.*call_from_thread"):
+                app.client.get(server.base).send(None)
+        self.assertEqual(app.texts + [value.value.text], ["0", "1", "2"])
+
+    def test_driven_by_hand(self):
+        server = self.script([answer(b"by hand")])
+        client, out = circuits_web.Client(), []
+
+        async def ask(*args):
+            out.append((await client.get(server.base)).text)
+        client.addHandler(handler("ask")(ask))
+        client.fire(Event.create("ask"))
+        pump(client, lambda: out)
+        self.assertEqual(out, ["by hand"])
+        client.close()
+        pump(client)
+
+    def test_inside_asyncio(self):
+        server = self.script(*[[answer(b"x")] * 9] * 4)
+
+        class App(Component):
+            async def ask(self):
+                return (await self.client.get(server.base)).text
+
+            def old(self):
+                response = yield self.client.get(server.base)
+                return response.text
+
+        async def main():
+            app = App()
+            client = app.client = circuits_web.Client().register(app)
+            async with app.serving():
+                for name in ("ask", "old"):
+                    value = await app.fire_async(Event.create(name))
+                    self.assertEqual(value.value, "x")
+                responses = await asyncio.gather(*[client.get(server.base) for _ in range(4)])
+                self.assertEqual([response.text for response in responses], ["x"] * 4)
+                response = await asyncio.wait_for(client.get(server.base, stream=True), PATIENCE)
+                self.assertEqual([piece async for piece in response], [b"x"])
+        asyncio.run(main())
+
+    def test_asyncio_cancels_and_ends_it(self):
+        hung_up = threading.Event()
+
+        def silent(sock, request):
+            if not sock.recv(1):
+                hung_up.set()
+        server = self.script([silent], [silent])
+
+        async def main():
+            app = Component()
+            client = circuits_web.Client().register(app)
+            async with app.serving():
+                with self.assertRaises(asyncio.TimeoutError):
+                    await asyncio.wait_for(client.get(server.base), 0.02)
+                self.assertEqual(client._links, {})
+                beside = asyncio.ensure_future(client.get(server.base))
+                while len(server.requests) < 2:
+                    await asyncio.sleep(0.001)
+            with self.assertRaisesRegex(circuits.Cancelled, "stopped"):
+                await asyncio.wait_for(beside, PATIENCE)
+        asyncio.run(main())
+        self.assertTrue(hung_up.wait(PATIENCE))
+
+    def test_stop_in_the_middle_is_silent(self):
+        server = self.script([lambda sock, request: sock.recv(1)] * 1, [lambda sock, request: sock.recv(1)])
+        closed = []
+
+        class App(Component):
+            def started(self, component):
+                self.fire(Event.create("ask"))
+                self.fire(Event.create("ask"))
+                while len(server.requests) < 2:
+                    yield sleep(0.001)
+                self.stop()
+
+            async def ask(self):
+                try:
+                    await self.client.get(server.base)
+                finally:
+                    closed.append(1)
+        app, rec = App(), Recorder()
+        rec.register(app)
+        app.client = circuits_web.Client().register(app)
+        app.run()
+        self.assertEqual(closed, [1, 1])
+        self.assertNotFired(rec, "error")
+        self.assertFalse(app.client.connected)
+
+    def test_unregistered_in_the_middle(self):
+        server = self.script([lambda sock, request: sock.recv(1)])
+
+        class App(Component):
+            def started(self, component):
+                self.fire(Event.create("ask"))
+                while not server.requests:
+                    yield sleep(0.001)
+                self.client.unregister()
+
+            async def ask(self):
+                try:
+                    await self.client.get(server.base)
+                except circuits.Cancelled as error:
+                    self.error = error
+                self.stop()
+        app = App()
+        app.client = circuits_web.Client().register(app)
+        app.run()
+        self.assertIn("left the tree", str(app.error))
+
+    def test_unregistered_together_with_who_waits(self):
+        server = self.script([lambda sock, request: sock.recv(1)])
+        closed = []
+
+        class Asker(Component):
+            def started(self, component):
+                self.fire(Event.create("ask"), self)
+
+            async def ask(self):
+                try:
+                    await self.client.get(server.base)
+                finally:
+                    closed.append(1)
+
+        class App(Component):
+            def started(self, component):
+                while not server.requests:
+                    yield sleep(0.001)
+                asker.unregister()
+                yield self.wait("unregistered")
+                self.stop()
+        app, rec = App(), Recorder()
+        asker = Asker().register(app)
+        asker.client = circuits_web.Client().register(asker)
+        rec.register(app)
+        app.run()
+        self.assertEqual(closed, [1])
+        self.assertNotFired(rec, "error")
+
+    def test_it_can_run_again(self):
+        server = self.script([answer(b"one")], [answer(b"two")])
+        texts = []
+
+        class App(Component):
+            async def started(self, component):
+                texts.append((await self.client.get(server.base)).text)
+                self.stop()
+        app = App()
+        app.client = circuits_web.Client().register(app)
+        for _ in range(2):
+            app.run()
+        self.assertEqual(texts, ["one", "two"])
+
+    def test_with_a_debugger_it_is_the_same(self):
+        server = self.script([answer(b"x" * 300000), answer(b"y")])
+        log = io.StringIO()
+
+        async def ask(client):
+            return [len((await client.post(server.base, b"z" * 300000)).content) for _ in range(2)]
+        self.assertEqual(self.fetch(ask, None, Debugger(file=log, trim=200)), [300000, 1])
+        for name in ("write", "read", "connected"):
+            self.assertIn(".%s]" % name, log.getvalue())
+
+    def test_inside_a_request_of_our_own_server(self):
+        backend = self.script([answer(b"from behind")] * 2)
+
+        class Front(circuits_web.Controller):
+            def index(self):
+                response = yield client.get(backend.base)
+                yield response.text
+
+            async def modern(self):
+                return (await client.get(backend.base)).text
+        client = circuits_web.Client()
+        app = circuits_web.Server(("127.0.0.1", 0)) + Front()
+        client.register(app)
+        with serving(app):
+            self.port = app.port
+            self.assertEqual((self.get("/"), self.get("/modern")), ((200, b"from behind"),) * 2)
+
+    def test_importing_stays_cheap(self):
+        out, err = child("""
+            import sys, circuits_web
+            before = set(sys.modules)
+            circuits_web.Client("http://a/")
+            print(*(set(sys.modules) - before))
+            """)
+        self.assertEqual(out.split(), [])
+
+
+class TestClientAgainstNginx(ClientTest):
+    """The client against a real server; one nginx for all of the class."""
+
+    TEXT = "".join("line %d\n" % n for n in range(20000))
+
+    @classmethod
+    def setUpClass(cls):
+        program = shutil.which("nginx")
+        if not program:
+            raise unittest.SkipTest("nginx is not installed")
+        cls.folder_ = folder = tempfile.mkdtemp(prefix="circuits-test-")
+        cls.addClassCleanup(shutil.rmtree, folder, ignore_errors=True)
+        for name, text in (("text.txt", cls.TEXT), ("cert", CERTIFICATES["good"]), ("ca", CERTIFICATES["ca"]), ("log", "")):
+            with open(os.path.join(folder, name), "w", encoding="utf-8") as file:
+                file.write(text)
+        listeners = [socket.create_server(("127.0.0.1", 0)) for _ in range(3)]
+        cls.port_, cls.secure, cls.broken = (sock.getsockname()[1] for sock in listeners)
+        for sock in listeners:
+            sock.close()
+        cls.socket_ = os.path.join(folder, "sock")
+        temporary = "".join("%s_temp_path %s;\n" % (kind, os.path.join(folder, kind)) for kind in (
+            "client_body", "proxy", "fastcgi", "uwsgi", "scgi"))
+        with open(os.path.join(folder, "nginx.conf"), "w") as file:
+            file.write("""
+                %s
+                worker_processes 1;
+                pid %s/pid;
+                error_log %s/log;
+                events { worker_connections 100; }
+                http {
+                    access_log off;
+                    types { text/plain txt; }
+                    gzip on;
+                    gzip_types text/plain;
+                    gzip_min_length 100;
+                    client_max_body_size 1m;
+                    keepalive_requests 1000;
+                    %s
+                    server {
+                        listen 127.0.0.1:%d;
+                        listen unix:%s;
+                        listen 127.0.0.1:%d ssl;
+                        ssl_certificate %s/cert;
+                        ssl_certificate_key %s/cert;
+                        root %s;
+                        location /old { return 301 /text.txt; }
+                        location /away { return 302 https://localhost:%d/port; }
+                        location /kept { return 308 /port; }
+                        location /loop { return 302 /loop; }
+                        location /port { return 200 "$remote_port $request_method $server_protocol $ssl_server_name"; }
+                        location /close { keepalive_timeout 0; return 200 "closed"; }
+                        location /slow { limit_rate 200k; alias %s/text.txt; }
+                        location /cut { proxy_pass http://127.0.0.1:%d; }
+                        location /up { dav_methods PUT; alias %s/uploaded; }
+                        location /ask { add_header X-Agent $http_user_agent; add_header Set-Cookie "a=b; Path=/";
+                                        return 200 "$http_cookie"; }
+                        location /secret { auth_basic "R"; auth_basic_user_file %s/users; alias %s/text.txt; }
+                    }
+                }
+                """ % ("user root root;" if os.geteuid() == 0 else "", folder, folder, temporary, cls.port_, cls.socket_,
+                       cls.secure, folder, folder, folder, cls.secure, folder, cls.broken, folder, folder, folder))
+        with open(os.path.join(folder, "users"), "w") as file:
+            file.write("bob:{PLAIN}secret\n")
+        process = subprocess.Popen([program, "-p", folder, "-c", os.path.join(folder, "nginx.conf"), "-g", "daemon off;"],
+                                   stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        cls.addClassCleanup(process.wait)
+        cls.addClassCleanup(process.terminate)
+
+        def up():
+            if process.poll() is not None:
+                with open(os.path.join(folder, "log")) as file:
+                    raise AssertionError("nginx ended: " + file.read())
+            try:
+                socket.create_connection(("127.0.0.1", cls.port_), PATIENCE).close()
+            except OSError:
+                return False
+            return True
+        wait_for(up)
+        cls.base = "http://127.0.0.1:%d" % cls.port_
+        cls.safe = "https://localhost:%d" % cls.secure
+
+    def ask(self, function, **options):
+        return self.fetch(function, ca_certs=os.path.join(self.folder_, "ca"), **options)
+
+    def test_gzip_and_plain(self):
+        async def ask(client):
+            packed = await client.get(self.base + "/text.txt")
+            plain = await client.get(self.base + "/text.txt", headers={"Accept-Encoding": None})
+            return packed, plain
+        packed, plain = self.ask(ask)
+        self.assertEqual((packed.text, plain.text), (self.TEXT, self.TEXT))
+        self.assertEqual((packed.headers["Content-Encoding"], plain.headers["Content-Encoding"]), ("gzip", None))
+        self.assertEqual((packed.headers["Transfer-Encoding"], plain.headers["Content-Length"]),
+                         ("chunked", str(len(self.TEXT))))
+
+    def test_keep_alive_and_close(self):
+        async def ask(client):
+            ports = [(await client.get(self.base + "/port")).text.split()[0] for _ in range(200)]
+            closed = [(await client.get(self.base + "/close")).text for _ in range(3)]
+            return len(set(ports)), closed, client._idle
+        self.assertEqual(self.ask(ask), (1, ["closed"] * 3, {}))
+
+    def test_tls(self):
+        async def ask(client):
+            texts = [(await client.get(self.safe + "/port")).text for _ in range(2)]
+            text = (await client.get(self.safe + "/text.txt")).text
+            return texts, text, client._number
+        texts, text, number = self.ask(ask)
+        self.assertEqual((texts[0], text == self.TEXT, number), (texts[1], True, 1))
+        self.assertTrue(texts[0].endswith(" GET HTTP/1.1 localhost"), texts)
+        with self.assertRaisesRegex(circuits_web.ConnectError, "CERTIFICATE_VERIFY_FAILED"):
+            self.fetch(lambda client: client.get(self.safe))
+
+    def test_redirects(self):
+        async def ask(client):
+            old = await client.get(self.base + "/old")
+            away = await client.get(self.base + "/away", auth=("bob", "secret"))
+            kept = await client.post(self.base + "/kept", data=b"x")
+            return old, away, kept
+        old, away, kept = self.ask(ask)
+        self.assertEqual((old.text, old.url), (self.TEXT, self.base + "/text.txt"))
+        self.assertEqual((away.url, [one.status for one in away.history]), (self.safe + "/port", [302]))
+        self.assertIn(" POST ", kept.text)
+        with self.assertRaises(circuits_web.TooManyRedirects):
+            self.ask(lambda client: client.get(self.base + "/loop"))
+
+    def test_ranges_and_conditions(self):
+        async def ask(client):
+            url = self.base + "/text.txt"
+            part = await client.get(url, headers={"Range": "bytes=5-15", "Accept-Encoding": None})
+            several = await client.get(url, headers={"Range": "bytes=0-3,10-13", "Accept-Encoding": None})
+            beyond = await client.get(url, headers={"Range": "bytes=99999999-", "Accept-Encoding": None})
+            head = await client.head(url)
+            same = await client.get(url, headers={"If-Modified-Since": head.headers["Last-Modified"]})
+            missing = await client.get(self.base + "/missing")
+            return part, several, beyond, head, same, missing, client._number
+        part, several, beyond, head, same, missing, number = self.ask(ask)
+        self.assertEqual((part.status, part.text, part.headers["Content-Range"]),
+                         (206, self.TEXT[5:16], "bytes 5-15/%d" % len(self.TEXT)))
+        self.assertEqual((several.status, beyond.status, head.status, same.status, missing.status), (206, 416, 200, 304, 404))
+        self.assertIn("404 Not Found", missing.text)
+        self.assertEqual((head.content, same.content, number), (b"", b"", 1))
+
+    def test_closed_in_the_middle(self):
+        cut = b"HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n" + b"x" * 50000
+        ScriptedServer(self, [cut], [cut], address=socket.create_server(("127.0.0.1", self.broken)))
+
+        async def ask(client):
+            with self.assertRaisesRegex(circuits_web.BadResponse, "ended within the body"):
+                await client.get(self.base + "/cut")
+            size = 0
+            response = await client.get(self.base + "/cut", stream=True)
+            with self.assertRaisesRegex(circuits_web.BadResponse, "ended within the body"):
+                async for piece in response:
+                    size += len(piece)
+            return size, client._links
+        self.assertEqual(self.ask(ask), (50000, {}))
+
+    def test_uploads(self):
+        async def ask(client):
+            data = os.urandom(500000)
+            statuses = []
+            for body in (data, io.BytesIO(data), (data[at:at + 999] for at in range(0, len(data), 999))):
+                statuses.append((await client.put(self.base + "/up", body)).status)
+                with open(os.path.join(self.folder_, "uploaded"), "rb") as file:
+                    self.assertEqual(file.read(), data)
+            statuses.append((await client.put(self.base + "/up", b"x" * 5000000)).status)
+            statuses.append((await client.get(self.base + "/port")).status)
+            return statuses
+        self.assertEqual(self.ask(ask), [201, 204, 204, 413, 200])
+
+    def test_cookies_passwords_and_a_socket(self):
+        async def ask(client):
+            await client.get(self.base + "/ask")
+            asked = await client.get(self.base + "/ask")
+            secret = [await client.get(self.base + "/secret", auth=auth) for auth in (None, ("bob", "no"), ("bob", "secret"))]
+            through = await client.get("http+unix://%s/port" % urllib.parse.quote(self.socket_, ""))
+            return asked.text, asked.headers["X-Agent"], [one.status for one in secret], through.text.split()
+        self.assertEqual(self.ask(ask), ("a=b", "circuits/2.1.0", [401, 401, 200], ["GET", "HTTP/1.1"]))
+
+    def test_many_at_once(self):
+        async def ask(client):
+            async with circuits.group(client) as tasks:
+                values = [tasks.start(client.get(self.base + "/text.txt")) for _ in range(50)]
+                values += [tasks.start(client.get(self.safe + "/port")) for _ in range(50)]
+            return {value.value.text == self.TEXT for value in values[:50]}, len(client._idle)
+        right, kept = self.ask(ask)
+        self.assertEqual(right, {True})
+        self.assertLessEqual(kept, 2 * circuits_web.MAX_PER_HOST)
+
+
+class TestClientExamples(WebTest):
+
+    def test_it_crawls_a_site(self):
+        class Site(circuits_web.Controller):
+            def index(self):
+                return '<title>Home &amp; more</title><a href="/a">a</a> <a href="b#x">b</a> <a href=/a>again</a>'
+
+            def a(self):
+                return "<TITLE>\nA page\n</TITLE><a href='http://elsewhere.invalid/'>out</a><a href=/gone>gone</a>"
+
+            def b(self):
+                return self.redirect("/a")
+        self.serve(Site())
+        program = ExamplesTest.start(self, "web_crawler.py", "http://127.0.0.1:%d/" % self.port)
+        program.process.wait(PATIENCE)
+        out, err = program.end()
+        self.assertEqual(err, "")
+        lines = out.splitlines()
+        base = "http://127.0.0.1:%d" % self.port
+        self.assertEqual(lines[0], "200 %s/ Home & more" % base)
+        self.assertEqual(sorted(lines[1:-1]), sorted([
+            "200 %s/a A page" % base, "200 %s/b A page" % base, "404 %s/gone 404 Not Found" % base]))
+        self.assertEqual(lines[-1], "4 pages")
+
+    def test_it_fetches_a_page_by_events(self):
+        self.serve(Greeter())
+        for path, expected in (("/greet?name=Bob", "Hello Bob!"), ("/gone", "410 Gone\n")):
+            program = ExamplesTest.start(self, "web_client.py", "http://127.0.0.1:%d%s" % (self.port, path))
+            program.process.wait(PATIENCE)
+            out, err = program.end()
+            self.assertEqual(err, "")
+            self.assertIn("Content-Length: ", out)
+            self.assertIn(expected, out + "\n")
+        program = ExamplesTest.start(self, "web_client.py", "http://127.0.0.1:1/")
+        program.process.wait(PATIENCE)
+        self.assertIn("There is nobody: CONNECT http://127.0.0.1:1/: no connection", program.end()[0])
+
 
 # ---------------------------------------------------------------------------
 # Web: WSGI, both ways

@@ -503,6 +503,57 @@ def bench_web(options):
             "an idle HTTP connection", idle_memory(OUR_WEB, request)), flush=True)
 
 
+class Gets(Component):
+    """Gets one page again and again over a kept connection."""
+
+    def init(self, url, times):
+        from circuits_web import Client
+        self.url, self.times = url, times
+        self.client = Client().register(self)
+
+    async def started(self, component):
+        await self.client.get(self.url)
+        start = cpu()
+        for _ in range(self.times):
+            response = await self.client.get(self.url)
+            if response.content != b"Hello World!":
+                raise AssertionError(response)
+        self.us = (cpu() - start) / self.times * 1e6
+        self.stop()
+
+
+def library_gets(port, times):
+    """Microseconds of http.client for the same."""
+    import http.client
+    connection = http.client.HTTPConnection("127.0.0.1", port)
+    start = cpu()
+    for _ in range(times):
+        connection.request("GET", "/")
+        if connection.getresponse().read() != b"Hello World!":
+            raise AssertionError("not our page")
+    used = (cpu() - start) / times * 1e6
+    connection.close()
+    return used
+
+
+def bench_client(options):
+    server = subprocess.Popen([sys.executable, "-c", OUR_WEB], stdout=subprocess.PIPE,
+                              stderr=subprocess.DEVNULL)
+    try:
+        port = int(server.stdout.readline())
+        pairs = []
+        for _ in range(options[0]):
+            app = Gets("http://127.0.0.1:%d/" % port, int(options[1] * 5000))
+            app.run()
+            pairs.append((library_gets(port, app.times), app.us))
+    finally:
+        server.kill()
+        server.communicate()
+    print("%-34s %5.2f of http.client's CPU  goal 2.5   %.2f us" % (
+        "client get, kept connection", statistics.median(o / b for b, o in pairs),
+        statistics.median(o for _, o in pairs)), flush=True)
+
+
 PIPE_SIZE = 100 << 20
 
 BARE_COPY = """
@@ -559,7 +610,7 @@ def bench_io(options):
 
 BENCHES = {"dispatch": bench_dispatch, "call": bench_call, "async": bench_async, "timers": bench_timers,
            "component": bench_component, "import": bench_import, "tcp": bench_tcp, "web": bench_web,
-           "io": bench_io}
+           "client": bench_client, "io": bench_io}
 
 
 def main(args):
