@@ -14755,13 +14755,12 @@ class Browser:
             if answer.get("id") == self.count:
                 return answer["result"]
 
-    def open(self, url):
+    def tab(self, url):
+        """Open a page; returns a function that evaluates JavaScript there."""
         target = self.call("Target.createTarget", url=url)["targetId"]
-        return self.call("Target.attachToTarget", targetId=target, flatten=True)["sessionId"]
-
-    def ask(self, tab, expression):
-        """The value of JavaScript in a page; None while there is none."""
-        return self.call("Runtime.evaluate", tab, expression=expression)["result"].get("value")
+        tab = self.call("Target.attachToTarget", targetId=target, flatten=True)["sessionId"]
+        return lambda script: self.call("Runtime.evaluate", tab, expression=script, returnByValue=True,
+                                        awaitPromise=True)["result"].get("value")
 
 
 class TestEventStreamPrograms(StreamTest):
@@ -14803,10 +14802,10 @@ class TestEventStreamPrograms(StreamTest):
     def test_chromium_shows_the_clock(self):
         browser = Browser(self)
         self.clock()
-        page = browser.open("http://127.0.0.1:%d/" % self.port)
-        first = wait_for(lambda: browser.ask(page, "clock.textContent"))
+        page = browser.tab("http://127.0.0.1:%d/" % self.port)
+        first = wait_for(lambda: page("clock.textContent"))
         self.assertRegex(first, r"^\d\d:\d\d:\d\d, 1 watching$")
-        wait_for(lambda: browser.ask(page, "clock.textContent") != first)
+        wait_for(lambda: page("clock.textContent") != first)
 
     def test_chromium_comes_back_and_gets_what_it_missed(self):
         """The server parts from it after two events; it shows four, and how often it came."""
@@ -14835,9 +14834,9 @@ class TestEventStreamPrograms(StreamTest):
             for text in ("three", "four"):
                 self.do(lambda: self.group.send(event(text, event="note")))
         browser = Browser(self)
-        tab = browser.open("http://127.0.0.1:%d/page" % self.port)
+        tab = browser.tab("http://127.0.0.1:%d/page" % self.port)
         drive()
-        got = wait_for(lambda: browser.ask(tab, "out.textContent"))
+        got = wait_for(lambda: tab("out.textContent"))
         self.assertEqual(got, "one \u00e4;two|lines;three;four")
         self.assertEqual(len(self.streams), 2)
         self.assertEqual(self.streams[1].last_event_id, self.group._history[1][0])
@@ -16098,49 +16097,6 @@ class TestWebSocketCodecComponent(CircuitsTest):
         self.assertEqual(circuits_web.WebSocketCodec(None, "a").channel, "a")
         self.assertEqual(circuits_web.WebSocketCodec(None, b"", "a").channel, "a")
         self.assertEqual(circuits_web.WebSocketCodec().channel, "ws")
-
-
-class Browser:
-    """Chromium without a window, told what to do over its debugging protocol: a WebSocket."""
-
-    def __init__(self, test):
-        chromium = shutil.which("chromium")
-        if not chromium:
-            test.skipTest("chromium is not installed")
-        profile = test.folder()
-        self.process = subprocess.Popen(
-            [chromium, "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
-             "--disable-background-networking", "--disable-component-update", "--disable-sync",
-             "--remote-debugging-port=0", "--user-data-dir=" + profile, "about:blank"],
-            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        test.addCleanup(self.process.wait)
-        test.addCleanup(self.process.kill)
-        path = os.path.join(profile, "DevToolsActivePort")
-        wait_for(lambda: os.path.exists(path) and open_lines(path)[1:])
-        self.test = test
-        self.port = int(open_lines(path)[0])
-
-    def tab(self, url):
-        """Open a page; returns a function that evaluates a script there."""
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=PATIENCE)
-        self.test.addCleanup(connection.close)
-        connection.request("PUT", "/json/new?" + urllib.parse.quote(url))
-        target = json.loads(connection.getresponse().read())
-        peer = Peer(self.test, urllib.parse.urlsplit(target["webSocketDebuggerUrl"]).path, port=self.port)
-
-        def evaluate(script):
-            peer.send(json.dumps({"id": 1, "method": "Runtime.evaluate", "params": {
-                "expression": script, "returnByValue": True, "awaitPromise": True}}))
-            answer = {}
-            while answer.get("id") != 1:
-                answer = json.loads(peer.next())
-            return answer["result"]["result"].get("value")
-        return evaluate
-
-
-def open_lines(path):
-    with open(path, encoding="utf-8") as file:
-        return file.read().splitlines()
 
 
 class TestWebSocketPeers(WebTest):
