@@ -772,7 +772,8 @@ def handler(*names, channel=None, priority=0, filter=False, override=False):
 
     channel   where to listen; default: the component's own channel
     priority  higher runs first; default 0
-    filter    if it returns something true, the handlers after it are skipped
+    filter    if it returns something true, the handlers after it are skipped;
+              they wait for one that is a generator or a coroutine
     override  replaces the handler of that name that the base class defines,
               which would run as well otherwise
 
@@ -1116,6 +1117,46 @@ class Running:
     def __repr__(self):
         name = self.stack[-1].__name__ if self.stack else "ended"
         return "<task %s of %r>" % (name, self.event)
+
+
+class Deciding(Running):
+    """The task of a filter: the handlers after it wait for its end.
+
+    If something true was returned or yielded they are not called, nor after an
+    exception, nor when the task is cancelled.
+    """
+
+    __slots__ = ("rest", "stops")
+
+    def __init__(self, generator, event, handler, owner):
+        super().__init__(self._decide(generator), event, handler, owner)
+        self.stops = False
+        handlers = self.home._plan_for(event).handlers
+        called = [bound for bound, _ in handlers]
+        self.rest = handlers[called.index(handler) + 1:] if handler in called else ()
+
+    def _decide(self, thing):
+        """Run *thing* to its end; then call the other handlers, unless it stops them."""
+        result = yield thing
+        while isinstance(result, (Waiting, GeneratorType, CoroutineType)):
+            result = yield result
+        reactor = self.owner._reactor
+        if result is not None:
+            self.stops = self.stops or _stops(result)
+            reactor._collect(self.event, self.handler, result)
+        if not self.stops:
+            reactor.go_on(self.event, self.rest)
+
+    def _record(self, result):
+        self.stops = self.stops or _stops(result)
+        super()._record(result)
+
+
+def _stops(result):
+    """Whether a filter with this result lets no other handler see the event."""
+    if isinstance(result, Value) and result.event is not None and result.event._state == DONE:
+        result = result.value           # of a call(), say
+    return bool(result)
 
 
 class _Closing(BaseException):
@@ -2335,8 +2376,23 @@ class Reactor:
         else:
             result = handler(*event._args, **(event._kwargs or {}))
         if result is not None:
-            self._collect(event, handler, result)
+            self._collect(event, handler, result, Running if odd < FILTER else Deciding)
         return event.stopped or odd >= FILTER and bool(result)
+
+    def go_on(self, event, handlers):
+        """Call the handlers that waited for the task of a filter; see Deciding."""
+        for handler, odd in handlers:
+            if event.stopped:
+                break
+            if getattr(handler.__self__, "_reactor", self) is not self:
+                continue                # it left the tree meanwhile
+            try:
+                if self._call_odd(event, handler, odd):
+                    break
+            except BaseException as error:
+                self.failed(event, handler, error)
+                if odd >= FILTER:
+                    break
 
     def _plan_for(self, event):
         """The plan of an event that is not in the table.
@@ -2420,13 +2476,14 @@ class Reactor:
         if not event.waitingHandlers:
             self.settle(event, kept)
 
-    def _collect(self, event, handler, result):
+    def _collect(self, event, handler, result, kind=Running):
         """Store what a handler returned; a generator or coroutine becomes a task.
 
-        Returns the task.
+        Returns the task, which is of this *kind*.
         """
         if isinstance(result, AsyncGeneratorType):
             result = _collected(result, event)
+            kind = Running              # a filter that is one stops the event at once
         if isinstance(result, Waiting) or self.host is not None and isinstance(
                 result, CoroutineType):
             result = _result_of(result)
@@ -2434,7 +2491,7 @@ class Reactor:
             owner = getattr(handler, "__self__", None)
             if not isinstance(owner, Manager) or owner._reactor is not self:
                 owner = self.root
-            task = Running(result, event, handler, owner)
+            task = kind(result, event, handler, owner)
             if owner._tasks is None:
                 owner._tasks = {}
             owner._tasks[task] = None

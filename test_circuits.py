@@ -1904,6 +1904,314 @@ class TestTasks(CircuitsTest):
         self.assertEqual(app.done, 7)
 
 
+class Guarded(Component):
+    """What handlers of hello did, in order; *guard* is what its filter does."""
+
+    def __init__(self, guard):
+        super().__init__()
+        self.guard = guard
+        self.seen = []
+
+    @handler("hello", priority=2)
+    def _before(self):
+        self.seen.append("before")
+
+    @handler("hello", filter=True, priority=1)
+    def _filter(self, event):
+        self.seen.append("guard")
+        return self.guard(event)
+
+    @handler("hello")
+    def _after(self):
+        self.seen.append("after")
+        return "after"
+
+    @handler("hello", priority=-1)
+    def _task(self):
+        self.seen.append("task")
+        yield sleep(0)
+        self.seen.append("end")
+        yield "task"
+
+
+class TestDecidingFilters(CircuitsTest):
+    """Filters that are tasks: they decide when they end."""
+
+    ALL = ["before", "guard", "after", "task", "end"]
+
+    def run_(self, guard, *others):
+        app = Guarded(guard)
+        for other in others:
+            app += other
+        pump(app)
+        event = Hello()
+        value = app.fire(event)
+        pump(app, until=lambda: event._state == circuits.DONE)
+        pump(app)
+        self.app = app
+        return app.seen, value
+
+    def test_what_decides(self):
+        def returning(result):
+            def generator(event):
+                yield sleep(0.001)
+                return result
+
+            async def coroutine(event):
+                await sleep(0.001)
+                return result
+            return generator, coroutine, lambda event: sleep(0.001) if result is None else generator(event)
+        for result, stops in ((None, False), (False, False), (0, False), ("", False), (True, True), ("no", True),
+                              ([1], True), (Hello(), True)):
+            for guard in returning(result):
+                with self.subTest(result=result, guard=guard):
+                    seen, value = self.run_(guard)
+                    self.assertEqual(seen, self.ALL[:2] if stops else self.ALL)
+                    results = [] if result is None else [result]
+                    results += [] if stops else ["after", "task"]
+                    self.assertEqual(value.value, results if len(results) > 1 else results[0])
+
+    def test_what_is_yielded_decides_too(self):
+        def yes(event):
+            yield 0
+            yield "no"
+            yield None
+
+        def no(event):
+            yield 0
+            yield None
+        self.assertEqual(self.run_(yes)[0], self.ALL[:2])
+        self.assertEqual(self.run_(no)[0], self.ALL)
+
+    def test_the_answer_of_another_event_decides(self):
+        class Judge(Component):
+            def judge(self, answer):
+                yield sleep(0.001)
+                yield answer
+        for answer, stops in ((True, True), (False, False)):
+            def yielded(event):
+                return (yield self.now.call(Event.create("judge", answer)))
+
+            async def awaited(event):
+                return await self.now.call(Event.create("judge", answer))
+
+            def returned(event):
+                return self.now.call(Event.create("judge", answer))
+
+            def later(event):
+                yield
+                return self.now.call(Event.create("judge", answer))
+            for guard in (yielded, awaited, returned, later):
+                with self.subTest(answer=answer, guard=guard):
+                    self.now = Judge()
+                    seen, _ = self.run_(guard, self.now)
+                    self.assertEqual(seen, self.ALL[:2] if stops else self.ALL)
+
+    def test_a_value_that_is_not_there_yet_stops(self):
+        class Judge(Component):
+            def judge(self):
+                return False
+        judge = Judge()
+
+        def guard(event):
+            yield
+            return judge.fire(Event.create("judge"))
+        self.assertEqual(self.run_(guard, judge)[0], self.ALL[:2])
+
+    def test_the_others_wait(self):
+        seen = []
+
+        def guard(event):
+            self.app.seen.append("asks")
+            yield sleep(0.01)
+            self.app.seen.append("knows")
+        app = self.app = Guarded(guard)
+        pump(app)
+        app.fire(Hello())
+        pump(app, until=lambda: "asks" in app.seen)
+        self.assertEqual(app.seen, ["before", "guard", "asks"])
+        app.fire(Event.create("other"))         # the tree goes on meanwhile
+        pump(app, until=lambda: "end" in app.seen)
+        self.assertEqual(app.seen, ["before", "guard", "asks", "knows", "after", "task", "end"])
+
+    def test_an_exception_denies(self):
+        for late in (False, True):
+            async def guard(event):
+                if late:
+                    await sleep(0.001)
+                raise ValueError("no database")
+            self.expect_stderr("no database")
+            seen, value = self.run_(guard)
+            self.assertEqual((seen, value.errors), (self.ALL[:2], True))
+            self.assertIsInstance(value._error, ValueError)
+
+    def test_stopping_the_event_denies(self):
+        def guard(event):
+            yield sleep(0.001)
+            event.stop()
+        self.assertEqual(self.run_(guard)[0], self.ALL[:2])
+
+    def test_an_asynchronous_generator_stops_at_once(self):
+        async def guard(event):
+            yield 0
+        self.assertEqual(self.run_(guard)[0], self.ALL[:2])
+
+    def test_several_in_a_row(self):
+        order = []
+
+        class Second(Component):
+            @handler("hello", filter=True, priority=0.5)
+            async def _filter(self):
+                order.append("second")
+                await sleep(0.001)
+                order.append("second knows")
+                return self.verdict
+        for verdict in (None, "no"):
+            del order[:]
+            Second.verdict = verdict
+
+            def guard(event):
+                yield sleep(0.001)
+                order.append("first knows")
+            seen, _ = self.run_(guard, Second())
+            self.assertEqual(order, ["first knows", "second", "second knows"])
+            self.assertEqual(seen, self.ALL if verdict is None else self.ALL[:2])
+
+    def test_feedback_comes_when_all_are_done(self):
+        class Told(Hello):
+            name = "hello"
+            success = complete = failure = True
+
+        def guard(event):
+            yield sleep(0.001)
+            self.app.fire(Event.create("caused"))
+        rec = Recorder()
+        app = self.app = Guarded(guard) + rec
+        pump(app)
+        rec.clear()
+        event = Told()
+        event.alert_done = True
+        app.fire(event)
+        pump(app, until=lambda: "told_complete" in rec.names)
+        self.assertEqual(app.seen, self.ALL)
+        self.assertEqual([name for name in rec.names if name != "hello"],
+                         ["caused", "told_done", "told_success", "told_complete"])
+
+    def test_a_caller_gets_all_results_or_the_error(self):
+        results = []
+
+        class Asks(Component):
+            def ask(self):
+                try:
+                    results.append((yield self.call(Hello())).value)
+                except ValueError as error:
+                    results.append(error)
+
+        async def fine(event):
+            await sleep(0.001)
+
+        async def bad(event):
+            raise ValueError("mine")
+        for guard in (fine, bad):
+            app = Guarded(guard) + Asks()
+            pump(app)
+            app.fire(Event.create("ask"))
+            pump(app, until=lambda: len(results) > (guard is bad))
+        self.assertEqual(results[0], ["after", "task"])
+        self.assertIsInstance(results[1], ValueError)
+
+    def test_a_cancelled_filter_denies(self):
+        ended = []
+
+        async def guard(event):
+            try:
+                await sleep(1000)
+            finally:
+                ended.append(True)
+        app = Guarded(guard)
+        with app:
+            app.fire(Hello())
+            wait_for(lambda: "guard" in app.seen)
+        self.assertEqual((app.seen, ended), (self.ALL[:2], [True]))
+
+    def test_who_left_meanwhile_is_not_called(self):
+        class Other(Component):
+            @handler("hello", priority=0.5)
+            def _hear(self):
+                heard.append(self)
+        heard = []
+        stays, goes = Other(), Other()
+
+        def guard(event):
+            goes.unregister()
+            while goes.parent is not goes:
+                yield sleep(0.001)
+        seen, _ = self.run_(guard, stays, goes)
+        self.assertEqual((seen, heard), (self.ALL, [stays]))
+
+    def test_an_error_in_a_later_handler_is_its_own(self):
+        class Bad(Component):
+            @handler("hello", priority=0.5)
+            def _bad(self):
+                raise KeyError("mine")
+
+        class Denies(Component):
+            @handler("hello", priority=0.2, filter=True)
+            def _bad(self):
+                raise KeyError("filter")
+
+        def guard(event):
+            yield
+        self.expect_stderr("listener[*.hello] (Bad._bad)")
+        self.assertEqual(self.run_(guard, Bad())[0], self.ALL)
+        self.expect_stderr("filter[*.hello] (Denies._bad)")
+        self.assertEqual(self.run_(guard, Denies())[0], self.ALL[:2])
+
+    def test_context_variables_pass_on(self):
+        import contextvars
+        who = contextvars.ContextVar("who", default="nobody")
+        heard = []
+
+        class Other(Component):
+            def hello(self):
+                heard.append(who.get())
+
+        async def guard(event):
+            await sleep(0.001)
+            who.set("bob")
+        self.run_(guard, Other())
+        self.assertEqual((heard, who.get()), (["bob"], "nobody"))
+
+    def test_inside_asyncio(self):
+        import asyncio
+
+        async def guard(event):
+            await asyncio.sleep(0.001)
+            return verdict
+
+        async def main():
+            app = Guarded(guard)
+            async with app.serving():
+                await app.fire_async(Hello())
+            return app.seen
+        for verdict, seen in ((None, self.ALL), ("no", self.ALL[:2])):
+            self.assertEqual(asyncio.run(main()), seen)
+
+    def test_a_request_waits_for_its_guard(self):
+        class Guard(BaseComponent):
+            channel = "web"
+
+            @handler("request", filter=True)
+            async def _on_request(self, request, response):
+                await sleep(0.001)
+                if request.qs != "key":
+                    return circuits_web.Forbidden(request, response)
+        app = circuits_web.Server(("127.0.0.1", 0)) + Guard() + Greeter()
+        with serving(app):
+            answers = raw(app.port, b"GET /greet?key HTTP/1.1\r\nHost: a\r\n\r\nGET /greet HTTP/1.1\r\nHost: a\r\n\r\n")
+        self.assertRegex(answers, b"(?s)^HTTP/1.1 200 .*Hello you!HTTP/1.1 403 ")
+
+
 # ---------------------------------------------------------------------------
 # circuits.py: managers and the tree
 # ---------------------------------------------------------------------------
