@@ -11229,6 +11229,7 @@ class _Caller:
         self._http = http
         self._items = SimpleQueue()
         self._put = self._taken = 0
+        self.moved = True           # something was taken
         self._first = None
         self._over = False
 
@@ -11246,9 +11247,14 @@ class _Caller:
         self._items.put(item)
 
     @property
+    def pending(self):
+        """Bytes that wait here."""
+        return self._put - self._taken
+
+    @property
     def slow(self):
         """Whether enough waits here; the loop is told when that changes."""
-        return self._put - self._taken > MAX_BODY_AHEAD
+        return self.pending > MAX_BODY_AHEAD
 
     # -- in the thread ------------------------------------------------------
 
@@ -11292,6 +11298,7 @@ class _Caller:
             raise StopIteration
         before = self._taken
         self._taken += len(piece)
+        self.moved = True
         put = self._put                 # after that: see _Drained.install()
         if put - before > MAX_BODY_AHEAD >= put - self._taken:
             self._http._reactor.call_soon(lambda: self._http._on_drain(self))
@@ -11320,6 +11327,11 @@ class _Caller:
         return data
 
 
+# Some servers say these twice; those of a connection are the server's.
+_NO_HEADERS = frozenset(("HTTP_CONTENT_TYPE", "HTTP_CONTENT_LENGTH", "HTTP_CONNECTION",
+                         "HTTP_UPGRADE"))
+
+
 class _CalledHTTP(HTTP):
     """HTTP with callers in the place of connections; the server does the rest."""
 
@@ -11345,6 +11357,8 @@ class _CalledHTTP(HTTP):
         if not self._reactor.running:
             return caller.put(("503 Service Unavailable", [("Content-Type", "text/plain")], b""))
         conn = self._connections[caller] = _Connection(caller, self._parser)
+        if self._sweeper is None:
+            self._sweep()
         request = conn.request = HTTPRequest(caller, server=self._server)
         conn.response = HTTPResponse(request, self._encoding)
         try:
@@ -11373,8 +11387,8 @@ class _CalledHTTP(HTTP):
             request.headers = Headers([
                 (key[key.startswith("HTTP_") and 5:].replace("_", "-").title(), value)
                 for key, value in environ.items() if value and (
-                    key in ("CONTENT_TYPE", "CONTENT_LENGTH") or key.startswith("HTTP_")
-                    and key not in ("HTTP_CONTENT_TYPE", "HTTP_CONTENT_LENGTH"))])
+                    key in ("CONTENT_TYPE", "CONTENT_LENGTH")
+                    or key.startswith("HTTP_") and key not in _NO_HEADERS)])
             request.script_name = _quote_latin(environ.get("SCRIPT_NAME", ""))
             path = _quote_latin(environ.get("PATH_INFO", ""))
         except ValueError:
@@ -11472,6 +11486,11 @@ class _CalledHTTP(HTTP):
             conn.sock.put(head + (data,))
         else:
             conn.sock.put(head)
+
+    def _start_stream(self, conn, response):
+        if isinstance(response._body, EventStream):
+            conn.sock.put(b":\n\n")     # servers send no head before there is a piece
+        super()._start_stream(conn, response)
 
     def _send_file(self, conn, response, body):
         """Have the server send a file in its own way, if it has one."""

@@ -19566,6 +19566,32 @@ class TestWSGIApplication(CircuitsTest):
         self.assertEqual(caller.ask("/in/moved", SCRIPT_NAME="/out")[1]["Location"],
                          "http://example.com/out/in/greet?name=there")
 
+    def test_server_sent_events(self):
+        ended = []
+
+        class Root(circuits_web.Controller):
+            def news(self):
+                stream = circuits_web.EventStream(self.request, self.response, keep_alive=0.01,
+                                                  on_close=lambda stream: ended.append(stream.closed))
+                return self.group.add(stream)
+        root = Root()
+        root.group = circuits_web.Group()
+        caller = self.call(root)
+        result = self.app(caller.environ("/news"), lambda *args: None)
+        self.assertEqual(next(result), b":\n\n")
+        self.app._reactor.call_soon(lambda: root.group.send("hello"))
+        wait_for(lambda: next(result) == b"data: hello\n\n")
+        self.assertEqual(next(result), b":\n\n")     # it is how the server learns that the peer left
+        result.close()
+        wait_for(lambda: ended)
+        self.assertEqual((len(root.group), self.app.http._connections), (0, {}))
+
+    def test_web_sockets_are_refused(self):
+        caller = self.call(circuits_web.WebSockets("/ws"))
+        self.assertEqual(caller.get("/ws", HTTP_UPGRADE="websocket", HTTP_CONNECTION="Upgrade",
+                                    HTTP_SEC_WEBSOCKET_VERSION="13",
+                                    HTTP_SEC_WEBSOCKET_KEY="dGhlIHNhbXBsZSBub25jZQ==")[0], "400 Bad Request")
+
     def test_handlers_see_every_step(self):
         rec = Recorder()
         caller = self.call(Greeter(), rec)
