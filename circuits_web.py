@@ -10639,6 +10639,8 @@ HOP_BY_HOP = frozenset((
 _NO_VARIABLES = frozenset(("content-type", "content-length", "transfer-encoding", "proxy"))
 
 
+# -- applications of others under our server ----------------------------------
+
 def create_environ(errors, path, request):
     """The environ of *request* for a WSGI application mounted at *path*.
 
@@ -10702,8 +10704,15 @@ def _as_latin(text):
 
 
 def _path_info(request, count):
-    """The path below the first *count* segments, its parameters included."""
-    path = "".join(["/" + segment for segment in request.segments[count:]])
+    """The path below the first *count* segments, its parameters included.
+
+    A slash that came as %2F is one here; dot segments are not let in that way.
+    """
+    segments = request.segments[count:]
+    for segment in segments:
+        if "/" in segment and not {".", ".."}.isdisjoint(segment.split("/")):
+            raise BadInput("a dot segment behind %2F")
+    path = "".join(["/" + segment for segment in segments])
     if request._head is not None and ";" in request._head.target:
         last = split_target(request.method, request._head.target)[0].rpartition("/")[2]
         name, semicolon, params = last.partition(";")
@@ -11112,6 +11121,8 @@ class _Pipe(BodyStream):
             self.on_close(self)
 
 
+# -- ours under the servers of others -----------------------------------------
+
 class Application(BaseComponent):
     """A tree of components as a WSGI application, for any WSGI server.
 
@@ -11391,9 +11402,11 @@ class _CalledHTTP(HTTP):
                     or key.startswith("HTTP_") and key not in _NO_HEADERS)])
             request.script_name = _quote_latin(environ.get("SCRIPT_NAME", ""))
             path = _quote_latin(environ.get("PATH_INFO", ""))
+            query = _quote_latin(environ.get("QUERY_STRING", ""), _PRINTABLE)
         except ValueError:
             raise BadInput("a header or a path that no request has") from None
-        query = environ.get("QUERY_STRING")
+        if not valid_host(request.headers.get("Host", "")):
+            raise BadInput("a Host that is none")
         request.set_target("/" + path[path.startswith("/"):] + ("?" + query if query else ""))
         caller.left = self._length_of(environ)
 
@@ -11516,9 +11529,12 @@ class _CalledHTTP(HTTP):
         self._on_disconnect(conn.sock)
 
 
-def _quote_latin(text):
-    """A path of an environ as it is in a URL."""
-    return quote(text.encode("latin-1").decode("utf-8", "surrogateescape"), "/:;@!$&'()*+,=~")
+_PRINTABLE = "".join(map(chr, range(32, 127)))
+
+
+def _quote_latin(text, safe="/:;@!$&'()*+,=~"):
+    """What an environ says of an address as it is in a URL."""
+    return quote(text.encode("latin-1").decode("utf-8", "surrogateescape"), safe)
 
 
 # ---------------------------------------------------------------------------

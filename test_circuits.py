@@ -18546,6 +18546,12 @@ class TestWSGIEnviron(CircuitsTest):
                 self.assertEqual((environ["SCRIPT_NAME"], environ["PATH_INFO"]), (script_name, path_info))
         self.assertEqual(environ_of("/x;v", mount="foo")["PATH_INFO"], "/foo/x;v")
 
+    def test_no_dot_segments_come_in_disguise(self):
+        for target in ("/a/x%2F..%2Fadmin", "/a/..%2F", "/a/%2F.", "/a/%2e%2e%2Fb"):
+            with self.assertRaises(circuits_web.BadInput, msg=target):
+                environ_of(target, "/a")
+        self.assertEqual(environ_of("/a/..b%2F...", "/a")["PATH_INFO"], "/..b/...")
+
     def test_the_query_stays_as_it_is(self):
         self.assertEqual(environ_of("/a?b=%20+c&&d%3D")["QUERY_STRING"], "b=%20+c&&d%3D")
         self.assertEqual(environ_of("/a")["QUERY_STRING"], "")
@@ -19159,6 +19165,7 @@ class TestWSGIApplication(CircuitsTest):
         caller = self.call(Greeter())
         for path, query, body in (("/", "", b"Hello World!"), ("/greet/Bob", "", b"Hello Bob!"),
                                   ("/greet", "name=%C3%A9", "Hello é!".encode()), ("/add/1/2", "", b"3"),
+                                  ("/greet", "name=\xc3\xa9+%2B", "Hello é +!".encode()),
                                   ("/greet/\xc3\xa9", "", "Hello é!".encode())):
             self.assertEqual(caller.get(path, QUERY_STRING=query), ("200 OK", body))
         self.assertEqual(caller.ask("/")[1]["Content-Length"], "12")
@@ -19253,6 +19260,7 @@ class TestWSGIApplication(CircuitsTest):
         for status, more in (
                 ("400 Bad Request", {"path": "/%", "PATH_INFO": "/\xff"}), ("400 Bad Request", {"path": "/../x"}),
                 ("400 Bad Request", {"path": "/a\0"}), ("400 Bad Request", {"HTTP_X": "a\nb"}),
+                ("400 Bad Request", {"HTTP_HOST": "evil/x"}), ("400 Bad Request", {"QUERY_STRING": "\u20ac"}),
                 ("413 Request Entity Too Large", {"CONTENT_LENGTH": "1001"}),
                 ("400 Bad Request", {"CONTENT_LENGTH": "5", "method": "POST"}),
                 ("400 Bad Request", {"CONTENT_LENGTH": "٣", "method": "POST"}),
