@@ -10706,18 +10706,16 @@ def _as_latin(text):
 def _path_info(request, count):
     """The path below the first *count* segments, its parameters included.
 
-    A slash that came as %2F is one here; dot segments are not let in that way.
+    A slash that came as %2F is one here; no dot segment gets in that way.
     """
-    segments = request.segments[count:]
-    for segment in segments:
-        if "/" in segment and not {".", ".."}.isdisjoint(segment.split("/")):
-            raise BadInput("a dot segment behind %2F")
-    path = "".join(["/" + segment for segment in segments])
+    path = "".join(["/" + segment for segment in request.segments[count:]])
     if request._head is not None and ";" in request._head.target:
         last = split_target(request.method, request._head.target)[0].rpartition("/")[2]
         name, semicolon, params = last.partition(";")
         if semicolon and path.endswith("/" + unquote(name)):
             path += semicolon + unquote(params, errors="surrogateescape")
+    if "\0" in path or not {".", ".."}.isdisjoint(path.split("/")):
+        raise BadInput("a NUL, or a dot segment behind %2F")
     return path
 
 
@@ -10778,11 +10776,15 @@ class Gateway(BaseComponent):
     def _collect(self, app, prefix, request, response):
         """A task: the body comes piece by piece, for the sake of another handler."""
         spool = Spool(request.limits.get("max_memory", MAX_MEMORY))
-        while True:
-            piece = yield request.body.get()
-            if not piece:
-                break
-            spool.write(piece)
+        try:
+            while True:
+                piece = yield request.body.get()
+                if not piece:
+                    break
+                spool.write(piece)
+        except BaseException:
+            spool.file.close()
+            raise
         request._body = spool.file
         answer = self._answer(app, prefix, request, response)
         return (yield answer) if isinstance(answer, GeneratorType) else answer
@@ -10816,8 +10818,8 @@ class Gateway(BaseComponent):
     @_own_step
     @handler("stopped", channel="*")
     def _on_stopped(self, component):
-        for pipe in list(self._pipes):      # else a thread would wait for ever
-            pipe.close()
+        for pipe in list(self._pipes) if component is self.root else ():
+            pipe.close()                # else a thread would wait for ever
 
 
 class _Call:
@@ -10890,7 +10892,12 @@ class _Call:
 
     def answer(self):
         """The response."""
-        body, pieces = self.call()
+        try:
+            body, pieces = self.call()
+        except BaseException:
+            if self.written is not None:
+                self.written.file.close()
+            raise
         if pieces is not None:
             return self.respond(pieces)
         if type(body.result) is file_generator and self.written is None:
@@ -10958,10 +10965,11 @@ class _Returned:
         self.closed = False
         self.written = None             # a file_generator that comes first
         self.ahead = []                 # pieces that were taken already
-        self.pieces = iter(result)
+        self.pieces = None
 
     def look_ahead(self, call):
         """Take pieces until the head is settled; True if that was all of them."""
+        self.pieces = iter(self.result)
         if type(self.result) is file_generator:
             return False
         whole = type(self.result) in (list, tuple)

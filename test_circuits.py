@@ -18547,7 +18547,7 @@ class TestWSGIEnviron(CircuitsTest):
         self.assertEqual(environ_of("/x;v", mount="foo")["PATH_INFO"], "/foo/x;v")
 
     def test_no_dot_segments_come_in_disguise(self):
-        for target in ("/a/x%2F..%2Fadmin", "/a/..%2F", "/a/%2F.", "/a/%2e%2e%2Fb"):
+        for target in ("/a/x%2F..%2Fadmin", "/a/..%2F", "/a/%2F.", "/a/%2e%2e%2Fb", "/a/b;%2F..%2Fb", "/a/b;%00"):
             with self.assertRaises(circuits_web.BadInput, msg=target):
                 environ_of(target, "/a")
         self.assertEqual(environ_of("/a/..b%2F...", "/a")["PATH_INFO"], "/..b/...")
