@@ -11168,6 +11168,7 @@ class Application(BaseComponent):
         reactor = self._run_tree()
         caller = _Caller(environ, self.http)
         reactor.call_soon(lambda: self.http.take(caller))
+        self._run_tree()            # it may have stopped just before that
         return caller.answer(start_response)
 
     def _run_tree(self):
@@ -11282,18 +11283,19 @@ class _Caller:
         try:
             status, headers, data = self._get()
             if data is None:
-                self._first = self._get()
+                self._first = data = self._get()
+            start_response(status, headers)
         except BaseException:
+            if hasattr(self._first, "close"):
+                self._first.close()
             self.close()
             raise
-        start_response(status, headers)
-        if data is not None:
-            self._over = True
-            return [data] if data else []
-        if self._first is None or type(self._first) is bytes:
+        if type(self._first) is bytes:
             return self
         self._over = True
-        return self.environ["wsgi.file_wrapper"](self._first, CHUNK_SIZE)
+        if self._first is not None:
+            return self.environ["wsgi.file_wrapper"](self._first, CHUNK_SIZE)
+        return [data] if data else []
 
     def _get(self):
         while True:
@@ -11375,6 +11377,13 @@ class _CalledHTTP(HTTP):
         """A call came: announce its request, when its body is there."""
         if not self._reactor.running:
             return caller.put(("503 Service Unavailable", [("Content-Type", "text/plain")], b""))
+        try:
+            self._open_call(caller)
+        except Exception as error:      # an environ that is none: the server's to hear of
+            self._connections.pop(caller, None)
+            caller.put(error)
+
+    def _open_call(self, caller):
         conn = self._connections[caller] = _Connection(caller, self._parser)
         if self._sweeper is None:
             self._sweep()
@@ -11424,7 +11433,7 @@ class _CalledHTTP(HTTP):
         if length:
             if not is_digits(length):
                 raise BadInput("a Content-Length that is no number")
-            if int(length) > self._limits["max_body"]:
+            if len(length) > 18 or int(length) > self._limits["max_body"]:
                 raise ProtocolError(413, "the body is too large")
             return int(length)
         if "HTTP_TRANSFER_ENCODING" in environ:
@@ -11527,7 +11536,7 @@ class _CalledHTTP(HTTP):
     def _finished(self, conn, response):
         response.done = True
         self._drop_input(conn, BadInput("the request was answered before its end"))
-        del self._connections[conn.sock]
+        self._connections.pop(conn.sock, None)
         conn.request.close()
         conn.sock.put(RuntimeError("the body of the response ended early; see the error event")
                       if getattr(response, "broken", False) else None)

@@ -19222,12 +19222,16 @@ class TestWSGIApplication(CircuitsTest):
                 self.fire(circuits_web.Stream(self.response, None), "web")
                 return self.response
 
+            def empty(self):
+                self.response.body = iter(())
+                return self.response
+
             def big(self):
                 return "x" * 3000000
         caller = self.call(Root(), Answers())
         for path, body in (("/generator", b"ab"), ("/coroutine", b"c"), ("/fired", b"d"), ("/data", b'{"a": 1}'),
                            ("/nothing", b""), ("/streamed", b"x" * 1000000), ("/later", b"xyz"),
-                           ("/by_event", b"onetwo"), ("/big", b"x" * 3000000)):
+                           ("/by_event", b"onetwo"), ("/empty", b""), ("/big", b"x" * 3000000)):
             with self.subTest(path):
                 self.assertEqual(caller.get(path), ("200 OK", body))
         headers = caller.ask("/streamed")[1]
@@ -19526,6 +19530,21 @@ class TestWSGIApplication(CircuitsTest):
         self.assertEqual(caller.get()[1], b"here")
         self.assertEqual(caller.get("/end")[0], "503 Service Unavailable")
         self.assertEqual(caller.get()[1], b"here")
+
+    def test_mistakes_of_the_server_are_told_to_it(self):
+        class Root(circuits_web.Controller):
+            def index(self):
+                self.response.body = (b"x" * 1000 for _ in iter(int, 1))
+                return self.response
+        caller = self.call(Root())
+        with self.assertRaises(KeyError):
+            self.app(caller.environ(REQUEST_METHOD=None), lambda *args: None)
+
+        def start_response(*args):
+            raise ZeroDivisionError
+        with self.assertRaises(ZeroDivisionError):
+            self.app(caller.environ(), start_response)
+        wait_for(lambda: not self.app.http._connections)
 
     def test_calling_it_from_itself_is_refused(self):
         class Root(circuits_web.Controller):
