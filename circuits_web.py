@@ -3273,13 +3273,8 @@ class HTTP(BaseComponent):
         self._leaving = False       # no further requests: the process is to end
         self._scheme = "http"
 
-    @property
-    def version(self):
-        return SERVER_VERSION
-
-    @property
-    def protocol(self):
-        return "HTTP/%d.%d" % SERVER_PROTOCOL
+    version = SERVER_VERSION
+    protocol = "HTTP/%d.%d" % SERVER_PROTOCOL
 
     @property
     def scheme(self):
@@ -4178,25 +4173,11 @@ class BaseServer(BaseComponent):
             sys.stderr.write("%s ready! Listening on: %s\n" % (SERVER_VERSION, self.base))
             sys.stderr.flush()
 
-    @property
-    def version(self):
-        return SERVER_VERSION
-
-    @property
-    def host(self):
-        return self.server.host
-
-    @property
-    def port(self):
-        return self.server.port
-
-    @property
-    def secure(self):
-        return bool(self.server.secure)
-
-    @property
-    def scheme(self):
-        return "https" if self.secure else "http"
+    version = SERVER_VERSION
+    host = property(lambda self: self.server.host)
+    port = property(lambda self: self.server.port)
+    secure = property(lambda self: bool(self.server.secure))
+    scheme = property(lambda self: "https" if self.secure else "http")
 
     @property
     def base(self):
@@ -5533,6 +5514,18 @@ class Exports(BaseComponent):
         self.rpc_channel = rpc_channel
         self.methods = None if methods is None else frozenset(methods)
 
+    @_own_step
+    @handler("request", filter=True, priority=-0.8)
+    def _on_request(self, event, request, response, peer_cert=None):
+        if answered(event) or not self._is_ours(request):
+            return None
+        if request.method != "POST":
+            if self.path is None:
+                return None
+            response.headers["Allow"] = "POST"
+            return HTTPError(request, response, 405)
+        return self._answer(request, response)
+
     def _is_ours(self, request):
         return self.path is None or request.path.rstrip("/") == self.path.rstrip("/")
 
@@ -5611,20 +5604,9 @@ class XMLRPC(Exports):
     methods, rpc_channel   see Exports
     """
 
-    @_own_step
-    @handler("request", filter=True, priority=-0.8)
-    def _on_request(self, event, request, response, peer_cert=None):
-        if answered(event) or not self._is_ours(request):
-            return None
-        if request.method != "POST":
-            if self.path is None:
-                return None
-            response.headers["Allow"] = "POST"
-            return HTTPError(request, response, 405)
+    def _answer(self, request, response):
+        """A task: make the call, evaluate to the answer."""
         response.headers["Content-Type"] = "text/xml; charset=%s" % self.encoding
-        return self._answer(request)
-
-    def _answer(self, request):
         from xmlrpc.client import Fault
         from xmlrpc.client import dumps
         from xmlrpc.client import loads
@@ -5671,21 +5653,10 @@ class JSONRPC(Exports):
     A batch of 2.0 may hold MAX_BATCH calls; they are made one after another.
     """
 
-    @_own_step
-    @handler("request", filter=True, priority=-0.8)
-    def _on_request(self, event, request, response, peer_cert=None):
-        if answered(event) or not self._is_ours(request):
-            return None
-        if request.method != "POST":
-            if self.path is None:
-                return None
-            response.headers["Allow"] = "POST"
-            return HTTPError(request, response, 405)
-        response.headers["Content-Type"] = "application/json"
-        return self._answer(request, response)
-
     def _answer(self, request, response):
+        """A task: make the calls, evaluate to the answer."""
         import json
+        response.headers["Content-Type"] = "application/json"
         try:
             calls = json.loads(request.body.read().decode("utf-8"))
         except (ValueError, RecursionError):
@@ -11196,22 +11167,10 @@ class Application(BaseComponent):
         reactor.queue.clear()
         self.http._connections.clear()
 
-    @property
-    def host(self):
-        return self._server_name[0]
-
-    @property
-    def port(self):
-        return self._server_name[1]
-
-    @property
-    def scheme(self):
-        return self._server_name[2]
-
-    @property
-    def secure(self):
-        return self.scheme == "https"
-
+    host = property(lambda self: self._server_name[0])
+    port = property(lambda self: self._server_name[1])
+    scheme = property(lambda self: self._server_name[2])
+    secure = property(lambda self: self.scheme == "https")
     base = BaseServer.base
 
 
