@@ -13455,23 +13455,28 @@ class TestReverseProxy(WebTest):
 
 class TestWebCommand(WebTest):
 
-    def start(self, *command):
-        root = self.folder(**{"index.txt": "hi"})
-        env = dict(os.environ, PYTHONPATH=HERE, PYTHONDONTWRITEBYTECODE="1")
-        process = subprocess.Popen([sys.executable, *command, "--bind", "127.0.0.1:0", root], cwd=HERE,
-                                   env=env, stderr=subprocess.PIPE, universal_newlines=True)
-        self.addCleanup(process.stderr.close)
-        self.addCleanup(process.wait)
-        self.addCleanup(process.terminate)
-        line = process.stderr.readline()
+    ENV = dict(os.environ, PYTHONPATH=HERE, PYTHONDONTWRITEBYTECODE="1")
+
+    def start(self, *arguments, folder=HERE, module=("-m", "circuits_web")):
+        """Start the command in a folder; the process, when it listens."""
+        process = subprocess.Popen([sys.executable, *module, "--bind", "127.0.0.1:0", *arguments], cwd=folder,
+                                   env=self.ENV, stderr=subprocess.PIPE, universal_newlines=True)
+        for step in (process.stderr.close, process.wait, process.terminate):
+            self.addCleanup(step)
+        self.listens(process.stderr.readline())
+        return process
+
+    def listens(self, line):
+        """Take the port from the line in which a server says where it listens."""
         self.assertIn("http://127.0.0.1:", line)
         self.port = int(line.rstrip("/\n").rpartition(":")[2])
-        self.assertIn(b"index.txt", self.get()[1])
-        self.assertEqual(self.get("/index.txt"), (200, b"hi"))
 
     def test_as_a_module_and_as_a_script(self):
-        self.start("-m", "circuits_web")
-        self.start("circuits_web.py")
+        root = self.folder(**{"index.txt": "hi"})
+        for module in (("-m", "circuits_web"), ("circuits_web.py",)):
+            self.start(root, module=module)
+            self.assertIn(b"index.txt", self.get()[1])
+            self.assertEqual(self.get("/index.txt"), (200, b"hi"))
 
     def test_an_application(self):
         folder = self.folder(**{"mine.py": """
@@ -13482,47 +13487,47 @@ class TestWebCommand(WebTest):
                 def missing(self):
                     return self.notfound("not there")
             """})
-        env = dict(os.environ, PYTHONPATH=HERE, PYTHONDONTWRITEBYTECODE="1")
-        process = subprocess.Popen([sys.executable, "-m", "circuits_web", "--bind", "127.0.0.1:0", "mine:Root"],
-                                   cwd=folder, env=env, stderr=subprocess.PIPE, universal_newlines=True)
-        self.addCleanup(process.stderr.close)
-        self.addCleanup(process.wait)
-        self.addCleanup(process.terminate)
-        self.port = int(process.stderr.readline().rstrip("/\n").rpartition(":")[2])
+        self.start("mine:Root", folder=folder)
         self.assertEqual(self.get(), (200, b"mine"))
         self.assertEqual(self.get("/missing")[0], 404)
+
+    def test_a_wsgi_application(self):
+        folder = self.folder(**{"mine.py": """
+            from circuits_web import Application, Controller
+            def app(environ, start_response):
+                start_response("200 OK", [("Content-Type", "text/plain")])
+                return [repr(environ["wsgi.multithread"]).encode()]
+            class Root(Controller):
+                def index(self):
+                    return "ours"
+            application = Application() + Root()
+            """})
+        for arguments, body in ((["--wsgi", "mine:app"], b"True"), (["mine:application"], b"ours")):
+            self.start(*arguments, folder=folder)
+            self.assertEqual(self.get(), (200, body))
+        done = subprocess.run([sys.executable, "-m", "circuits_web", "--wsgi", "."], cwd=HERE,
+                              stderr=subprocess.PIPE, universal_newlines=True)
+        self.assertEqual(done.returncode, 2)
+        self.assertIn("MODULE:NAME", done.stderr)
 
     def test_reload(self):
         source = "from circuits_web import Controller\nclass Root(Controller):\n    def index(self): return %s\n"
         folder = self.folder(**{"mine.py": source % "'one'"})
         path = os.path.join(folder, "mine.py")
-        env = dict(os.environ, PYTHONPATH=HERE, PYTHONDONTWRITEBYTECODE="1")
-        process = subprocess.Popen([sys.executable, "-m", "circuits_web", "--reload", "--bind", "127.0.0.1:0",
-                                    "mine:Root"], cwd=folder, env=env, stderr=subprocess.PIPE, universal_newlines=True)
-        self.addCleanup(process.stderr.close)
-        self.addCleanup(process.wait)
-        self.addCleanup(process.terminate)
-        line = process.stderr.readline()
+        process = self.start("--reload", "mine:Root", folder=folder)
         for text, expected in (("(", "not reloaded"), ("'three'", "serves")):
             with open(path, "w") as file:
                 file.write(source % text)
             line = process.stderr.readline()
             self.assertIn(expected, line)
-        self.port = int(line.rstrip("/\n").rpartition(":")[2])
+        self.listens(line)
         self.assertEqual(self.get(), (200, b"three"))
 
     @unittest.skipUnless(hasattr(os, "fork"), "no fork here")
     def test_sighup_brings_new_code_to_the_workers(self):
         source = "from circuits_web import Controller\nclass Root(Controller):\n    def index(self): return %r\n"
         folder = self.folder(**{"mine.py": source % "one"})
-        env = dict(os.environ, PYTHONPATH=HERE, PYTHONDONTWRITEBYTECODE="1")
-        process = subprocess.Popen([sys.executable, "-m", "circuits_web", "--workers", "2", "--bind",
-                                    "127.0.0.1:0", "mine:Root"], cwd=folder, env=env,
-                                   stderr=subprocess.PIPE, universal_newlines=True)
-        self.addCleanup(process.stderr.close)
-        self.addCleanup(process.wait)
-        self.addCleanup(process.terminate)
-        self.port = int(process.stderr.readline().rstrip("/\n").rpartition(":")[2])
+        process = self.start("--workers", "2", "mine:Root", folder=folder)
         self.assertEqual(self.get(), (200, b"one"))
         with open(os.path.join(folder, "mine.py"), "w") as file:
             file.write(source % "another")
@@ -13532,9 +13537,8 @@ class TestWebCommand(WebTest):
     @unittest.skipUnless(hasattr(os, "fork"), "no fork here")
     def test_an_application_that_cannot_be_made_is_said_once(self):
         folder = self.folder(**{"mine.py": "1/0"})
-        env = dict(os.environ, PYTHONPATH=HERE, PYTHONDONTWRITEBYTECODE="1")
         done = subprocess.run([sys.executable, "-m", "circuits_web", "--workers", "2", "--bind",
-                               "127.0.0.1:0", "mine:Root"], cwd=folder, env=env, timeout=PATIENCE,
+                               "127.0.0.1:0", "mine:Root"], cwd=folder, env=self.ENV, timeout=PATIENCE,
                               stderr=subprocess.PIPE, universal_newlines=True)
         self.assertEqual((done.returncode, done.stderr.count("ZeroDivisionError")), (1, 1))
 
@@ -13650,7 +13654,7 @@ class TestWebExamples(WebTest):
         self.assertIn(b"text/event-stream", got)
 
 
-class TestWebPeers(CircuitsTest):
+class TestWebPeers(WebTest):
     """Programs of others talk to it: nginx, ab, wget, curl, Chromium, the library."""
 
     BIG = bytes(range(256)) * 20480         # 5 MiB
@@ -13685,13 +13689,7 @@ class TestWebPeers(CircuitsTest):
         self.assertTrue(answer.endswith(b"%d" % len(body)), answer[-100:])
 
     def serve(self, *components, **options):
-        app = circuits_web.Server(("127.0.0.1", 0), **options)
-        for component in components:
-            app += component
-        context = serving(app)
-        context.__enter__()
-        self.addCleanup(context.__exit__)
-        self.port = app.port
+        app = super().serve(*components, **options)
         self.base = "http://127.0.0.1:%d" % app.port
         return app
 
@@ -19906,7 +19904,7 @@ class TestWSGIPeers(WebTest):
 
 
 class TestWSGIExamples(WebTest):
-    """Drives examples/web_wsgi_*.py, and the command."""
+    """Drives examples/web_wsgi_*.py."""
 
     def test_gateway(self):
         TestWebExamples.start(self, "web_wsgi_gateway.py")
@@ -19922,31 +19920,6 @@ class TestWSGIExamples(WebTest):
         self.port = int(process.stdout.readline().rstrip("/\n").rpartition(":")[2])
         self.assertEqual(self.get("/greet/Bob"), (200, b"Hello Bob!"))
         self.raw(b"GET / HTTP/1.0\r\n\r\n", until=b"Line 2 of 5")
-
-    def test_command(self):
-        folder = self.folder(**{"mine.py": """
-            from circuits_web import Application, Controller
-            def app(environ, start_response):
-                start_response("200 OK", [("Content-Type", "text/plain")])
-                return [repr(environ["wsgi.multithread"]).encode()]
-            class Root(Controller):
-                def index(self):
-                    return "ours"
-            application = Application() + Root()
-            """})
-        for arguments, body in ((["--wsgi", "mine:app"], b"True"), (["mine:application"], b"ours")):
-            process = subprocess.Popen(
-                [sys.executable, "-m", "circuits_web", "--bind", "127.0.0.1:0", *arguments], cwd=folder,
-                env=dict(os.environ, PYTHONPATH=HERE, PYTHONDONTWRITEBYTECODE="1"), stderr=subprocess.PIPE,
-                universal_newlines=True)
-            for step in (process.stderr.close, process.wait, process.terminate):
-                self.addCleanup(step)
-            self.port = int(process.stderr.readline().rstrip("/\n").rpartition(":")[2])
-            self.assertEqual(self.get(), (200, body))
-        done = subprocess.run([sys.executable, "-m", "circuits_web", "--wsgi", "."], cwd=HERE,
-                              stderr=subprocess.PIPE, universal_newlines=True)
-        self.assertEqual(done.returncode, 2)
-        self.assertIn("MODULE:NAME", done.stderr)
 
 
 # ---------------------------------------------------------------------------
