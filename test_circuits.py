@@ -13899,6 +13899,11 @@ class TestWebAbuse(CircuitsTest):
         self.honest = http.client.HTTPConnection("127.0.0.1", self.port, timeout=PATIENCE)
         self.addCleanup(self.honest.close)
         self.assertServed()
+        try:
+            with open("/proc/%d/clear_refs" % process.pid, "w") as file:
+                file.write("5")                 # forget what compiling the modules took
+        except OSError:
+            pass
         self.before = self.most_memory()
 
     def assertServed(self):
