@@ -13861,7 +13861,7 @@ def reference_request(data):
         return [value for key, value in fields if key == name]
     if not re.match(rb"/[^#]*$", target) or len(values(b"host")) > 1 or len(values(b"content-type")) > 1 \
             or minor != b"0" and not values(b"host") \
-            or not all(re.match(rb"([A-Za-z0-9._~-]+(:[0-9]{0,5})?)?$", value) for value in values(b"host")):
+            or not all(re.match(rb"[A-Za-z0-9._~-]*(:[0-9]{0,5})?$", value) for value in values(b"host")):
         return None
     lengths, codings, rest = values(b"content-length"), values(b"transfer-encoding"), data[head.end():]
     if len(lengths) + len(codings) > 1 or minor == b"0" and codings:
@@ -13871,7 +13871,7 @@ def reference_request(data):
             return None
         body = b""
         while True:
-            chunk = re.match(rb"([0-9A-Fa-f]{1,16})(;[\t -~\x80-\xff]*)?\r\n", rest)
+            chunk = re.match(rb"([0-9A-Fa-f]{1,16})([ \t]*;[\t -~\x80-\xff]*)?\r\n", rest)
             if not chunk:
                 return None
             size, rest = int(chunk.group(1), 16), rest[chunk.end():]
