@@ -7069,6 +7069,7 @@ class Group:
                 member.write(frame)
                 count += 1
             elif self.slow == "close":
+                self.discard(member)
                 member.close("too slow")
         return count
 

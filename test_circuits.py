@@ -15087,6 +15087,35 @@ class TestEventStreams(StreamTest):
         self.turn(app, clock, 50)
         self.assertEqual((len(group), stream.closed), (0, True))
 
+    def test_streams_and_websockets_in_one_group(self):
+        class Sockets(Component):
+            channel = "ws"
+
+            def connect(self, sock, host, port):
+                self.group.add(sock)
+        Sockets.group = group = circuits_web.Group()
+        self.start(circuits_web.WebSockets("/ws"), Sockets(), group=group)
+        peers = [Peer(self) for _ in range(3)]
+        answers = [self.listen() for _ in range(2)]
+        wait_for(lambda: len(group) == 5)
+        for message, text, binary in (
+                ("text \u00e4\nb", ["data: text \u00e4", "data: b"], None), ({"n": 1}, ['data: {"n": 1}'], None),
+                (b"bytes", ["data: bytes"], b"bytes"),
+                (circuits_web.ServerEvent("named", event="e", id=1), ["event: e", "id: 1", "data: named"], None)):
+            self.assertEqual(self.do(lambda: group.send(message)), 5)
+            self.assertEqual([self.next(answer) for answer in answers], [text] * 2)
+            data = "\n".join(line[6:] for line in text if line.startswith("data: "))
+            self.assertEqual([peer.next() for peer in peers], [binary or data] * 3)
+        [sock] = self.do(lambda: [ws.sock for ws in group if hasattr(ws, "sock")][:1])
+        self.assertIn(sock, group)
+        self.do(lambda: group.discard(sock))
+        self.assertNotIn(sock, group)
+        self.assertEqual(self.do(lambda: group.send("x")), 4)
+        for peer in peers:
+            peer.sock.close()
+        self.leave(answers[0])
+        wait_for(lambda: len(group) == 1)
+
     def test_a_hundred_at_once(self):
         self.start()
         answers = [self.listen() for _ in range(100)]
