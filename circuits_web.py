@@ -6929,7 +6929,7 @@ class EventStream:
         elif http._reactor.heard("stream", (http.channel,)):
             http._reactor.tell(http, Stream, http.channel, response, frame)
         else:
-            http._write(self._conn, frame)
+            http._reactor.tell(http, Write, http.channel, self._conn.sock, frame)
 
     # -- what HTTP calls ----------------------------------------------------
 
