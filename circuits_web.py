@@ -6155,31 +6155,36 @@ class MemoryStore(Store):
         self.max_sessions = max_sessions
         self.clock = clock
         self._sessions = {}         # key -> (data, time of last use), oldest first
+        self._lock = allocate_lock()    # trees in several threads may share it
 
     def __len__(self):
         return len(self._sessions)
 
     def load(self, sid):
-        data, used = self._sessions.get(_key_of(sid), (None, 0))
-        if data is None or self.clock() - used > self.lifetime:
-            self.delete(sid)
-            return None
-        return data
+        key = _key_of(sid)
+        with self._lock:
+            data, used = self._sessions.get(key, (None, 0))
+            if data is None or self.clock() - used > self.lifetime:
+                self._sessions.pop(key, None)
+                return None
+            return data
 
     def save(self, sid, data):
         key = _key_of(sid)
         now = self.clock()
-        self._sessions.pop(key, None)
-        self._sessions[key] = dict(data), now
-        while self._sessions:
-            key = next(iter(self._sessions))
-            if len(self._sessions) <= self.max_sessions \
-                    and now - self._sessions[key][1] <= self.lifetime:
-                break
-            del self._sessions[key]
+        with self._lock:
+            self._sessions.pop(key, None)
+            self._sessions[key] = dict(data), now
+            while self._sessions:
+                key = next(iter(self._sessions))
+                if len(self._sessions) <= self.max_sessions \
+                        and now - self._sessions[key][1] <= self.lifetime:
+                    break
+                del self._sessions[key]
 
     def delete(self, sid):
-        self._sessions.pop(_key_of(sid), None)
+        with self._lock:
+            self._sessions.pop(_key_of(sid), None)
 
 
 class SQLiteStore(Store):
@@ -6196,6 +6201,7 @@ class SQLiteStore(Store):
         self.clock = clock
         self._database = None
         self._owner = None
+        self._lock = allocate_lock()    # one connection is for one thread at a time
 
     def _open(self):
         import sqlite3
@@ -6217,23 +6223,27 @@ class SQLiteStore(Store):
 
     def load(self, sid):
         import json
-        row = self._open().execute("SELECT data FROM sessions WHERE key = ? AND used > ?", (
-            _key_of(sid), self.clock() - self.lifetime)).fetchone()
+        with self._lock:
+            row = self._open().execute("SELECT data FROM sessions WHERE key = ? AND used > ?", (
+                _key_of(sid), self.clock() - self.lifetime)).fetchone()
         return None if row is None else json.loads(row[0])
 
     def save(self, sid, data):
         import json
-        database = self._open()
-        database.execute("INSERT OR REPLACE INTO sessions VALUES (?, ?, ?)", (
-            _key_of(sid), json.dumps(data), self.clock()))
-        if os.urandom(1)[0] < 4:                # now and then, clean up
-            database.execute("DELETE FROM sessions WHERE used <= ?",
-                             (self.clock() - self.lifetime,))
-            database.execute("DELETE FROM sessions WHERE key NOT IN (SELECT key FROM sessions"
-                             " ORDER BY used DESC LIMIT ?)", (self.max_sessions,))
+        text = json.dumps(data)
+        with self._lock:
+            database = self._open()
+            database.execute("INSERT OR REPLACE INTO sessions VALUES (?, ?, ?)", (
+                _key_of(sid), text, self.clock()))
+            if os.urandom(1)[0] < 4:            # now and then, clean up
+                database.execute("DELETE FROM sessions WHERE used <= ?",
+                                 (self.clock() - self.lifetime,))
+                database.execute("DELETE FROM sessions WHERE key NOT IN (SELECT key FROM sessions"
+                                 " ORDER BY used DESC LIMIT ?)", (self.max_sessions,))
 
     def delete(self, sid):
-        self._open().execute("DELETE FROM sessions WHERE key = ?", (_key_of(sid),))
+        with self._lock:
+            self._open().execute("DELETE FROM sessions WHERE key = ?", (_key_of(sid),))
 
 
 class Sessions(BaseComponent):
@@ -6890,7 +6900,7 @@ class EventStream:
         elif http._reactor.heard("stream", (http.channel,)):
             http._reactor.tell(http, Stream, http.channel, response, frame)
         else:
-            http._write(self._conn, frame)
+            http._reactor.tell(http, Write, http.channel, self._conn.sock, frame)
 
     # -- what HTTP calls ----------------------------------------------------
 
@@ -7030,6 +7040,7 @@ class Group:
                 member.write(frame)
                 count += 1
             elif self.slow == "close":
+                self.discard(member)
                 member.close("too slow")
         return count
 

@@ -10,8 +10,8 @@ import sys
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
 from circuits import Component
-from circuits.net.sockets import Write
 from circuits.web import Controller
+from circuits.web import Group
 from circuits.web import Server
 from circuits.web.dispatchers import WebSockets
 
@@ -34,17 +34,13 @@ connect();
 class Chat(Component):
 
     channel = "ws"
-    socks = set()
+    members = Group()
 
     def connect(self, sock, host, port):
-        self.socks.add(sock)
+        self.members.add(sock)              # it leaves when it is closed
 
     def read(self, sock, text):
-        for each in self.socks:
-            self.fire(Write(each, text))
-
-    def disconnect(self, sock):
-        self.socks.discard(sock)
+        self.members.send(text)
 
 
 Root = type("Root", (Controller,), {"index": lambda self: PAGE})
