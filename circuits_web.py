@@ -7844,8 +7844,8 @@ class WebSocket:
                         event.request = self.request
         except WebSocketError as error:
             self._fail(error)
-        if pongs and self.state == _OPEN and not self._is_slow():
-            end._put(self, b"".join(pongs))
+        if pongs:
+            self.write(b"".join(pongs))
 
     def lost(self):
         """The connection has ended."""
@@ -7970,17 +7970,15 @@ class WebSocket:
     def waiting(self):
         return getattr(self.sock, "pending", 0)
 
-    def _is_slow(self):
-        limit = self.end.max_waiting
-        return limit is not None and self.waiting > limit
-
     def write(self, frame):
         """Send what encode() made; a peer for which too much waits is given up."""
         if self.state == _OPEN:
-            if self._is_slow():
+            end = self.end
+            limit = end.max_waiting
+            if limit is not None and getattr(self.sock, "pending", 0) > limit:
                 self.close("too slow")
             else:
-                self.end._put(self, frame)
+                end._reactor.tell(end, Write, end._below, *self.key, frame)
 
     def close(self, reason):
         """Part, as the peer is too slow."""
