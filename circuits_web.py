@@ -3939,8 +3939,8 @@ class HTTP(BaseComponent):
     def _upgrade(self, conn, heir):
         """A 101 went out: the connection is somebody else's now.
 
-        The heir of the response gets begin(), receive(data), lost(), and
-        going_away() when the process is to end.  Without one, who sent it
+        The heir of the response gets begin(), receive(data), drained(), lost(),
+        and going_away() when the process is to end.  Without one, who sent it
         listens to read(sock, data) from here on.  What arrived with the
         request comes first.
         """
@@ -4073,7 +4073,8 @@ class HTTP(BaseComponent):
         """The peer took what waited for it; the transport reads from it again."""
         conn = self._connections.get(sock)
         if conn is None:
-            return
+            heir = self._gone.get(sock)
+            return None if heir is None else heir.drained()
         if conn.paused:
             self._pause(conn, True)
         if conn.drain is not None:
@@ -7761,6 +7762,27 @@ _OPEN, _CLOSING, _OVER = "open", "closing", "over"
 _WEBSOCKET_GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 
 
+class _Room(Waiting):
+    """Wait until the peer of a WebSocket can take more."""
+
+    __slots__ = ("ws",)
+
+    def __init__(self, ws):
+        super().__init__()
+        self.ws = ws
+
+    def install(self):
+        ws = self.ws
+        if ws.state == _OPEN and getattr(ws.sock, "slow", False):
+            ws.waiters = (ws.waiters or []) + [self]
+        else:
+            self.finish()
+
+    def withdraw(self):
+        if self.ws.waiters and self in self.ws.waiters:
+            self.ws.waiters.remove(self)
+
+
 class WebSocket:
     """One WebSocket, from its handshake on.
 
@@ -7774,13 +7796,13 @@ class WebSocket:
     waiting       bytes that were written and the peer has not taken yet
     groups        the groups it is a member of, a set, or None
 
-    To call: send(message), part(code, reason), ping(data).
+    To call: send(message), part(code, reason), ping(data); room(), to wait for.
     Of a group: kind, encode(message), write(frame), close(reason).
-    Of HTTP: begin(), receive(data), lost(), going_away().
+    Of HTTP: begin(), receive(data), drained(), lost(), going_away().
     """
 
     __slots__ = ("end", "key", "codec", "request", "subprotocol", "sock", "state", "code",
-                 "reason", "groups", "due", "heard", "pinged")
+                 "reason", "groups", "due", "heard", "pinged", "waiters")
 
     def __init__(self, end, key, codec, sock=None, request=None, subprotocol=None):
         self.end = end
@@ -7796,6 +7818,7 @@ class WebSocket:
         self.due = None             # when overdue() is called
         self.heard = False          # something arrived since it was called
         self.pinged = False         # a ping waits for its answer
+        self.waiters = None         # those who wait for room
 
     def __repr__(self):
         return "<WebSocket %s%s>" % (self.state, " %d %s" % (self.code, self.reason)
@@ -7847,11 +7870,18 @@ class WebSocket:
         if pongs:
             self.write(b"".join(pongs))
 
+    def drained(self):
+        """The peer took most of what waited for it."""
+        waiters, self.waiters = self.waiters, None
+        for waiting in waiters or ():
+            waiting.finish()
+
     def lost(self):
         """The connection has ended."""
         self.state = _OVER
         if self.code is None:
             self.code = ABNORMAL_CLOSURE
+        self.drained()
         end = self.end
         end.sockets.pop(self.key[0] if self.key else None, None)
         if hasattr(self.sock, "upper"):
@@ -7960,6 +7990,11 @@ class WebSocket:
         """Send text, or bytes as a binary message; ignored when it is not open."""
         if self.state == _OPEN:
             self.write(self.codec.encode(message))
+
+    def room(self):
+        """To yield or await before sending more: over at once, unless the peer
+        is slow; then when it has taken most of what waits, or is gone."""
+        return _Room(self)
 
     def ping(self, data=b""):
         """Send a ping; the answer only shows that the peer is alive."""
@@ -8167,7 +8202,7 @@ class WebSocketCodec(WebSocketEnd):
         ws = WebSocket(self, key, MessageCodec(not key, self.max_message, self.deflate),
                        self._sock if key else getattr(parent, "sock", None))
         for name, method in (("read", self._on_read), ("disconnect", self._on_disconnect),
-                             ("disconnected", self._on_disconnect)):
+                             ("disconnected", self._on_disconnect), ("drain", self._on_drain)):
             self.addHandler(_listener(name, self._below, method, priority=10,
                                       filter=name == "read"))
         ws.begin()
@@ -8186,6 +8221,11 @@ class WebSocketCodec(WebSocketEnd):
         ws = self.sockets.get(args[0] if args else None)
         if ws is not None:
             ws.lost()
+
+    def _on_drain(self, *args):
+        ws = self.sockets.get(args[0] if args else None)
+        if ws is not None:
+            ws.drained()
 
     def _lost(self, ws):
         self.unregister()
@@ -8221,8 +8261,9 @@ class WebSockets(WebSocketEnd):
 
     connect, read and disconnect have an attribute *request*, the opening
     HTTPRequest with its cookies and session; disconnect has *code* and *reason*
-    as well.  Elsewhere websockets.sockets[sock] has them.  What a handler of
-    read returns (text or bytes) is sent back.
+    as well.  Elsewhere sock.upper, the WebSocket, has them.  What a handler of
+    read returns (text or bytes) is sent back.  Who sends much had better say
+    ``await sock.upper.room()`` in between.
     """
 
     channel = "web"
@@ -8503,20 +8544,24 @@ class WebSocketClient(WebSocketEnd):
         return pairs
 
     @property
+    def websocket(self):
+        """The WebSocket; None unless it is open, or about to end."""
+        return self.sockets.get(None)
+
+    @property
     def connected(self):
         """Whether it is open."""
-        ws = self.sockets.get(None)
+        ws = self.websocket
         return ws is not None and ws.state == _OPEN
 
     @property
     def subprotocol(self):
-        ws = self.sockets.get(None)
-        return None if ws is None else ws.subprotocol
+        return None if self.websocket is None else self.websocket.subprotocol
 
     def close(self, code=NORMAL_CLOSURE, reason=""):
         """Close it, or give up to open it; no more attempts are made."""
         self._transport.reconnect = False
-        ws = self.sockets.get(None)
+        ws = self.websocket
         if ws is not None:
             ws.part(code, reason)
         else:
@@ -8589,7 +8634,7 @@ class WebSocketClient(WebSocketEnd):
     def _on_read(self, *args):
         if len(args) != 1:
             return                          # of a server on our channel
-        ws = self.sockets.get(None)
+        ws = self.websocket
         if ws is not None:
             ws.receive(args[0])
         elif self._parser is not None:
@@ -8683,9 +8728,15 @@ class WebSocketClient(WebSocketEnd):
         self._failed(error)
 
     @_own_step
+    @handler("drain")
+    def _on_drain(self, *args):
+        if not args and self.websocket is not None:
+            self.websocket.drained()
+
+    @_own_step
     @handler("disconnected")
     def _on_disconnected(self):
-        ws = self.sockets.get(None)
+        ws = self.websocket
         if ws is not None:
             ws.lost()
         elif self._parser is not None:
@@ -8712,7 +8763,7 @@ class WebSocketClient(WebSocketEnd):
     def _on_close_told(self, *args):
         if args and not isinstance(args[0], int):
             return                          # at a server on our channel
-        ws = self.sockets.get(None)
+        ws = self.websocket
         if ws is not None and ws.codec.closed:
             ws.part(*args)
         else:

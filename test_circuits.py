@@ -15590,6 +15590,40 @@ class TestWebSockets(WebTest):
             got = slow.next()
         self.assertIn(got, ((1013, "too slow"), None))  # None: it came too late to say so
 
+    def test_who_sends_much_can_wait_for_room(self):
+        class App(Component):
+            channel = "ws"
+            most = done = 0
+
+            async def read(self, sock, data):
+                ws = sock.upper
+                for _ in range(100):
+                    ws.send(b"x" * 100000)
+                    self.most = max(self.most, ws.waiting)
+                    await ws.room()
+                self.done += 1
+
+            def pair(self):                             # two may wait for one peer
+                ws = next(iter(self.root.ws.sockets.values()))
+                yield ws.room()
+                self.done += 10
+        app = App()
+        ws = circuits_web.WebSockets("/ws")
+        WebTest.serve(self, ws, app)
+        self.app.ws = ws
+        peer = Peer(self)
+        peer.send("go")
+        wait_for(lambda: app.most)
+        self.app.fire(Event.create("pair"), "ws")
+        for _ in range(100):
+            self.assertEqual(len(peer.next()), 100000)
+        wait_for(lambda: app.done == 11)
+        self.assertLess(app.most, 300000)
+        peer.send("go")
+        wait_for(lambda: next(iter(ws.sockets.values())).waiters)
+        peer.sock.close()                               # nobody waits for ever
+        wait_for(lambda: app.done == 12)
+
     def test_a_flood_of_pings_and_of_empty_messages(self):
         self.serve()
         peer = Peer(self)
