@@ -74,6 +74,7 @@ from types import CoroutineType
 from types import FunctionType
 from types import GeneratorType
 from types import MethodType
+from weakref import ref
 
 # A clear word where a file is missing; a broken one must keep its own error.
 for _name in ("circuits", "circuits_net"):
@@ -7750,6 +7751,10 @@ CLOSE_TIMEOUT = 10
 #: Bytes that may wait for a peer that reads slowly.
 MAX_UNREAD = 16 * 1024 * 1024
 
+#: Messages of one peer that handlers may work on at a time: a coroutine that
+#: waits for a database takes a kilobyte or two, besides its message.
+MAX_AHEAD = 1000
+
 #: Batches of events that still have their turn before a close is answered:
 #: what came with it may want to be answered, too.
 _TURNS_BEFORE_CLOSE = 16
@@ -7802,7 +7807,8 @@ class WebSocket:
     """
 
     __slots__ = ("end", "key", "codec", "request", "subprotocol", "sock", "state", "code",
-                 "reason", "groups", "due", "heard", "pinged", "waiters")
+                 "reason", "groups", "due", "heard", "pinged", "waiters", "last", "ahead",
+                 "ahead_bytes", "held")
 
     def __init__(self, end, key, codec, sock=None, request=None, subprotocol=None):
         self.end = end
@@ -7819,6 +7825,10 @@ class WebSocket:
         self.heard = False          # something arrived since it was called
         self.pinged = False         # a ping waits for its answer
         self.waiters = None         # those who wait for room
+        self.last = None            # a reference to the event of the last message
+        self.ahead = 0              # messages whose handlers are not through
+        self.ahead_bytes = 0        # in them
+        self.held = False           # they are too many: nothing is read
 
     def __repr__(self):
         return "<WebSocket %s%s>" % (self.state, " %d %s" % (self.code, self.reason)
@@ -7844,11 +7854,16 @@ class WebSocket:
             return                  # until the transport has closed it
         if len(data) > _LARGE_READ and hasattr(self.sock, "appetite"):
             self.sock.appetite = _LARGER_READ
+        self.codec.feed(data)
+        if not self.held:
+            self._take()
+
+    def _take(self):
+        """Pass on what has arrived."""
         end, codec = self.end, self.codec
         pongs = None
-        codec.feed(data)
         try:
-            while True:
+            while not self.held:
                 message = codec.next_event()
                 if message is None:
                     break
@@ -7865,16 +7880,50 @@ class WebSocket:
                     event = end._reactor.tell(end, Read, end._above, *self.key, message)
                     if event is not None:
                         event.request = self.request
+                        last, self.last = self.last, ref(event)
+                        if last is not None:
+                            last = last()
+                            if last is not None and last._state != DONE:
+                                self._count(last)
         except WebSocketError as error:
             self._fail(error)
         if pongs:
             self.write(b"".join(pongs))
+
+    def _count(self, event):
+        """A message came while the handlers of the one before are not through:
+        from a number of those on, nothing is read from the peer."""
+        end = self.end
+        event.size = len(event._args[-1])
+        _when_done(event, self)
+        self.ahead += 1
+        self.ahead_bytes += event.size
+        if self.ahead > end.max_ahead or self.ahead_bytes > end.max_ahead_bytes:
+            self.held = True
+            end._hold(self, True)
+
+    def event_done(self, event):
+        """The handlers of a message that was counted are through."""
+        end = self.end
+        self.ahead -= 1
+        self.ahead_bytes -= event.size
+        if self.held and self.ahead <= end.max_ahead // 2 \
+                and self.ahead_bytes <= end.max_ahead_bytes // 2:
+            self._go_on()
+
+    def _go_on(self):
+        self.held = False
+        self._take()
+        if not self.held:
+            self.end._hold(self, False)
 
     def drained(self):
         """The peer took most of what waited for it."""
         waiters, self.waiters = self.waiters, None
         for waiting in waiters or ():
             waiting.finish()
+        if self.held:
+            self.end._hold(self, True)      # from which the transport reads again
 
     def lost(self):
         """The connection has ended."""
@@ -7898,7 +7947,9 @@ class WebSocket:
             if self.code is None:
                 self.reason = "no answer to a close frame"
             return end._abort(self)
-        if getattr(self.sock, "slow", False) and self.sock.moved:
+        if self.held:
+            self.heard = True               # it may be talking: it is we who do not listen
+        elif getattr(self.sock, "slow", False) and self.sock.moved:
             self.sock.moved = False         # it takes what waits, so it is alive
             self.heard = True
         if self.heard:
@@ -7934,13 +7985,22 @@ class WebSocket:
         self.state = _CLOSING
         end._put(self, frame)
         if closed:
-            self._finish()
-        else:
-            self._hurry()
+            return self._finish()
+        self._hurry()
+        if self.held:
+            self._go_on()           # its answer is behind what is held
 
     def going_away(self):
         """The process is to end: tell the peer."""
         self.part(GOING_AWAY)
+
+    def leave(self):
+        """Tell the peer, and wait for no answer: who owns us leaves the tree."""
+        if self.state != _OVER:
+            self.going_away()
+            self.state = _OVER
+            self.due = None
+            self.end._hang_up(self)
 
     def _hurry(self):
         """The peer has close_timeout seconds left."""
@@ -8039,17 +8099,20 @@ class WebSocketEnd(BaseComponent):
     close_timeout  seconds that the answer to a close frame may take
     max_waiting    bytes that may wait for a peer; when there are more, the next
                    message ends the WebSocket with code 1013; None: no limit
+    max_ahead      messages of a peer whose handlers are not through, tasks as
+                   well; with more of them, or with four times max_message
+                   bytes, nothing is read from it until they are half as many
     compress       offer, or accept, permessage-deflate: True, or a Deflate.
                    By default not: it costs more time than most networks do
 
     sockets        the WebSockets that are open, or about to end, by their sock
 
-    To override: _opened(ws), _lost(ws), _hang_up(ws), _abort(ws)
+    To override: _opened(ws), _lost(ws), _hang_up(ws), _transport_of(ws)
     """
 
     def __init__(self, channel, above, max_message=MAX_MESSAGE, ping_interval=PING_INTERVAL,
                  ping_timeout=PING_TIMEOUT, close_timeout=CLOSE_TIMEOUT, max_waiting=MAX_UNREAD,
-                 compress=False):
+                 max_ahead=MAX_AHEAD, compress=False):
         for name, seconds in (("ping_interval", ping_interval), ("ping_timeout", ping_timeout),
                               ("close_timeout", close_timeout)):
             if not seconds > 0 if seconds is not None else name == "close_timeout":
@@ -8064,6 +8127,8 @@ class WebSocketEnd(BaseComponent):
         self.ping_timeout = ping_timeout
         self.close_timeout = close_timeout
         self.max_waiting = max_waiting
+        self.max_ahead = max_ahead
+        self.max_ahead_bytes = 4 * max_message
         self.deflate = Deflate() if compress is True else compress or None
         self.sockets = {}
         self._sweeper = None
@@ -8085,9 +8150,27 @@ class WebSocketEnd(BaseComponent):
         """To override: close the connection, when what was written is out."""
         self._reactor.tell(self, Close, self._below, *ws.key)
 
+    def _transport_of(self, ws):
+        """To override: the component that owns the connection, or None."""
+
     def _abort(self, ws):
-        """To override: close the connection now."""
-        self._hang_up(ws)
+        """Close the connection now."""
+        transport = self._transport_of(ws)
+        if hasattr(transport, "abort"):
+            transport.abort(ws.sock)
+        else:
+            self._hang_up(ws)
+
+    def _hold(self, ws, hold):
+        """Have the transport stop, or go on, reading."""
+        sock, poller = ws.sock, self._reactor.poller
+        transport = self._transport_of(ws)
+        if poller is None or not hasattr(sock, "closing") or not hasattr(transport, "abort"):
+            return
+        if hold:
+            poller.removeReader(sock)
+        elif sock.fileno() >= 0 and not (sock.slow or sock.ended or sock.closing):
+            poller.addReader(transport, sock)
 
     # -- what the application says ------------------------------------------
 
@@ -8154,7 +8237,7 @@ class WebSocketEnd(BaseComponent):
 
     def _leave_all(self):
         for ws in list(self.sockets.values()):
-            ws.going_away()
+            ws.leave()
 
 
 def _listener(name, channel, method, **options):
@@ -8229,6 +8312,9 @@ class WebSocketCodec(WebSocketEnd):
 
     def _lost(self, ws):
         self.unregister()
+
+    def _transport_of(self, ws):
+        return self.parent
 
 
 class WebSockets(WebSocketEnd):
@@ -8385,12 +8471,8 @@ class WebSockets(WebSocketEnd):
             event.request = ws.request
         return event
 
-    def _abort(self, ws):
-        transport = getattr(ws.request.server, "server", None)
-        if hasattr(transport, "abort"):
-            transport.abort(ws.sock)
-        else:
-            self._hang_up(ws)
+    def _transport_of(self, ws):
+        return getattr(ws.request.server, "server", None)
 
 
 class WebSocketsDispatcher(WebSockets):
@@ -8750,8 +8832,8 @@ class WebSocketClient(WebSocketEnd):
     def _hang_up(self, ws):
         self._transport.disconnect()
 
-    def _abort(self, ws):
-        self._transport.abort()
+    def _transport_of(self, ws):
+        return self._transport
 
     def _on_message(self, *args):
         if len(args) == 1 and not self.sockets:

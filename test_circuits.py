@@ -15590,6 +15590,72 @@ class TestWebSockets(WebTest):
             got = slow.next()
         self.assertIn(got, ((1013, "too slow"), None))  # None: it came too late to say so
 
+    def gated(self, **options):
+        """A server whose handlers wait until app.gate is False; it counts them."""
+        class App(Component):
+            channel = "ws"
+            now = most = count = 0
+            gate = True
+
+            async def read(self, sock, data):
+                self.now += 1
+                self.count += 1
+                self.most = max(self.most, self.now)
+                while self.gate:
+                    await sleep(0.01)
+                self.now -= 1
+                return data
+        self.ws = circuits_web.WebSockets("/ws", **options)
+        app = App()
+        WebTest.serve(self, self.ws, app)
+        return app
+
+    def held(self):
+        return [ws for ws in self.ws.sockets.values() if ws.held]
+
+    def test_a_flood_for_slow_handlers_is_held(self):
+        """However many messages a peer sends, tasks are bounded; all are answered, and it is pinged the while."""
+        app = self.gated(max_ahead=50, ping_interval=0.02, ping_timeout=0.5)
+        peer = Peer(self)
+        sent = ["%d" % n for n in range(5000)]
+        peer.send(*sent)
+        wait_for(lambda: app.now > 50 and self.held())
+        self.assertEqual(self.get("/")[0], 404)
+        self.assertLess(app.most, 60)
+        app.gate = False
+        got = []
+        while len(got) < len(sent):
+            message = peer.next()
+            if type(message) is str:
+                got.append(message)
+            else:
+                self.assertEqual(message, (9, b""))
+                peer.send(ws_frame(0x8a))
+        self.assertEqual((sorted(got), app.count), (sorted(sent), 5000))
+        self.assertLess(app.most, 60)
+
+    def test_a_flood_that_is_small_on_the_wire_is_held(self):
+        app = self.gated(compress=True)
+        deflate = circuits_web.Deflate()
+        peer = Peer(self, Sec_WebSocket_Extensions=deflate.offer(), deflate=deflate)
+        peer.send(*[bytearray(1000000)] * 20)
+        wait_for(lambda: app.now >= 5 and self.held())
+        self.assertLess(app.now, 8)
+        app.gate = False
+        self.assertEqual([len(peer.next()) for _ in range(20)], [1000000] * 20)
+        self.assertLess(app.most, 8)
+
+    def test_one_that_is_held_can_be_closed(self):
+        app = self.gated(max_ahead=50)
+        peer = Peer(self)
+        peer.send(*["x"] * 5000)
+        wait_for(self.held)
+        self.app.fire(circuits_net.Close(self.held()[0].sock, 4000), "ws")
+        self.assertEqual(peer.next(), (4000, ""))
+        peer.send(ws_frame(0x88, ws_close(4000)))
+        self.assertIsNone(peer.next())
+        app.gate = False
+
     def test_who_sends_much_can_wait_for_room(self):
         class App(Component):
             channel = "ws"

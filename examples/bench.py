@@ -643,12 +643,12 @@ def bench_websocket(options):
     large = b"\x82\xff" + (65536).to_bytes(8, "big") + b"mask" + bytes(65536)
     for name, goal, connections, message, reply in (
             ("WebSocket, 50 connections, 64 B", 0.40, 50, small, 66),
-            ("WebSocket, 16 of 64 B at once", 0.20, 50, small * 16, 66 * 16),
+            ("WebSocket, 16 of 64 B at once", 0.15, 50, small * 16, 66 * 16),
             ("WebSocket, 8 connections, 64 KiB", 0.90, 8, large, 65546)):
         bench_served(name, goal, BARE_WEBSOCKET, OUR_WEBSOCKET, connections, message, reply, options, hello)
     if os.path.exists("/proc/self/statm"):
         allow_connections()
-        print("%-34s %5d bytes   goal 8192" % (
+        print("%-34s %5d bytes   goal 4096" % (
             "an idle WebSocket", idle_memory(OUR_WEBSOCKET, hello)), flush=True)
 
 
