@@ -63,6 +63,7 @@ import sys
 import time
 from _thread import allocate_lock
 from _thread import get_ident
+from _weakref import ref
 from codecs import utf_8_decode
 from collections import deque
 from errno import ETIMEDOUT
@@ -74,7 +75,6 @@ from types import CoroutineType
 from types import FunctionType
 from types import GeneratorType
 from types import MethodType
-from weakref import ref
 
 # A clear word where a file is missing; a broken one must keep its own error.
 for _name in ("circuits", "circuits_net"):
@@ -7825,7 +7825,7 @@ class WebSocket:
         self.heard = False          # something arrived since it was called
         self.pinged = False         # a ping waits for its answer
         self.waiters = None         # those who wait for room
-        self.last = None            # a reference to the event of the last message
+        self.last = None            # (reference to the event, size) of the last message
         self.ahead = 0              # messages whose handlers are not through
         self.ahead_bytes = 0        # in them
         self.held = False           # they are too many: nothing is read
@@ -7844,7 +7844,7 @@ class WebSocket:
         end.sockets[self.key[0] if self.key else None] = self
         if end.ping_interval is not None:
             self.due = end.root.clock() + end.ping_interval
-        end._watch()
+            end._watch()
         end._opened(self)
 
     def receive(self, data):
@@ -7880,24 +7880,24 @@ class WebSocket:
                     event = end._reactor.tell(end, Read, end._above, *self.key, message)
                     if event is not None:
                         event.request = self.request
-                        last, self.last = self.last, ref(event)
+                        last, self.last = self.last, (ref(event), len(message))
                         if last is not None:
-                            last = last()
-                            if last is not None and last._state != DONE:
-                                self._count(last)
+                            event = last[0]()
+                            if event is not None and event._state != DONE:
+                                self._count(event, last[1])
         except WebSocketError as error:
             self._fail(error)
         if pongs:
             self.write(b"".join(pongs))
 
-    def _count(self, event):
+    def _count(self, event, size):
         """A message came while the handlers of the one before are not through:
         from a number of those on, nothing is read from the peer."""
         end = self.end
-        event.size = len(event._args[-1])
+        event.size = size
         _when_done(event, self)
         self.ahead += 1
-        self.ahead_bytes += event.size
+        self.ahead_bytes += size
         if self.ahead > end.max_ahead or self.ahead_bytes > end.max_ahead_bytes:
             self.held = True
             end._hold(self, True)
@@ -8211,9 +8211,11 @@ class WebSocketEnd(BaseComponent):
         """Look for what is overdue; one timer for all."""
         self._sweeper = None
         now = self.root.clock()
-        for ws in [ws for ws in self.sockets.values() if ws.due is not None and ws.due <= now]:
-            ws.overdue(now)
-        if self.sockets:
+        watched = [ws for ws in self.sockets.values() if ws.due is not None]
+        for ws in watched:
+            if ws.due <= now:
+                ws.overdue(now)
+        if watched:
             self._watch()
 
     def _moved(self, old):
@@ -8334,7 +8336,8 @@ class WebSockets(WebSocketEnd):
     wschannel     where the application is
     origins       pages of which sites may connect besides our own, as browsers
                   say it: "https://example.com"; "*" for any.  What sends no
-                  Origin is no browser, and may
+                  Origin is no browser, and may.  AllowedHosts keeps off those
+                  whose name was made to mean your address (DNS rebinding)
     subprotocols  those spoken here; of what a client offers the first of them
                   is agreed on.  None: its first, whatever it is
     options       those of WebSocketEnd
@@ -8362,6 +8365,8 @@ class WebSockets(WebSocketEnd):
                              % (wschannel,))
         if isinstance(origins, str):
             origins = (origins,)
+        if isinstance(subprotocols, str):
+            subprotocols = (subprotocols,)
         super().__init__(channel, wschannel, **options)
         self.path = None if path is None else "/" + path.strip("/")
         self.origins = frozenset(origin.lower().rstrip("/") for origin in origins)

@@ -16062,7 +16062,7 @@ class TestWebSocketClient(WebTest):
         wait_for(lambda: self.heard.count("connected") == 2)
         self.assertEqual(self.heard[:2], ["connected", ("disconnected", 1012, "")])
         self.assertEqual(self.heard[2].status, 503)
-        self.client.close()
+        self.tree.fire(circuits_net.Close())
         wait_for(lambda: self.heard[-1][0] == "disconnected")
         self.assertEqual(len(self.asked), 3)
         self.assertIsNone(self.client._transport._retry)
