@@ -8281,6 +8281,9 @@ class WebSocketCodec(WebSocketEnd):
         self._data = data
 
     def register(self, parent):
+        if parent.channel == self.channel:
+            raise ValueError("the channel of a WebSocketCodec is not that of its transport, %r"
+                             % (self.channel,))
         super().register(parent)
         self._below = parent.channel
         key = () if self._sock is None else (self._sock,)
@@ -8667,6 +8670,8 @@ class WebSocketClient(WebSocketEnd):
     @handler("connect", priority=0.1, filter=True)
     def _on_connect(self, event, *args):
         """Connect, unless that is done or under way; our url says where to."""
+        if args and hasattr(args[0], "fileno"):
+            return None                     # what a server on our channel says
         opening = self._begin()
         return opening if event._waiters else True
 
@@ -8679,13 +8684,17 @@ class WebSocketClient(WebSocketEnd):
                 opening.finish(True)
                 return opening
             self._transport.reconnect = self.reconnect
-            if not self._transport.connected and self._transport._connecting is None:
-                try:
-                    self._transport.connect(self._host, self._port, self._secure, **self._tls)
-                except BaseException:
-                    self._opening = None
-                    raise
+            self._dial()
         return self._opening
+
+    def _dial(self):
+        """Have the transport connect, unless it is, or is about to be."""
+        if not self._transport.connected and self._transport._connecting is None:
+            try:
+                self._transport.connect(self._host, self._port, self._secure, **self._tls)
+            except BaseException:
+                self._opening = None
+                raise
 
     @_own_step
     @handler("connected")
@@ -8826,6 +8835,8 @@ class WebSocketClient(WebSocketEnd):
         ws = self.websocket
         if ws is not None:
             ws.lost()
+            if self._opening is not None:   # somebody could not wait for that
+                self._dial()
         elif self._parser is not None:
             self._failed(NotConnected("%s hung up during the handshake" % self.url))
 

@@ -10,16 +10,15 @@ import sys
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
 from circuits import Component
-from circuits.net.sockets import Write
 from circuits.web import Controller
+from circuits.web import Group
 from circuits.web import Server
 from circuits.web.dispatchers import WebSockets
 
 PAGE = """<!DOCTYPE html><meta charset="utf-8"><title>Chat</title>
 <form id="form"><input id="line" autofocus autocomplete="off"></form><div id="log"></div>
 <script>
-let socket;
-const show = text => log.appendChild(document.createElement("p")).textContent = text;
+let socket, show = text => log.appendChild(document.createElement("p")).textContent = text;
 function connect() {
     socket = new WebSocket(location.origin.replace("http", "ws") + "/chat");
     socket.onopen = () => show("You are connected.");
@@ -27,27 +26,24 @@ function connect() {
     socket.onclose = () => setTimeout(connect, 500 + 500 * Math.random());
 }
 form.onsubmit = () => { socket.send(line.value); line.value = ""; return false; };
-connect();
-</script>"""
+connect();</script>"""
 
 
 class Chat(Component):
-
     channel = "ws"
-    socks = set()
+    everybody = Group()
 
     def connect(self, sock, host, port):
-        self.socks.add(sock)
+        self.everybody.add(sock)
 
     def read(self, sock, text):
-        for each in self.socks:
-            self.fire(Write(each, text))
-
-    def disconnect(self, sock):
-        self.socks.discard(sock)
+        self.everybody.send(text)
 
 
-Root = type("Root", (Controller,), {"index": lambda self: PAGE})
+class Root(Controller):
+    def index(self):
+        return PAGE
+
 
 if __name__ == "__main__":
     port = int(sys.argv[1]) if len(sys.argv) > 1 else 8000
