@@ -63,6 +63,7 @@ import sys
 import time
 from _thread import allocate_lock
 from _thread import get_ident
+from _weakref import ref
 from codecs import utf_8_decode
 from collections import deque
 from errno import ETIMEDOUT
@@ -3934,8 +3935,8 @@ class HTTP(BaseComponent):
     def _upgrade(self, conn, heir):
         """A 101 went out: the connection is somebody else's now.
 
-        The heir of the response gets begin(), receive(data), lost(), and
-        going_away() when the process is to end.  Without one, who sent it
+        The heir of the response gets begin(), receive(data), drained(), lost(),
+        and going_away() when the process is to end.  Without one, who sent it
         listens to read(sock, data) from here on.  What arrived with the
         request comes first.
         """
@@ -4068,7 +4069,8 @@ class HTTP(BaseComponent):
         """The peer took what waited for it; the transport reads from it again."""
         conn = self._connections.get(sock)
         if conn is None:
-            return
+            heir = self._gone.get(sock)
+            return None if heir is None else heir.drained()
         if conn.paused:
             self._pause(conn, True)
         if conn.drain is not None:
@@ -7731,6 +7733,10 @@ CLOSE_TIMEOUT = 10
 #: Bytes that may wait for a peer that reads slowly.
 MAX_UNREAD = 16 * 1024 * 1024
 
+#: Messages of one peer that handlers may work on at a time: a coroutine that
+#: waits for a database takes a kilobyte or two, besides its message.
+MAX_AHEAD = 1000
+
 #: Batches of events that still have their turn before a close is answered:
 #: what came with it may want to be answered, too.
 _TURNS_BEFORE_CLOSE = 16
@@ -7741,6 +7747,27 @@ _LARGE_READ, _LARGER_READ = 60000, 126976
 
 _OPEN, _CLOSING, _OVER = "open", "closing", "over"
 _WEBSOCKET_GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
+
+
+class _Room(Waiting):
+    """Wait until the peer of a WebSocket can take more."""
+
+    __slots__ = ("ws",)
+
+    def __init__(self, ws):
+        super().__init__()
+        self.ws = ws
+
+    def install(self):
+        ws = self.ws
+        if ws.state == _OPEN and getattr(ws.sock, "slow", False):
+            ws.waiters = (ws.waiters or []) + [self]
+        else:
+            self.finish()
+
+    def withdraw(self):
+        if self.ws.waiters and self in self.ws.waiters:
+            self.ws.waiters.remove(self)
 
 
 class WebSocket:
@@ -7756,13 +7783,14 @@ class WebSocket:
     waiting       bytes that were written and the peer has not taken yet
     groups        the groups it is a member of, a set, or None
 
-    To call: send(message), part(code, reason), ping(data).
+    To call: send(message), part(code, reason), ping(data); room(), to wait for.
     Of a group: kind, encode(message), write(frame), close(reason).
-    Of HTTP: begin(), receive(data), lost(), going_away().
+    Of HTTP: begin(), receive(data), drained(), lost(), going_away().
     """
 
     __slots__ = ("end", "key", "codec", "request", "subprotocol", "sock", "state", "code",
-                 "reason", "groups", "due", "heard", "pinged")
+                 "reason", "groups", "due", "heard", "pinged", "waiters", "last", "ahead",
+                 "ahead_bytes", "held")
 
     def __init__(self, end, key, codec, sock=None, request=None, subprotocol=None):
         self.end = end
@@ -7778,6 +7806,11 @@ class WebSocket:
         self.due = None             # when overdue() is called
         self.heard = False          # something arrived since it was called
         self.pinged = False         # a ping waits for its answer
+        self.waiters = None         # those who wait for room
+        self.last = None            # (reference to the event, size) of the last message
+        self.ahead = 0              # messages whose handlers are not through
+        self.ahead_bytes = 0        # in them
+        self.held = False           # they are too many: nothing is read
 
     def __repr__(self):
         return "<WebSocket %s%s>" % (self.state, " %d %s" % (self.code, self.reason)
@@ -7793,7 +7826,7 @@ class WebSocket:
         end.sockets[self.key[0] if self.key else None] = self
         if end.ping_interval is not None:
             self.due = end.root.clock() + end.ping_interval
-        end._watch()
+            end._watch()
         end._opened(self)
 
     def receive(self, data):
@@ -7803,11 +7836,16 @@ class WebSocket:
             return                  # until the transport has closed it
         if len(data) > _LARGE_READ and hasattr(self.sock, "appetite"):
             self.sock.appetite = _LARGER_READ
+        self.codec.feed(data)
+        if not self.held:
+            self._take()
+
+    def _take(self):
+        """Pass on what has arrived."""
         end, codec = self.end, self.codec
         pongs = None
-        codec.feed(data)
         try:
-            while True:
+            while not self.held:
                 message = codec.next_event()
                 if message is None:
                     break
@@ -7824,16 +7862,57 @@ class WebSocket:
                     event = end._reactor.tell(end, Read, end._above, *self.key, message)
                     if event is not None:
                         event.request = self.request
+                        last, self.last = self.last, (ref(event), len(message))
+                        if last is not None:
+                            event = last[0]()
+                            if event is not None and event._state != DONE:
+                                self._count(event, last[1])
         except WebSocketError as error:
             self._fail(error)
-        if pongs and self.state == _OPEN and not self._is_slow():
-            end._put(self, b"".join(pongs))
+        if pongs:
+            self.write(b"".join(pongs))
+
+    def _count(self, event, size):
+        """A message came while the handlers of the one before are not through:
+        from a number of those on, nothing is read from the peer."""
+        end = self.end
+        event.size = size
+        _when_done(event, self)
+        self.ahead += 1
+        self.ahead_bytes += size
+        if self.ahead > end.max_ahead or self.ahead_bytes > end.max_ahead_bytes:
+            self.held = True
+            end._hold(self, True)
+
+    def event_done(self, event):
+        """The handlers of a message that was counted are through."""
+        end = self.end
+        self.ahead -= 1
+        self.ahead_bytes -= event.size
+        if self.held and self.ahead <= end.max_ahead // 2 \
+                and self.ahead_bytes <= end.max_ahead_bytes // 2:
+            self._go_on()
+
+    def _go_on(self):
+        self.held = False
+        self._take()
+        if not self.held:
+            self.end._hold(self, False)
+
+    def drained(self):
+        """The peer took most of what waited for it."""
+        waiters, self.waiters = self.waiters, None
+        for waiting in waiters or ():
+            waiting.finish()
+        if self.held:
+            self.end._hold(self, True)      # from which the transport reads again
 
     def lost(self):
         """The connection has ended."""
         self.state = _OVER
         if self.code is None:
             self.code = ABNORMAL_CLOSURE
+        self.drained()
         end = self.end
         end.sockets.pop(self.key[0] if self.key else None, None)
         if hasattr(self.sock, "upper"):
@@ -7850,7 +7929,9 @@ class WebSocket:
             if self.code is None:
                 self.reason = "no answer to a close frame"
             return end._abort(self)
-        if getattr(self.sock, "slow", False) and self.sock.moved:
+        if self.held:
+            self.heard = True               # it may be talking: it is we who do not listen
+        elif getattr(self.sock, "slow", False) and self.sock.moved:
             self.sock.moved = False         # it takes what waits, so it is alive
             self.heard = True
         if self.heard:
@@ -7886,13 +7967,22 @@ class WebSocket:
         self.state = _CLOSING
         end._put(self, frame)
         if closed:
-            self._finish()
-        else:
-            self._hurry()
+            return self._finish()
+        self._hurry()
+        if self.held:
+            self._go_on()           # its answer is behind what is held
 
     def going_away(self):
         """The process is to end: tell the peer."""
         self.part(GOING_AWAY)
+
+    def leave(self):
+        """Tell the peer, and wait for no answer: who owns us leaves the tree."""
+        if self.state != _OVER:
+            self.going_away()
+            self.state = _OVER
+            self.due = None
+            self.end._hang_up(self)
 
     def _hurry(self):
         """The peer has close_timeout seconds left."""
@@ -7943,6 +8033,11 @@ class WebSocket:
         if self.state == _OPEN:
             self.write(self.codec.encode(message))
 
+    def room(self):
+        """To yield or await before sending more: over at once, unless the peer
+        is slow; then when it has taken most of what waits, or is gone."""
+        return _Room(self)
+
     def ping(self, data=b""):
         """Send a ping; the answer only shows that the peer is alive."""
         if self.state == _OPEN:
@@ -7952,17 +8047,15 @@ class WebSocket:
     def waiting(self):
         return getattr(self.sock, "pending", 0)
 
-    def _is_slow(self):
-        limit = self.end.max_waiting
-        return limit is not None and self.waiting > limit
-
     def write(self, frame):
         """Send what encode() made; a peer for which too much waits is given up."""
         if self.state == _OPEN:
-            if self._is_slow():
+            end = self.end
+            limit = end.max_waiting
+            if limit is not None and getattr(self.sock, "pending", 0) > limit:
                 self.close("too slow")
             else:
-                self.end._put(self, frame)
+                end._reactor.tell(end, Write, end._below, *self.key, frame)
 
     def close(self, reason):
         """Part, as the peer is too slow."""
@@ -7988,17 +8081,20 @@ class WebSocketEnd(BaseComponent):
     close_timeout  seconds that the answer to a close frame may take
     max_waiting    bytes that may wait for a peer; when there are more, the next
                    message ends the WebSocket with code 1013; None: no limit
+    max_ahead      messages of a peer whose handlers are not through, tasks as
+                   well; with more of them, or with four times max_message
+                   bytes, nothing is read from it until they are half as many
     compress       offer, or accept, permessage-deflate: True, or a Deflate.
                    By default not: it costs more time than most networks do
 
     sockets        the WebSockets that are open, or about to end, by their sock
 
-    To override: _opened(ws), _lost(ws), _hang_up(ws), _abort(ws)
+    To override: _opened(ws), _lost(ws), _hang_up(ws), _transport_of(ws)
     """
 
     def __init__(self, channel, above, max_message=MAX_MESSAGE, ping_interval=PING_INTERVAL,
                  ping_timeout=PING_TIMEOUT, close_timeout=CLOSE_TIMEOUT, max_waiting=MAX_UNREAD,
-                 compress=False):
+                 max_ahead=MAX_AHEAD, compress=False):
         for name, seconds in (("ping_interval", ping_interval), ("ping_timeout", ping_timeout),
                               ("close_timeout", close_timeout)):
             if not seconds > 0 if seconds is not None else name == "close_timeout":
@@ -8013,6 +8109,8 @@ class WebSocketEnd(BaseComponent):
         self.ping_timeout = ping_timeout
         self.close_timeout = close_timeout
         self.max_waiting = max_waiting
+        self.max_ahead = max_ahead
+        self.max_ahead_bytes = 4 * max_message
         self.deflate = Deflate() if compress is True else compress or None
         self.sockets = {}
         self._sweeper = None
@@ -8034,9 +8132,27 @@ class WebSocketEnd(BaseComponent):
         """To override: close the connection, when what was written is out."""
         self._reactor.tell(self, Close, self._below, *ws.key)
 
+    def _transport_of(self, ws):
+        """To override: the component that owns the connection, or None."""
+
     def _abort(self, ws):
-        """To override: close the connection now."""
-        self._hang_up(ws)
+        """Close the connection now."""
+        transport = self._transport_of(ws)
+        if hasattr(transport, "abort"):
+            transport.abort(ws.sock)
+        else:
+            self._hang_up(ws)
+
+    def _hold(self, ws, hold):
+        """Have the transport stop, or go on, reading."""
+        sock, poller = ws.sock, self._reactor.poller
+        transport = self._transport_of(ws)
+        if poller is None or not hasattr(sock, "closing") or not hasattr(transport, "abort"):
+            return
+        if hold:
+            poller.removeReader(sock)
+        elif sock.fileno() >= 0 and not (sock.slow or sock.ended or sock.closing):
+            poller.addReader(transport, sock)
 
     # -- what the application says ------------------------------------------
 
@@ -8077,9 +8193,11 @@ class WebSocketEnd(BaseComponent):
         """Look for what is overdue; one timer for all."""
         self._sweeper = None
         now = self.root.clock()
-        for ws in [ws for ws in self.sockets.values() if ws.due is not None and ws.due <= now]:
-            ws.overdue(now)
-        if self.sockets:
+        watched = [ws for ws in self.sockets.values() if ws.due is not None]
+        for ws in watched:
+            if ws.due <= now:
+                ws.overdue(now)
+        if watched:
             self._watch()
 
     def _moved(self, old):
@@ -8103,7 +8221,7 @@ class WebSocketEnd(BaseComponent):
 
     def _leave_all(self):
         for ws in list(self.sockets.values()):
-            ws.going_away()
+            ws.leave()
 
 
 def _listener(name, channel, method, **options):
@@ -8145,13 +8263,16 @@ class WebSocketCodec(WebSocketEnd):
         self._data = data
 
     def register(self, parent):
+        if parent.channel == self.channel:
+            raise ValueError("the channel of a WebSocketCodec is not that of its transport, %r"
+                             % (self.channel,))
         super().register(parent)
         self._below = parent.channel
         key = () if self._sock is None else (self._sock,)
         ws = WebSocket(self, key, MessageCodec(not key, self.max_message, self.deflate),
                        self._sock if key else getattr(parent, "sock", None))
         for name, method in (("read", self._on_read), ("disconnect", self._on_disconnect),
-                             ("disconnected", self._on_disconnect)):
+                             ("disconnected", self._on_disconnect), ("drain", self._on_drain)):
             self.addHandler(_listener(name, self._below, method, priority=10,
                                       filter=name == "read"))
         ws.begin()
@@ -8171,8 +8292,16 @@ class WebSocketCodec(WebSocketEnd):
         if ws is not None:
             ws.lost()
 
+    def _on_drain(self, *args):
+        ws = self.sockets.get(args[0] if args else None)
+        if ws is not None:
+            ws.drained()
+
     def _lost(self, ws):
         self.unregister()
+
+    def _transport_of(self, ws):
+        return self.parent
 
 
 class WebSockets(WebSocketEnd):
@@ -8192,7 +8321,8 @@ class WebSockets(WebSocketEnd):
     wschannel     where the application is
     origins       pages of which sites may connect besides our own, as browsers
                   say it: "https://example.com"; "*" for any.  What sends no
-                  Origin is no browser, and may
+                  Origin is no browser, and may.  AllowedHosts keeps off those
+                  whose name was made to mean your address (DNS rebinding)
     subprotocols  those spoken here; of what a client offers the first of them
                   is agreed on.  None: its first, whatever it is
     options       those of WebSocketEnd
@@ -8205,8 +8335,9 @@ class WebSockets(WebSocketEnd):
 
     connect, read and disconnect have an attribute *request*, the opening
     HTTPRequest with its cookies and session; disconnect has *code* and *reason*
-    as well.  Elsewhere websockets.sockets[sock] has them.  What a handler of
-    read returns (text or bytes) is sent back.
+    as well.  Elsewhere sock.upper, the WebSocket, has them.  What a handler of
+    read returns (text or bytes) is sent back.  Who sends much had better say
+    ``await sock.upper.room()`` in between.
     """
 
     channel = "web"
@@ -8219,6 +8350,8 @@ class WebSockets(WebSocketEnd):
                              % (wschannel,))
         if isinstance(origins, str):
             origins = (origins,)
+        if isinstance(subprotocols, str):
+            subprotocols = (subprotocols,)
         super().__init__(channel, wschannel, **options)
         self.path = None if path is None else "/" + path.strip("/")
         self.origins = frozenset(origin.lower().rstrip("/") for origin in origins)
@@ -8328,12 +8461,8 @@ class WebSockets(WebSocketEnd):
             event.request = ws.request
         return event
 
-    def _abort(self, ws):
-        transport = getattr(ws.request.server, "server", None)
-        if hasattr(transport, "abort"):
-            transport.abort(ws.sock)
-        else:
-            self._hang_up(ws)
+    def _transport_of(self, ws):
+        return getattr(ws.request.server, "server", None)
 
 
 class WebSocketsDispatcher(WebSockets):
@@ -8487,20 +8616,24 @@ class WebSocketClient(WebSocketEnd):
         return pairs
 
     @property
+    def websocket(self):
+        """The WebSocket; None unless it is open, or about to end."""
+        return self.sockets.get(None)
+
+    @property
     def connected(self):
         """Whether it is open."""
-        ws = self.sockets.get(None)
+        ws = self.websocket
         return ws is not None and ws.state == _OPEN
 
     @property
     def subprotocol(self):
-        ws = self.sockets.get(None)
-        return None if ws is None else ws.subprotocol
+        return None if self.websocket is None else self.websocket.subprotocol
 
     def close(self, code=NORMAL_CLOSURE, reason=""):
         """Close it, or give up to open it; no more attempts are made."""
         self._transport.reconnect = False
-        ws = self.sockets.get(None)
+        ws = self.websocket
         if ws is not None:
             ws.part(code, reason)
         else:
@@ -8519,6 +8652,8 @@ class WebSocketClient(WebSocketEnd):
     @handler("connect", priority=0.1, filter=True)
     def _on_connect(self, event, *args):
         """Connect, unless that is done or under way; our url says where to."""
+        if args and hasattr(args[0], "fileno"):
+            return None                     # what a server on our channel says
         opening = self._begin()
         return opening if event._waiters else True
 
@@ -8531,13 +8666,17 @@ class WebSocketClient(WebSocketEnd):
                 opening.finish(True)
                 return opening
             self._transport.reconnect = self.reconnect
-            if not self._transport.connected and self._transport._connecting is None:
-                try:
-                    self._transport.connect(self._host, self._port, self._secure, **self._tls)
-                except BaseException:
-                    self._opening = None
-                    raise
+            self._dial()
         return self._opening
+
+    def _dial(self):
+        """Have the transport connect, unless it is, or is about to be."""
+        if not self._transport.connected and self._transport._connecting is None:
+            try:
+                self._transport.connect(self._host, self._port, self._secure, **self._tls)
+            except BaseException:
+                self._opening = None
+                raise
 
     @_own_step
     @handler("connected")
@@ -8573,7 +8712,7 @@ class WebSocketClient(WebSocketEnd):
     def _on_read(self, *args):
         if len(args) != 1:
             return                          # of a server on our channel
-        ws = self.sockets.get(None)
+        ws = self.websocket
         if ws is not None:
             ws.receive(args[0])
         elif self._parser is not None:
@@ -8667,11 +8806,19 @@ class WebSocketClient(WebSocketEnd):
         self._failed(error)
 
     @_own_step
+    @handler("drain")
+    def _on_drain(self, *args):
+        if not args and self.websocket is not None:
+            self.websocket.drained()
+
+    @_own_step
     @handler("disconnected")
     def _on_disconnected(self):
-        ws = self.sockets.get(None)
+        ws = self.websocket
         if ws is not None:
             ws.lost()
+            if self._opening is not None:   # somebody could not wait for that
+                self._dial()
         elif self._parser is not None:
             self._failed(NotConnected("%s hung up during the handshake" % self.url))
 
@@ -8683,8 +8830,8 @@ class WebSocketClient(WebSocketEnd):
     def _hang_up(self, ws):
         self._transport.disconnect()
 
-    def _abort(self, ws):
-        self._transport.abort()
+    def _transport_of(self, ws):
+        return self._transport
 
     def _on_message(self, *args):
         if len(args) == 1 and not self.sockets:
@@ -8696,7 +8843,7 @@ class WebSocketClient(WebSocketEnd):
     def _on_close_told(self, *args):
         if args and not isinstance(args[0], int):
             return                          # at a server on our channel
-        ws = self.sockets.get(None)
+        ws = self.websocket
         if ws is not None and ws.codec.closed:
             ws.part(*args)
         else:

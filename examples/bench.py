@@ -373,6 +373,84 @@ print(server.port, flush=True)
 (server + Root()).run()
 """ % ROOT
 
+# Frames are unmasked as fast as Python can (short ones by one large xor, long
+# ones by four strided translations) and sent back; no control frames, no
+# fragments, no UTF-8.
+BARE_WEBSOCKET = """
+import select, socket, sys
+from base64 import b64encode
+from hashlib import sha1
+XOR = [bytes(i ^ m for i in range(256)) for m in range(256)]
+def echo(data):
+    out, pos, end = [], 0, len(data)
+    while end - pos >= 6:
+        size, start = data[pos + 1] & 127, pos + 6
+        if size > 125:
+            start += 2 if size == 126 else 8
+            size = int.from_bytes(data[pos + 2:start - 4], "big")
+        if end < start + size:
+            break
+        mask, body = data[start - 4:start], data[start:start + size]
+        if size < 512:
+            body = (int.from_bytes(body, "little") ^ int.from_bytes(
+                (mask * (size // 4 + 1))[:size], "little")).to_bytes(size, "little")
+        else:
+            body = bytearray(body)
+            for i in (0, 1, 2, 3):
+                body[i::4] = body[i::4].translate(XOR[mask[i]])
+        head = bytes((data[pos], min(size, 126) if size < 65536 else 127))
+        if size > 125:
+            head += size.to_bytes(2 if size < 65536 else 8, "big")
+        out += head, body
+        pos = start + size
+    return b"".join(out), data[pos:]
+server = socket.create_server(("127.0.0.1", 0), backlog=1024)
+print(server.getsockname()[1], flush=True)
+server.setblocking(False)
+epoll, socks, rest = select.epoll(), {}, {}
+epoll.register(server, 1)
+while True:
+    for number, mask in epoll.poll():
+        if number == server.fileno():
+            sock = server.accept()[0]
+            sock.setblocking(False)
+            socks[sock.fileno()] = sock
+            epoll.register(sock, 1)
+            continue
+        sock = socks[number]
+        data = sock.recv(126976)
+        if not data:
+            socks.pop(number).close()
+            rest.pop(number, None)
+            continue
+        if number in rest:
+            data, rest[number] = echo(rest[number] + data)
+        else:
+            key = data.split(b"Key: ")[1].split(b"\\r\\n")[0]
+            data, rest[number] = (b"HTTP/1.1 101 Switching Protocols\\r\\nUpgrade: websocket\\r\\n"
+                b"Connection: Upgrade\\r\\nSec-WebSocket-Accept: " + b64encode(sha1(
+                key + b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11").digest()) + b"\\r\\n\\r\\n"), b""
+        while data:
+            try:
+                data = data[sock.send(data):]
+            except BlockingIOError:
+                select.select([], [sock], [])
+"""
+
+OUR_WEBSOCKET = """
+import sys; sys.path.insert(0, %r)
+from circuits import Component
+from circuits_net import Write
+from circuits_web import Server, WebSockets
+class Echo(Component):
+    channel = "ws"
+    def read(self, sock, data):
+        self.fire(Write(sock, data))
+server = Server(("127.0.0.1", 0))
+print(server.port, flush=True)
+(server + WebSockets("/") + Echo()).run()
+""" % ROOT
+
 
 def cpu_of(pid):
     """Seconds of CPU that a process has used."""
@@ -381,8 +459,8 @@ def cpu_of(pid):
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
-def served(code, connections, message, reply, seconds):
-    """Microseconds of a server's CPU per message, closed loop."""
+def served(code, connections, message, reply, seconds, hello=b""):
+    """Microseconds of a server's CPU per message, closed loop; *hello* goes first."""
     server = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE,
                               stderr=subprocess.DEVNULL)     # it ends with connections open
     try:
@@ -393,6 +471,9 @@ def served(code, connections, message, reply, seconds):
         for _ in range(connections):
             sock = socket.create_connection(("127.0.0.1", port))
             poller.register(sock, selectors.EVENT_READ, [0])
+            if hello:
+                sock.sendall(hello)
+                sock.recv(4096)
             sock.sendall(message)
         before, count, end = None, 0, time.perf_counter() + 0.2
         while True:
@@ -460,11 +541,12 @@ def idle_memory(code, request, connections=4000, before_them=2000):
         shutil.rmtree(cache, ignore_errors=True)
 
 
-def bench_served(name, goal, bare, ours, connections, message, reply, options):
+def bench_served(name, goal, bare, ours, connections, message, reply, options, hello=b""):
     if not os.path.exists("/proc/self/stat") or not hasattr(select, "epoll"):
         return print("%-34s needs Linux" % name)
-    pairs = [(served(bare, connections, message, reply, options[1] * 2),
-              served(ours, connections, message, reply, options[1] * 2)) for _ in range(options[0])]
+    pairs = [(served(bare, connections, message, reply, options[1] * 2, hello),
+              served(ours, connections, message, reply, options[1] * 2, hello))
+             for _ in range(options[0])]
     print("%-34s %5.2f of bare  goal %.2f   %6.2f us" % (
         name, statistics.median(b / o for b, o in pairs), goal,
         statistics.median(o for _, o in pairs)), flush=True)
@@ -554,6 +636,22 @@ def bench_client(options):
         statistics.median(o for _, o in pairs)), flush=True)
 
 
+def bench_websocket(options):
+    hello = (b"GET / HTTP/1.1\r\nHost: 127.0.0.1\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+             b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n")
+    small = b"\x81\xc0mask" + bytes(i & 15 for i in range(64))
+    large = b"\x82\xff" + (65536).to_bytes(8, "big") + b"mask" + bytes(65536)
+    for name, goal, connections, message, reply in (
+            ("WebSocket, 50 connections, 64 B", 0.40, 50, small, 66),
+            ("WebSocket, 16 of 64 B at once", 0.15, 50, small * 16, 66 * 16),
+            ("WebSocket, 8 connections, 64 KiB", 0.90, 8, large, 65546)):
+        bench_served(name, goal, BARE_WEBSOCKET, OUR_WEBSOCKET, connections, message, reply, options, hello)
+    if os.path.exists("/proc/self/statm"):
+        allow_connections()
+        print("%-34s %5d bytes   goal 4096" % (
+            "an idle WebSocket", idle_memory(OUR_WEBSOCKET, hello)), flush=True)
+
+
 PIPE_SIZE = 100 << 20
 
 BARE_COPY = """
@@ -610,7 +708,7 @@ def bench_io(options):
 
 BENCHES = {"dispatch": bench_dispatch, "call": bench_call, "async": bench_async, "timers": bench_timers,
            "component": bench_component, "import": bench_import, "tcp": bench_tcp, "web": bench_web,
-           "client": bench_client, "io": bench_io}
+           "client": bench_client, "websocket": bench_websocket, "io": bench_io}
 
 
 def main(args):

@@ -18,8 +18,7 @@ from circuits.web.dispatchers import WebSockets
 PAGE = """<!DOCTYPE html><meta charset="utf-8"><title>Chat</title>
 <form id="form"><input id="line" autofocus autocomplete="off"></form><div id="log"></div>
 <script>
-let socket;
-const show = text => log.appendChild(document.createElement("p")).textContent = text;
+let socket, show = text => log.appendChild(document.createElement("p")).textContent = text;
 function connect() {
     socket = new WebSocket(location.origin.replace("http", "ws") + "/chat");
     socket.onopen = () => show("You are connected.");
@@ -27,23 +26,24 @@ function connect() {
     socket.onclose = () => setTimeout(connect, 500 + 500 * Math.random());
 }
 form.onsubmit = () => { socket.send(line.value); line.value = ""; return false; };
-connect();
-</script>"""
+connect();</script>"""
 
 
 class Chat(Component):
-
     channel = "ws"
-    members = Group()
+    everybody = Group()
 
     def connect(self, sock, host, port):
-        self.members.add(sock)              # it leaves when it is closed
+        self.everybody.add(sock)
 
     def read(self, sock, text):
-        self.members.send(text)
+        self.everybody.send(text)
 
 
-Root = type("Root", (Controller,), {"index": lambda self: PAGE})
+class Root(Controller):
+    def index(self):
+        return PAGE
+
 
 if __name__ == "__main__":
     port = int(sys.argv[1]) if len(sys.argv) > 1 else 8000
