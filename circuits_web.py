@@ -8840,6 +8840,19 @@ class _URL:
         """The same server, another path and query."""
         return _URL(self.scheme, self.host, self.port, target, self.login, self.path)
 
+    def join(self, text):
+        """What *text*, an absolute or relative URL, means where this one is (RFC 3986, 5.2)."""
+        scheme, _, rest = text.partition(":")
+        if rest.startswith("//") and scheme.replace("+", "").isalnum():
+            return _parse_url(text)
+        from urllib.parse import urljoin
+        base = "http://here.invalid"    # urljoin() knows no http+unix
+        text = urljoin(base + self.target, text)
+        url = _parse_url(text)
+        if url.host == "here.invalid":
+            return self.to(url.target)
+        return _parse_url(self.scheme + text[4:]) if text.startswith("http:") else url
+
 
 def _parse_url(text):
     """The _URL of a text; ValueError if it is none that we can ask."""
@@ -8854,9 +8867,10 @@ def _parse_url(text):
 
 
 def _read_url(text):
-    if not text.isprintable() and any(char < " " or char == "\x7f" for char in text):
+    whole, text = text, text.rpartition("@")[2]     # no password goes into the errors
+    if not whole.isprintable() and any(char < " " or char == "\x7f" for char in whole):
         raise ValueError("the URL %r has a control character: quote() what goes into it" % text)
-    scheme, absolute, rest = text.strip(" ").partition("://")
+    scheme, absolute, rest = whole.strip(" ").partition("://")
     scheme = scheme.lower()
     if not absolute:
         raise ValueError("URL must be absolute, like http://host/path, got %r" % text)
@@ -9257,7 +9271,8 @@ def _multipart(fields, files, boundary=None):
         if isinstance(entry, (tuple, list)):
             filename, entry, kind = (tuple(entry) + (None,))[:3]
         elif hasattr(entry, "read"):
-            filename = os.path.basename(str(getattr(entry, "name", name)))
+            filename = getattr(entry, "name", None)
+            filename = os.path.basename(filename) if isinstance(filename, str) else name
         filename = name if filename is None else filename
         entry = entry.encode("utf-8") if isinstance(entry, str) else entry
         parts += [_part_head(boundary, name, filename, kind or _content_type(str(filename))[0]),
@@ -9535,6 +9550,7 @@ class ResponseObject:
 
 
 _INFLATED = frozenset(("gzip", "x-gzip", "deflate"))
+_CODINGS_TAKEN = "gzip, deflate"
 
 
 # -- connections ------------------------------------------------------------
@@ -9605,6 +9621,7 @@ class _Link(TCPClient, UNIXClient):
         self.since = 0              # when it became idle
         self._timer = None
         self._deadline = _INFINITE
+        self._until = _INFINITE     # when it must be open
         self._pending = 0
 
     # -- what the transport tells -------------------------------------------
@@ -9673,7 +9690,11 @@ class _Link(TCPClient, UNIXClient):
         """To await: something happens here.  Raises what ended the request."""
         order = self.order
         now = self.root.clock()
-        self._deadline = deadline = min(order.deadline, now + order.read_timeout)
+        self._deadline = deadline = min(order.deadline, self._until, now + order.read_timeout)
+        if self.paused:             # what is here was not enough
+            self.paused = False
+            if self._sock is not None and not self._sock.ended:
+                poller_of(self).addReader(self, self._sock)
         timer = self._timer
         if (timer is None or timer[0] > deadline) and deadline < _INFINITE:
             if timer is not None:
@@ -9689,11 +9710,13 @@ class _Link(TCPClient, UNIXClient):
             return
         now = self.root.clock()
         pending = 0 if self._sock is None else self._sock.pending
-        if now >= self._deadline and pending != self._pending:
-            self._deadline = min(order.deadline, now + order.read_timeout)  # it takes our body
+        if now >= self._deadline and pending != self._pending:      # it takes our body
+            self._deadline = min(order.deadline, self._until, now + order.read_timeout)
         self._pending = pending
         if now < self._deadline:
             self._timer = self._reactor.call_later(self._deadline - now, self._on_time)
+        elif now >= self._until:
+            self.fail(order.unreachable(OSError(ETIMEDOUT, "")))
         else:
             self.fail(ClientTimeout(order.late(now)))
 
@@ -9710,7 +9733,9 @@ class _Link(TCPClient, UNIXClient):
         self.order = order
         url, proxy = order.url, order.proxy
         context = self.owner._tls() if url.scheme == "https" else None
-        self.connect_timeout = min(order.connect_timeout, order.deadline - self.root.clock())
+        self._until = self.root.clock() + order.connect_timeout
+        if order.connect_timeout < _INFINITE:       # shared among the addresses of the host
+            self.connect_timeout = order.connect_timeout
         self.path = self.owner.uds or url.path
         if self.path:
             UNIXClient.connect(self, self.path, context or False, server_hostname=url.host)
@@ -9724,6 +9749,7 @@ class _Link(TCPClient, UNIXClient):
             raise order.unreachable(self.reason)
         if proxy is not None and context is not None:
             await self._tunnel(order, context)
+        self._until = _INFINITE
 
     async def _tunnel(self, order, context):
         """Have the proxy connect us, and speak TLS through it."""
@@ -9741,7 +9767,6 @@ class _Link(TCPClient, UNIXClient):
         if len(self.parser):
             raise BadResponse("%s: the proxy sends something of its own" % order)
         self._context = context
-        self.connect_timeout = min(order.connect_timeout, order.deadline - self.root.clock())
         self.starttls(url.host)
         while self._sock is not None and not self._sock.tls.shaken:
             await self.news()
@@ -9843,24 +9868,29 @@ class _Link(TCPClient, UNIXClient):
         if self.fault is not None:
             raise self.fault
         try:
-            event = self.parser.next_event()
+            return self.parser.next_event()
         except ProtocolError as error:
             raise BadResponse("%s: %s%s" % (order, error.reason, self._why())) from error
-        if self.paused and len(self.parser) <= MAX_RESPONSE_AHEAD // 2:
-            self.paused = False
-            sock = self._sock
-            if sock is not None and not sock.ended:
-                poller_of(self).addReader(self, sock)
-        return event
 
     def done(self):
         """The response was read to its end."""
         self.order = None
         sock = self._sock
-        if not self.keeps or sock is None or sock.ended or len(self.parser) or self.fault:
+        if not self.keeps or sock is None or sock.ended or sock.pending or len(self.parser) \
+                or self.fault:
             self.drop()
         else:
             self.owner._keep(self)
+
+    def is_quiet(self):
+        """Whether the server has neither closed it nor sent anything since."""
+        try:
+            self._sock.recv(1, _PEEK)
+        except (BlockingIOError, InterruptedError):
+            return True
+        except OSError:
+            pass
+        return False
 
     def drop(self):
         """Close at once."""
@@ -9881,6 +9911,7 @@ class _Link(TCPClient, UNIXClient):
 
 
 _NO_LIMIT = 1 << 62         # a body that is handed on piece by piece needs none
+_PEEK = 2                   # socket.MSG_PEEK, the same everywhere
 
 
 # -- the client -------------------------------------------------------------
@@ -9990,20 +10021,17 @@ class _Order:
 
     def _join(self, location):
         """The _URL that a Location means; never to another kind of thing."""
-        from urllib.parse import urljoin
         try:
             location = location.encode("latin-1").decode("utf-8")
         except UnicodeError:
             pass
         try:
-            url = _parse_url(urljoin(str(self.url), location))
+            url = self.url.join(location)
         except ValueError as error:
             raise BadResponse("%s: redirected to %r: %s" % (self, location[:200], error)) from error
-        if url.scheme == "http+unix" and self.url.scheme != "http+unix":
+        if url.path is not None and url.path != self.url.path:
             raise BadResponse("%s: redirected to a socket of this machine" % self)
-        if url.login is not None:
-            url = _URL(url.scheme, url.host, url.port, url.target, None, url.path)
-        return url
+        return _URL(url.scheme, url.host, url.port, url.target, None, url.path)
 
     def _forget(self, *names):
         if not self.headers._first.keys().isdisjoint(names):
@@ -10114,9 +10142,12 @@ class Client(BaseComponent):
         self._base = None if url is None else _parse_url(url)
         self.response = None
         self.headers = Headers([("User-Agent", SERVER_VERSION), ("Accept", "*/*"),
-                                ("Accept-Encoding", "gzip, deflate")])
+                                ("Accept-Encoding", _CODINGS_TAKEN)])
         self._merge(self.headers, headers)
         self.cookies = CookieJar() if cookies else None
+        if auth is not None and url is None:
+            raise ValueError("the client's auth is for the origin of its url: give that, or give "
+                             "auth with each request")
         self.auth = auth
         self.timeout = timeout
         self.connect_timeout = connect_timeout
@@ -10125,6 +10156,9 @@ class Client(BaseComponent):
         self.proxy = None if proxy is None else _parse_url(proxy)
         if self.proxy is not None and self.proxy.scheme != "http":
             raise ValueError("a proxy is http://host:port, got %r" % proxy)
+        if max_connections < 1 or max_per_host < 1:
+            raise ValueError("max_connections and max_per_host are at least 1, got %r and %r"
+                             % (max_connections, max_per_host))
         self.trust_env = trust_env
         self.max_connections = max_connections
         self.max_per_host = max_per_host
@@ -10136,6 +10170,7 @@ class Client(BaseComponent):
         self._context = context
         self._tls_options = {"verify": verify, "ca_certs": ca_certs, "certfile": certfile,
                              "keyfile": keyfile}
+        self._pid = os.getpid()
         self._links = {}            # key -> number of connections
         self._idle = {}             # _Link -> None, the longest idle first
         self._turns = []            # of _Turn
@@ -10242,16 +10277,17 @@ class Client(BaseComponent):
         if params:
             text = params if isinstance(params, str) else encode_form(params)
             target = order.url.target
-            order.url = _parse_url("%s%s%s%s" % (
-                order.url.base, target, "&" if "?" in target else "?", text))
+            order.url = order.url.to(_parse_url("http://x%s%s%s" % (
+                target, "&" if "?" in target else "?", text)).target)
         order.body = self._body(data, json, files)
         if headers:
             order.headers = self.headers.copy()
             self._merge(order.headers, headers)
+            if "range" in order.headers and order.headers["Accept-Encoding"] == _CODINGS_TAKEN:
+                del order.headers["Accept-Encoding"]    # part of a compressed body is no use
         order.cookies = _cookie_pairs(cookies) if cookies else ""
         own = auth is None and order.url.login is None
-        if own and self.auth is not None and (
-                self._base is None or self._base.origin == order.url.origin):
+        if own and self.auth is not None and self._base.origin == order.url.origin:
             auth = self.auth
         auth = order.url.login if auth is None else auth
         order.auth = _basic(*auth) if isinstance(auth, (tuple, list)) else auth
@@ -10267,11 +10303,10 @@ class Client(BaseComponent):
         return order
 
     def _absolute(self, url):
-        if self._base is not None and isinstance(url, str) and "://" not in url:
-            if url.startswith("/"):
+        if self._base is not None and isinstance(url, str):
+            if url.startswith("/") and not url.startswith("//"):
                 return self._base.to(_parse_url("http://x" + url).target)
-            from urllib.parse import urljoin
-            url = urljoin(str(self._base), url)
+            return self._base.join(url)
         return _parse_url(url)
 
     @staticmethod
@@ -10295,14 +10330,15 @@ class Client(BaseComponent):
     @staticmethod
     def _merge(headers, changes):
         """Put the user's headers over the defaults."""
-        changes = changes.items() if hasattr(changes, "items") else changes or ()
+        changes = list(changes.items() if hasattr(changes, "items") else changes or ())
         for name, value in changes:
             if name.lower() in _OUR_HEADERS and str(value).lower() != "close":
                 raise ValueError("the header %s is ours to send, but for Connection: close" % name)
             del headers[name]
         for name, value in changes:
             if value is not None:
-                headers.add_header(name, value if isinstance(value, str) else str(value))
+                headers.add_header(name, value.decode("latin-1") if isinstance(value, bytes)
+                                   else str(value))
 
     # -- one request --------------------------------------------------------
 
@@ -10372,7 +10408,7 @@ class Client(BaseComponent):
         """A connection to the server of *order*, that nobody else uses."""
         key = order.key()
         link = self._take(key, order.fresh)
-        if link is None:
+        while link is None:
             turn = _Turn(self, key, order.deadline - self.root.clock(), ClientTimeout(
                 "%s: all of its connections were busy for %g s: raise max_per_host or "
                 "max_connections" % (order, order.timeout)))
@@ -10382,6 +10418,8 @@ class Client(BaseComponent):
                 if turn.outcome is not None:        # it came too late
                     turn.outcome.done()
                 raise
+            if link.gone:                           # it ended before we had our turn
+                link = self._take(key, order.fresh)
         if not link.connected:
             try:
                 await link.open(order)
@@ -10394,25 +10432,35 @@ class Client(BaseComponent):
 
     def _take(self, key, fresh=False):
         """An idle connection, or a new one; None if there are too many."""
+        if self._pid != os.getpid():        # those of a parent process are not ours
+            self._pid = os.getpid()
+            self._drop_idle()
         if not fresh:
-            for link in reversed(self._idle):
-                if link.key == key:
-                    del self._idle[link]
-                    return link
+            for link in [link for link in self._idle if link.key == key][::-1]:
+                if self._idle.pop(link, link) is None:      # still there
+                    if link.is_quiet():
+                        return link
+                    link.drop()
         if self._links.get(key, 0) >= (1 if key[0] == "main" else self.max_per_host):
             if not fresh:
                 return None
         elif sum(self._links.values()) >= self.max_connections:
-            if not self._idle:
+            if not self._drop_idle(1):
                 return None
-            serving, self._serving = self._serving, True
-            next(iter(self._idle)).drop()
-            self._serving = serving
         self._links[key] = self._links.get(key, 0) + 1
         if not self._numbers:
             self._number += 1
             self._numbers.append(self._number)
         return _Link(self, key, self._numbers.pop(), self._limits).register(self)
+
+    def _drop_idle(self, count=None):
+        """Close the connections that are idle longest; True if there were any."""
+        serving, self._serving = self._serving, True
+        found = [link for link in self._idle if link is not self._main][:count]
+        for link in found:
+            link.drop()
+        self._serving = serving
+        return bool(found)
 
     def _keep(self, link):
         """A connection is free for the next request."""
@@ -10422,7 +10470,7 @@ class Client(BaseComponent):
         link.since = self.root.clock()
         self._idle[link] = None
         self._serve_queue()
-        if self._sweep is None and link is not self._main:
+        if self._sweep is None and link is not self._main and self.idle_timeout < _INFINITE:
             self._sweep = self._reactor.call_later(self.idle_timeout, self._close_idle)
 
     def _lost(self, link):
@@ -10441,12 +10489,13 @@ class Client(BaseComponent):
         if self._serving or self.stopping:
             return
         self._serving = True
-        for turn in self._turns:
-            link = self._take(turn.key)
-            if link is not None:
-                turn.finish(link)
-                break
-        self._serving = False
+        try:
+            for turn in self._turns:
+                link = self._take(turn.key)
+                if link is not None:
+                    return turn.finish(link)
+        finally:
+            self._serving = False
 
     def _close_idle(self):
         self._sweep = None
@@ -10493,15 +10542,19 @@ class Client(BaseComponent):
         self.fire(Connected(base.host, base.port))
         return True
 
+    @staticmethod
+    def _is_path(url):
+        return isinstance(url, str) and "://" not in url.partition("?")[0]
+
     @handler("request")
     def _on_request(self, method, url, body=None, headers=None):
-        if "://" not in url and self._main is None:
+        if self._is_path(url) and self._main is None:
             raise NotConnected()
         return self._answer(method, url, body, headers)
 
     async def _answer(self, method, url, body, headers):
         order = self._order(method, url, None, body, None, None, headers, *(None,) * 3, False)
-        order.main = "://" not in url
+        order.main = self._is_path(url)
         response = await self._perform(order)
         await response.load()
         self.response = response
