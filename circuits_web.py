@@ -9436,8 +9436,8 @@ class ResponseObject:
     def raise_for_status(self):
         """Returns the response; StatusError if its status is 400 or above."""
         if self.status >= 400:
-            raise StatusError("%s answers %d %s" % (self.url or "the server", self.status,
-                                                    self.reason), self)
+            raise StatusError("%s answers %d %s" % (
+                self.url.partition("?")[0] or "the server", self.status, self.reason), self)
         return self
 
     # -- piece by piece -----------------------------------------------------
@@ -9953,11 +9953,9 @@ class _Order:
         if reason is not None and reason.errno == ETIMEDOUT:
             return ClientTimeout("%s: no connection to %s in time: raise connect_timeout, if it is "
                                  "there" % (self, where))
-        hint = ""
-        if type(reason).__name__ == "SSLCertVerificationError":
-            hint = ": name its authority with ca_certs"
         return ConnectError("%s: no connection to %s: %s%s" % (
-            self, where, "it was closed" if reason is None else reason, hint))
+            self, where, "it was closed" if reason is None else reason,
+            _HINTS.get(type(reason).__name__, "")))
 
     def to_proxy(self):
         """The header that the proxy wants to see."""
@@ -10040,6 +10038,9 @@ class _Order:
                 del self.headers[name]
 
 
+_HINTS = {"SSLCertVerificationError": ": name its authority with ca_certs",
+          "ConnectionRefusedError": ": is the server running, on that port?",
+          "gaierror": ": is the name right?"}
 _MOVED = frozenset((301, 302, 303, 307, 308))
 
 
@@ -10098,8 +10099,8 @@ class Client(BaseComponent):
     headers   sent with each request, unless that has its own; client.headers
               can be changed later.  User-Agent, Accept and Accept-Encoding
               have defaults, None leaves one out
-    cookies   False: keep none.  By default what servers set goes back to
-              them: where several users are served, each needs a client
+    cookies   a CookieJar; False: keep none.  By default what servers set goes
+              back to them: where several users are served, each needs a jar
     auth      (name, password) for HTTP Basic or a DigestAuth, for the origin
               of *url* alone
 
@@ -10144,7 +10145,7 @@ class Client(BaseComponent):
         self.headers = Headers([("User-Agent", SERVER_VERSION), ("Accept", "*/*"),
                                 ("Accept-Encoding", _CODINGS_TAKEN)])
         self._merge(self.headers, headers)
-        self.cookies = CookieJar() if cookies else None
+        self.cookies = CookieJar() if cookies is True else None if cookies is False else cookies
         if auth is not None and url is None:
             raise ValueError("the client's auth is for the origin of its url: give that, or give "
                              "auth with each request")
@@ -10153,9 +10154,7 @@ class Client(BaseComponent):
         self.connect_timeout = connect_timeout
         self.read_timeout = read_timeout
         self.uds = None if uds is None else os.fspath(uds)
-        self.proxy = None if proxy is None else _parse_url(proxy)
-        if self.proxy is not None and self.proxy.scheme != "http":
-            raise ValueError("a proxy is http://host:port, got %r" % proxy)
+        self.proxy = None if proxy is None else self._read_proxy(proxy)
         if max_connections < 1 or max_per_host < 1:
             raise ValueError("max_connections and max_per_host are at least 1, got %r and %r"
                              % (max_connections, max_per_host))
@@ -10293,11 +10292,12 @@ class Client(BaseComponent):
         order.auth = _basic(*auth) if isinstance(auth, (tuple, list)) else auth
         order.stream = stream
         order.max_body = self.max_body
-        connect, read, total = timeout if isinstance(timeout, tuple) and len(timeout) == 3 else (
-            timeout + (None,) if isinstance(timeout, tuple) else (None, None, timeout))
+        connect = read = None
+        if isinstance(timeout, tuple):
+            connect, read, timeout = (timeout + (None,))[:3]
         order.connect_timeout = self.connect_timeout if connect is None else connect
         order.read_timeout = self.read_timeout if read is None else read
-        order.timeout = self.timeout if total is None else total
+        order.timeout = self.timeout if timeout is None else timeout
         order.deadline = self.root.clock() + order.timeout
         order.proxy = self._proxy_for(order.url)
         return order
@@ -10349,6 +10349,7 @@ class Client(BaseComponent):
             try:
                 head = await link.ask(order)
                 if head is not None:
+                    order.fresh = False
                     response = ResponseObject._of(head, order, link)
                     lines = head.headers.get_all("set-cookie")
                     if lines:
@@ -10367,11 +10368,11 @@ class Client(BaseComponent):
         for line in lines:
             name, _, value = line.partition(";")[0].partition("=")
             response.cookies[name.strip(" \t")] = value.strip(" \t")
-        if self.cookies is not None:
+        if self.cookies is not None and order.url.path is None:
             self.cookies.take(order.url, lines)
 
     def _cookies_for(self, url):
-        return "" if self.cookies is None else self.cookies.header(url)
+        return "" if self.cookies is None or url.path is not None else self.cookies.header(url)
 
     async def _may_authenticate(self, order, response):
         """Whether a 401 is to be answered with a digest."""
@@ -10393,8 +10394,15 @@ class Client(BaseComponent):
             from urllib.request import proxy_bypass_environment
             text = getproxies_environment().get(url.scheme)
             if text and not proxy_bypass_environment(url.netloc):
-                return _parse_url(text if "://" in text else "http://" + text)
+                return self._read_proxy(text if "://" in text else "http://" + text)
         return self.proxy
+
+    @staticmethod
+    def _read_proxy(text):
+        proxy = _parse_url(text)
+        if proxy.scheme != "http":
+            raise ValueError("a proxy is http://host:port, got %s" % proxy.base)
+        return proxy
 
     def _tls(self):
         """The SSLContext, made when it is first needed: that takes 20 ms."""

@@ -17468,6 +17468,9 @@ class TestClient(ClientTest):
             response = await client.get(base + "/set?a=1")
             return response.cookies, (await client.get(base + "/echo")).json()["cookie"]
         self.assertEqual(self.here(none, cookies=False), ({"a": "1"}, None))
+        jar = circuits_web.CookieJar()
+        self.assertEqual(self.here(none, cookies=jar), ({"a": "1"}, "a=1"))
+        self.assertEqual(list(jar), [("127.0.0.1", "/", "a", "1")])
 
     def test_basic_and_digest(self):
         async def ask(client, base):
