@@ -8969,6 +8969,19 @@ class _URL:
         """The same server, another path and query."""
         return _URL(self.scheme, self.host, self.port, target, self.login, self.path)
 
+    def join(self, text):
+        """What *text*, an absolute or relative URL, means where this one is (RFC 3986, 5.2)."""
+        scheme, _, rest = text.partition(":")
+        if rest.startswith("//") and scheme.replace("+", "").isalnum():
+            return _parse_url(text)
+        from urllib.parse import urljoin
+        base = "http://here.invalid"    # urljoin() knows no http+unix
+        text = urljoin(base + self.target, text)
+        url = _parse_url(text)
+        if url.host == "here.invalid":
+            return self.to(url.target)
+        return _parse_url(self.scheme + text[4:]) if text.startswith("http:") else url
+
 
 def _parse_url(text):
     """The _URL of a text; ValueError if it is none that we can ask."""
@@ -8983,9 +8996,10 @@ def _parse_url(text):
 
 
 def _read_url(text):
-    if not text.isprintable() and any(char < " " or char == "\x7f" for char in text):
+    whole, text = text, text.rpartition("@")[2]     # no password goes into the errors
+    if not whole.isprintable() and any(char < " " or char == "\x7f" for char in whole):
         raise ValueError("the URL %r has a control character: quote() what goes into it" % text)
-    scheme, absolute, rest = text.strip(" ").partition("://")
+    scheme, absolute, rest = whole.strip(" ").partition("://")
     scheme = scheme.lower()
     if not absolute:
         raise ValueError("URL must be absolute, like http://host/path, got %r" % text)
@@ -9386,7 +9400,8 @@ def _multipart(fields, files, boundary=None):
         if isinstance(entry, (tuple, list)):
             filename, entry, kind = (tuple(entry) + (None,))[:3]
         elif hasattr(entry, "read"):
-            filename = os.path.basename(str(getattr(entry, "name", name)))
+            filename = getattr(entry, "name", None)
+            filename = os.path.basename(filename) if isinstance(filename, str) else name
         filename = name if filename is None else filename
         entry = entry.encode("utf-8") if isinstance(entry, str) else entry
         parts += [_part_head(boundary, name, filename, kind or _content_type(str(filename))[0]),
@@ -9550,8 +9565,8 @@ class ResponseObject:
     def raise_for_status(self):
         """Returns the response; StatusError if its status is 400 or above."""
         if self.status >= 400:
-            raise StatusError("%s answers %d %s" % (self.url or "the server", self.status,
-                                                    self.reason), self)
+            raise StatusError("%s answers %d %s" % (
+                self.url.partition("?")[0] or "the server", self.status, self.reason), self)
         return self
 
     # -- piece by piece -----------------------------------------------------
@@ -9664,6 +9679,7 @@ class ResponseObject:
 
 
 _INFLATED = frozenset(("gzip", "x-gzip", "deflate"))
+_CODINGS_TAKEN = "gzip, deflate"
 
 
 # -- connections ------------------------------------------------------------
@@ -9734,6 +9750,7 @@ class _Link(TCPClient, UNIXClient):
         self.since = 0              # when it became idle
         self._timer = None
         self._deadline = _INFINITE
+        self._until = _INFINITE     # when it must be open
         self._pending = 0
 
     # -- what the transport tells -------------------------------------------
@@ -9802,7 +9819,11 @@ class _Link(TCPClient, UNIXClient):
         """To await: something happens here.  Raises what ended the request."""
         order = self.order
         now = self.root.clock()
-        self._deadline = deadline = min(order.deadline, now + order.read_timeout)
+        self._deadline = deadline = min(order.deadline, self._until, now + order.read_timeout)
+        if self.paused:             # what is here was not enough
+            self.paused = False
+            if self._sock is not None and not self._sock.ended:
+                poller_of(self).addReader(self, self._sock)
         timer = self._timer
         if (timer is None or timer[0] > deadline) and deadline < _INFINITE:
             if timer is not None:
@@ -9818,11 +9839,13 @@ class _Link(TCPClient, UNIXClient):
             return
         now = self.root.clock()
         pending = 0 if self._sock is None else self._sock.pending
-        if now >= self._deadline and pending != self._pending:
-            self._deadline = min(order.deadline, now + order.read_timeout)  # it takes our body
+        if now >= self._deadline and pending != self._pending:      # it takes our body
+            self._deadline = min(order.deadline, self._until, now + order.read_timeout)
         self._pending = pending
         if now < self._deadline:
             self._timer = self._reactor.call_later(self._deadline - now, self._on_time)
+        elif now >= self._until:
+            self.fail(order.unreachable(OSError(ETIMEDOUT, "")))
         else:
             self.fail(ClientTimeout(order.late(now)))
 
@@ -9839,7 +9862,9 @@ class _Link(TCPClient, UNIXClient):
         self.order = order
         url, proxy = order.url, order.proxy
         context = self.owner._tls() if url.scheme == "https" else None
-        self.connect_timeout = min(order.connect_timeout, order.deadline - self.root.clock())
+        self._until = self.root.clock() + order.connect_timeout
+        if order.connect_timeout < _INFINITE:       # shared among the addresses of the host
+            self.connect_timeout = order.connect_timeout
         self.path = self.owner.uds or url.path
         if self.path:
             UNIXClient.connect(self, self.path, context or False, server_hostname=url.host)
@@ -9853,6 +9878,7 @@ class _Link(TCPClient, UNIXClient):
             raise order.unreachable(self.reason)
         if proxy is not None and context is not None:
             await self._tunnel(order, context)
+        self._until = _INFINITE
 
     async def _tunnel(self, order, context):
         """Have the proxy connect us, and speak TLS through it."""
@@ -9870,7 +9896,6 @@ class _Link(TCPClient, UNIXClient):
         if len(self.parser):
             raise BadResponse("%s: the proxy sends something of its own" % order)
         self._context = context
-        self.connect_timeout = min(order.connect_timeout, order.deadline - self.root.clock())
         self.starttls(url.host)
         while self._sock is not None and not self._sock.tls.shaken:
             await self.news()
@@ -9972,24 +9997,29 @@ class _Link(TCPClient, UNIXClient):
         if self.fault is not None:
             raise self.fault
         try:
-            event = self.parser.next_event()
+            return self.parser.next_event()
         except ProtocolError as error:
             raise BadResponse("%s: %s%s" % (order, error.reason, self._why())) from error
-        if self.paused and len(self.parser) <= MAX_RESPONSE_AHEAD // 2:
-            self.paused = False
-            sock = self._sock
-            if sock is not None and not sock.ended:
-                poller_of(self).addReader(self, sock)
-        return event
 
     def done(self):
         """The response was read to its end."""
         self.order = None
         sock = self._sock
-        if not self.keeps or sock is None or sock.ended or len(self.parser) or self.fault:
+        if not self.keeps or sock is None or sock.ended or sock.pending or len(self.parser) \
+                or self.fault:
             self.drop()
         else:
             self.owner._keep(self)
+
+    def is_quiet(self):
+        """Whether the server has neither closed it nor sent anything since."""
+        try:
+            self._sock.recv(1, _PEEK)
+        except (BlockingIOError, InterruptedError):
+            return True
+        except OSError:
+            pass
+        return False
 
     def drop(self):
         """Close at once."""
@@ -10010,6 +10040,7 @@ class _Link(TCPClient, UNIXClient):
 
 
 _NO_LIMIT = 1 << 62         # a body that is handed on piece by piece needs none
+_PEEK = 2                   # socket.MSG_PEEK, the same everywhere
 
 
 # -- the client -------------------------------------------------------------
@@ -10051,11 +10082,9 @@ class _Order:
         if reason is not None and reason.errno == ETIMEDOUT:
             return ClientTimeout("%s: no connection to %s in time: raise connect_timeout, if it is "
                                  "there" % (self, where))
-        hint = ""
-        if type(reason).__name__ == "SSLCertVerificationError":
-            hint = ": name its authority with ca_certs"
         return ConnectError("%s: no connection to %s: %s%s" % (
-            self, where, "it was closed" if reason is None else reason, hint))
+            self, where, "it was closed" if reason is None else reason,
+            _HINTS.get(type(reason).__name__, "")))
 
     def to_proxy(self):
         """The header that the proxy wants to see."""
@@ -10119,20 +10148,17 @@ class _Order:
 
     def _join(self, location):
         """The _URL that a Location means; never to another kind of thing."""
-        from urllib.parse import urljoin
         try:
             location = location.encode("latin-1").decode("utf-8")
         except UnicodeError:
             pass
         try:
-            url = _parse_url(urljoin(str(self.url), location))
+            url = self.url.join(location)
         except ValueError as error:
             raise BadResponse("%s: redirected to %r: %s" % (self, location[:200], error)) from error
-        if url.scheme == "http+unix" and self.url.scheme != "http+unix":
+        if url.path is not None and url.path != self.url.path:
             raise BadResponse("%s: redirected to a socket of this machine" % self)
-        if url.login is not None:
-            url = _URL(url.scheme, url.host, url.port, url.target, None, url.path)
-        return url
+        return _URL(url.scheme, url.host, url.port, url.target, None, url.path)
 
     def _forget(self, *names):
         if not self.headers._first.keys().isdisjoint(names):
@@ -10141,6 +10167,9 @@ class _Order:
                 del self.headers[name]
 
 
+_HINTS = {"SSLCertVerificationError": ": name its authority with ca_certs",
+          "ConnectionRefusedError": ": is the server running, on that port?",
+          "gaierror": ": is the name right?"}
 _MOVED = frozenset((301, 302, 303, 307, 308))
 
 
@@ -10199,8 +10228,8 @@ class Client(BaseComponent):
     headers   sent with each request, unless that has its own; client.headers
               can be changed later.  User-Agent, Accept and Accept-Encoding
               have defaults, None leaves one out
-    cookies   False: keep none.  By default what servers set goes back to
-              them: where several users are served, each needs a client
+    cookies   a CookieJar; False: keep none.  By default what servers set goes
+              back to them: where several users are served, each needs a jar
     auth      (name, password) for HTTP Basic or a DigestAuth, for the origin
               of *url* alone
 
@@ -10243,17 +10272,21 @@ class Client(BaseComponent):
         self._base = None if url is None else _parse_url(url)
         self.response = None
         self.headers = Headers([("User-Agent", SERVER_VERSION), ("Accept", "*/*"),
-                                ("Accept-Encoding", "gzip, deflate")])
+                                ("Accept-Encoding", _CODINGS_TAKEN)])
         self._merge(self.headers, headers)
-        self.cookies = CookieJar() if cookies else None
+        self.cookies = CookieJar() if cookies is True else None if cookies is False else cookies
+        if auth is not None and url is None:
+            raise ValueError("the client's auth is for the origin of its url: give that, or give "
+                             "auth with each request")
         self.auth = auth
         self.timeout = timeout
         self.connect_timeout = connect_timeout
         self.read_timeout = read_timeout
         self.uds = None if uds is None else os.fspath(uds)
-        self.proxy = None if proxy is None else _parse_url(proxy)
-        if self.proxy is not None and self.proxy.scheme != "http":
-            raise ValueError("a proxy is http://host:port, got %r" % proxy)
+        self.proxy = None if proxy is None else self._read_proxy(proxy)
+        if max_connections < 1 or max_per_host < 1:
+            raise ValueError("max_connections and max_per_host are at least 1, got %r and %r"
+                             % (max_connections, max_per_host))
         self.trust_env = trust_env
         self.max_connections = max_connections
         self.max_per_host = max_per_host
@@ -10265,6 +10298,7 @@ class Client(BaseComponent):
         self._context = context
         self._tls_options = {"verify": verify, "ca_certs": ca_certs, "certfile": certfile,
                              "keyfile": keyfile}
+        self._pid = os.getpid()
         self._links = {}            # key -> number of connections
         self._idle = {}             # _Link -> None, the longest idle first
         self._turns = []            # of _Turn
@@ -10371,36 +10405,37 @@ class Client(BaseComponent):
         if params:
             text = params if isinstance(params, str) else encode_form(params)
             target = order.url.target
-            order.url = _parse_url("%s%s%s%s" % (
-                order.url.base, target, "&" if "?" in target else "?", text))
+            order.url = order.url.to(_parse_url("http://x%s%s%s" % (
+                target, "&" if "?" in target else "?", text)).target)
         order.body = self._body(data, json, files)
         if headers:
             order.headers = self.headers.copy()
             self._merge(order.headers, headers)
+            if "range" in order.headers and order.headers["Accept-Encoding"] == _CODINGS_TAKEN:
+                del order.headers["Accept-Encoding"]    # part of a compressed body is no use
         order.cookies = _cookie_pairs(cookies) if cookies else ""
         own = auth is None and order.url.login is None
-        if own and self.auth is not None and (
-                self._base is None or self._base.origin == order.url.origin):
+        if own and self.auth is not None and self._base.origin == order.url.origin:
             auth = self.auth
         auth = order.url.login if auth is None else auth
         order.auth = _basic(*auth) if isinstance(auth, (tuple, list)) else auth
         order.stream = stream
         order.max_body = self.max_body
-        connect, read, total = timeout if isinstance(timeout, tuple) and len(timeout) == 3 else (
-            timeout + (None,) if isinstance(timeout, tuple) else (None, None, timeout))
+        connect = read = None
+        if isinstance(timeout, tuple):
+            connect, read, timeout = (timeout + (None,))[:3]
         order.connect_timeout = self.connect_timeout if connect is None else connect
         order.read_timeout = self.read_timeout if read is None else read
-        order.timeout = self.timeout if total is None else total
+        order.timeout = self.timeout if timeout is None else timeout
         order.deadline = self.root.clock() + order.timeout
         order.proxy = self._proxy_for(order.url)
         return order
 
     def _absolute(self, url):
-        if self._base is not None and isinstance(url, str) and "://" not in url:
-            if url.startswith("/"):
+        if self._base is not None and isinstance(url, str):
+            if url.startswith("/") and not url.startswith("//"):
                 return self._base.to(_parse_url("http://x" + url).target)
-            from urllib.parse import urljoin
-            url = urljoin(str(self._base), url)
+            return self._base.join(url)
         return _parse_url(url)
 
     @staticmethod
@@ -10424,14 +10459,15 @@ class Client(BaseComponent):
     @staticmethod
     def _merge(headers, changes):
         """Put the user's headers over the defaults."""
-        changes = changes.items() if hasattr(changes, "items") else changes or ()
+        changes = list(changes.items() if hasattr(changes, "items") else changes or ())
         for name, value in changes:
             if name.lower() in _OUR_HEADERS and str(value).lower() != "close":
                 raise ValueError("the header %s is ours to send, but for Connection: close" % name)
             del headers[name]
         for name, value in changes:
             if value is not None:
-                headers.add_header(name, value if isinstance(value, str) else str(value))
+                headers.add_header(name, value.decode("latin-1") if isinstance(value, bytes)
+                                   else str(value))
 
     # -- one request --------------------------------------------------------
 
@@ -10442,6 +10478,7 @@ class Client(BaseComponent):
             try:
                 head = await link.ask(order)
                 if head is not None:
+                    order.fresh = False
                     response = ResponseObject._of(head, order, link)
                     lines = head.headers.get_all("set-cookie")
                     if lines:
@@ -10460,11 +10497,11 @@ class Client(BaseComponent):
         for line in lines:
             name, _, value = line.partition(";")[0].partition("=")
             response.cookies[name.strip(" \t")] = value.strip(" \t")
-        if self.cookies is not None:
+        if self.cookies is not None and order.url.path is None:
             self.cookies.take(order.url, lines)
 
     def _cookies_for(self, url):
-        return "" if self.cookies is None else self.cookies.header(url)
+        return "" if self.cookies is None or url.path is not None else self.cookies.header(url)
 
     async def _may_authenticate(self, order, response):
         """Whether a 401 is to be answered with a digest."""
@@ -10486,8 +10523,15 @@ class Client(BaseComponent):
             from urllib.request import proxy_bypass_environment
             text = getproxies_environment().get(url.scheme)
             if text and not proxy_bypass_environment(url.netloc):
-                return _parse_url(text if "://" in text else "http://" + text)
+                return self._read_proxy(text if "://" in text else "http://" + text)
         return self.proxy
+
+    @staticmethod
+    def _read_proxy(text):
+        proxy = _parse_url(text)
+        if proxy.scheme != "http":
+            raise ValueError("a proxy is http://host:port, got %s" % proxy.base)
+        return proxy
 
     def _tls(self):
         """The SSLContext, made when it is first needed: that takes 20 ms."""
@@ -10501,7 +10545,7 @@ class Client(BaseComponent):
         """A connection to the server of *order*, that nobody else uses."""
         key = order.key()
         link = self._take(key, order.fresh)
-        if link is None:
+        while link is None:
             turn = _Turn(self, key, order.deadline - self.root.clock(), ClientTimeout(
                 "%s: all of its connections were busy for %g s: raise max_per_host or "
                 "max_connections" % (order, order.timeout)))
@@ -10511,6 +10555,8 @@ class Client(BaseComponent):
                 if turn.outcome is not None:        # it came too late
                     turn.outcome.done()
                 raise
+            if link.gone:                           # it ended before we had our turn
+                link = self._take(key, order.fresh)
         if not link.connected:
             try:
                 await link.open(order)
@@ -10523,25 +10569,35 @@ class Client(BaseComponent):
 
     def _take(self, key, fresh=False):
         """An idle connection, or a new one; None if there are too many."""
+        if self._pid != os.getpid():        # those of a parent process are not ours
+            self._pid = os.getpid()
+            self._drop_idle()
         if not fresh:
-            for link in reversed(self._idle):
-                if link.key == key:
-                    del self._idle[link]
-                    return link
+            for link in [link for link in self._idle if link.key == key][::-1]:
+                if self._idle.pop(link, link) is None:      # still there
+                    if link.is_quiet():
+                        return link
+                    link.drop()
         if self._links.get(key, 0) >= (1 if key[0] == "main" else self.max_per_host):
             if not fresh:
                 return None
         elif sum(self._links.values()) >= self.max_connections:
-            if not self._idle:
+            if not self._drop_idle(1):
                 return None
-            serving, self._serving = self._serving, True
-            next(iter(self._idle)).drop()
-            self._serving = serving
         self._links[key] = self._links.get(key, 0) + 1
         if not self._numbers:
             self._number += 1
             self._numbers.append(self._number)
         return _Link(self, key, self._numbers.pop(), self._limits).register(self)
+
+    def _drop_idle(self, count=None):
+        """Close the connections that are idle longest; True if there were any."""
+        serving, self._serving = self._serving, True
+        found = [link for link in self._idle if link is not self._main][:count]
+        for link in found:
+            link.drop()
+        self._serving = serving
+        return bool(found)
 
     def _keep(self, link):
         """A connection is free for the next request."""
@@ -10551,7 +10607,7 @@ class Client(BaseComponent):
         link.since = self.root.clock()
         self._idle[link] = None
         self._serve_queue()
-        if self._sweep is None and link is not self._main:
+        if self._sweep is None and link is not self._main and self.idle_timeout < _INFINITE:
             self._sweep = self._reactor.call_later(self.idle_timeout, self._close_idle)
 
     def _lost(self, link):
@@ -10570,12 +10626,13 @@ class Client(BaseComponent):
         if self._serving or self.stopping:
             return
         self._serving = True
-        for turn in self._turns:
-            link = self._take(turn.key)
-            if link is not None:
-                turn.finish(link)
-                break
-        self._serving = False
+        try:
+            for turn in self._turns:
+                link = self._take(turn.key)
+                if link is not None:
+                    return turn.finish(link)
+        finally:
+            self._serving = False
 
     def _close_idle(self):
         self._sweep = None
@@ -10622,15 +10679,19 @@ class Client(BaseComponent):
         self.fire(Connected(base.host, base.port))
         return True
 
+    @staticmethod
+    def _is_path(url):
+        return isinstance(url, str) and "://" not in url.partition("?")[0]
+
     @handler("request")
     def _on_request(self, method, url, body=None, headers=None):
-        if "://" not in url and self._main is None:
+        if self._is_path(url) and self._main is None:
             raise NotConnected()
         return self._answer(method, url, body, headers)
 
     async def _answer(self, method, url, body, headers):
         order = self._order(method, url, None, body, None, None, headers, *(None,) * 3, False)
-        order.main = "://" not in url
+        order.main = self._is_path(url)
         response = await self._perform(order)
         await response.load()
         self.response = response

@@ -17251,6 +17251,17 @@ class TestClientPure(CircuitsTest):
             order = self.order("GET", "http://a/b")
             self.assertTrue(self.redirected(order, 302, location))
             self.assertEqual((str(order.url), order.url.login), (expected, None))
+        for base in ("http+unix://%2Fx.sock/a/b", "https://a/a/b"):
+            for location, target in (("/x", "/x"), ("c?d", "/a/c?d"), ("/x://y", "/x://y"), ("/?u=http://e/", "/?u=http://e/")):
+                order = self.order("GET", base)
+                self.assertTrue(self.redirected(order, 302, location))
+                self.assertEqual(order.url.origin + (order.url.target,), circuits_web._parse_url(base).origin + (target,))
+        order = self.order("GET", "https://a/")
+        self.redirected(order, 302, "//e/x")
+        self.assertEqual(str(order.url), "https://e/x")
+        for base in ("http+unix://%2Fx.sock/", "http://a/"):
+            with self.assertRaisesRegex(circuits_web.BadResponse, "a socket of this machine"):
+                self.redirected(self.order("GET", base), 302, "http+unix://%2Fy.sock/")
         for location in ("file:///etc/passwd", "ftp://e/", "javascript:alert(1)", "http://a@b@c/",
                          "http+unix://%2Frun%2Fdocker.sock/", "http://e\\@a/", "data:text/plain,x", "http://:0/"):
             with self.assertRaisesRegex(circuits_web.BadResponse, "redirected to", msg=location):
@@ -17305,6 +17316,40 @@ class TestClientPure(CircuitsTest):
             with self.assertRaisesRegex(ValueError, "no colon"):
                 self.order("GET", "http://a/", auth=auth)
 
+    def test_credentials_stay_out_of_errors(self):
+        for text in ("ftp://bob:secret@h/", "http://bob:secret@h h/", "http://bob:secret@a@h/", "http://bob:secret@h:0/", "bob:secret@h"):
+            with self.assertRaises(ValueError) as caught:
+                circuits_web._parse_url(text)
+            self.assertNotIn("secret", str(caught.exception))
+
+    def test_parameters_and_ranges(self):
+        client = circuits_web.Client()
+        order = client._order("GET", "http://bob:pw@h/x?a#f", {"b": "c"}, *(None,) * 7, False)
+        self.assertEqual((order.url.target, order.url.login), ("/x?a&b=c", ("bob", "pw")))
+        for headers, expected in (({"Range": "bytes=0-"}, None), ({"Range": "bytes=0-", "Accept-Encoding": "x"}, "x"), ({}, "gzip, deflate")):
+            self.assertEqual(self.order("GET", "http://a/", headers=headers).headers["accept-encoding"], expected)
+
+    def test_no_nonsense_raises_another_error(self):
+        """What a server or a user may write, at random: only the declared errors."""
+        chooser = random.Random(4711)
+        words = ["http://", "a", "=", ";", ",", '"', "\\", "\u00fc", "%", "@", ":", "/", "?", "#", "[", "]", " ", "\t", "domain=", "path=",
+                 "expires=", "max-age=", "-", "9" * 30, "a.b", ".", "..", "Digest ", "realm=", "nonce=", "qop=auth", "secure", "__Host-"]
+        jar, auth = circuits_web.CookieJar(), circuits_web.DigestAuth("a", "b")
+        base = circuits_web._parse_url("http://a.b/c")
+        for _ in range(3000):
+            text = "".join(chooser.choice(words) for _ in range(chooser.randrange(12)))
+            jar.take("http://a.b/", [text])
+            circuits_web.check_header("Cookie", jar.header("https://a.b/"))
+            if auth.challenged(base, [text]):
+                circuits_web.check_header("Authorization", auth.value(base, "GET"))
+            for parse in (circuits_web._parse_url, base.join):
+                try:
+                    url = parse(text)
+                except ValueError:
+                    continue
+                self.assertEqual(circuits_web._parse_url(str(url)).origin, url.origin)
+                self.assertTrue(url.target.isascii() and url.target.isprintable() and " " not in url.target)
+
     def test_timeouts(self):
         for timeout, expected in ((None, (5.0, 60.0, 300.0)), (7, (5.0, 60.0, 7)), ((1, 2), (1, 2, 300.0)),
                                   ((1, None, 3), (1, 60.0, 3))):
@@ -17312,7 +17357,8 @@ class TestClientPure(CircuitsTest):
             self.assertEqual((order.connect_timeout, order.read_timeout, order.timeout), expected)
 
     def test_options_are_checked(self):
-        for options in ({"url": "nonsense"}, {"proxy": "https://a/"}, {"proxy": "a:1"}, {"headers": {"A": "\r\n"}}):
+        for options in ({"url": "nonsense"}, {"proxy": "https://a/"}, {"proxy": "a:1"}, {"headers": {"A": "\r\n"}},
+                        {"max_per_host": 0}, {"max_connections": 0}, {"auth": ("a", "b")}, {"headers": [("Connection", "keep-alive")]}):
             with self.assertRaises(ValueError):
                 circuits_web.Client(**options)
 
@@ -17692,6 +17738,58 @@ class TestClientConnections(ClientTest):
         self.assertIn("kept connection just as the request was sent: repeat it", str(error))
         connections, error = self.two(answer(), and_close, "PUT", data=iter([b"x"]))
         self.assertIn("kept connection", str(error))
+
+    def test_what_came_meanwhile_is_no_answer(self):
+        """A 408 that the loop has not seen yet, and a close: neither spoils a POST."""
+        for last in (b"HTTP/1.1 408 Timeout\r\nContent-Length: 0\r\n\r\n", b""):
+            sent = threading.Event()
+
+            def and_more(sock, request):
+                sock.sendall(answer())
+                quiet.wait(PATIENCE)
+                if last:
+                    sock.sendall(last)
+                else:
+                    sock.shutdown(socket.SHUT_WR)
+                sent.set()
+                sock.recv(1)
+            quiet = threading.Event()
+            server = self.script([and_more], [answer(b"fresh")])
+
+            async def ask(client):
+                await client.get(server.base)
+                quiet.set()
+                sent.wait(PATIENCE)                 # the loop sees nothing of it
+                return await client.post(server.base, b"x")
+            self.assertEqual(self.fetch(ask).text, "fresh")
+            self.assertEqual(len(server.requests), 2)
+
+    def test_one_that_ends_while_it_is_handed_over(self):
+        def and_close(sock, request):
+            time.sleep(0.01)
+            sock.sendall(answer(b"one") + b"x")     # no use for another request
+        server = self.script([and_close], [answer(b"two")], [answer(b"three")])
+
+        async def many(client):
+            async with circuits.group(client) as tasks:
+                values = [tasks.start(client.get(server.base)) for _ in range(3)]
+            return [value.value.text for value in values]
+        self.assertEqual(self.fetch(many, max_per_host=1), ["one", "two", "three"])
+
+    def test_what_a_parent_process_kept_is_not_used(self):
+        server = self.script([answer(b"parent"), answer(b"no")], [answer(b"child")])
+
+        async def ask(client):
+            await client.get(server.base)
+            client._pid = -1                        # as after fork()
+            return (await client.get(server.base)).text
+        self.assertEqual(self.fetch(ask), "child")
+
+    def test_large_headers_do_not_wait_for_themselves(self):
+        head = b"HTTP/1.1 200 OK\r\n" + b"".join(b"X-%d: %s\r\n" % (n, b"y" * 990) for n in range(90))
+        server = self.script([[head[:70000], head[70000:], b"Content-Length: 2\r\n\r\nok"]])
+        response = self.fetch(lambda client: client.get(server.base, timeout=PATIENCE), max_header_bytes=100000)
+        self.assertEqual((response.text, len(response.headers)), ("ok", 91))
 
     def test_the_replacement_is_not_replaced(self):
         def and_close(sock, request):
@@ -18198,6 +18296,9 @@ class TestClient(ClientTest):
             response = await client.get(base + "/set?a=1")
             return response.cookies, (await client.get(base + "/echo")).json()["cookie"]
         self.assertEqual(self.here(none, cookies=False), ({"a": "1"}, None))
+        jar = circuits_web.CookieJar()
+        self.assertEqual(self.here(none, cookies=jar), ({"a": "1"}, "a=1"))
+        self.assertEqual(list(jar), [("127.0.0.1", "/", "a", "1")])
 
     def test_basic_and_digest(self):
         async def ask(client, base):
@@ -18354,6 +18455,11 @@ class TestClientProxy(ClientTest):
             with self.assertRaisesRegex(circuits_web.ClientError, why):
                 self.tunnel(*pieces)
             self.assertEqual(self.inside, [])
+
+    def test_a_silent_proxy(self):
+        proxy = self.script([lambda sock, request: sock.recv(1)])
+        with self.assertRaisesRegex(circuits_web.ClientTimeout, "to the proxy 127.0.0.1:%d in time" % proxy.port):
+            self.fetch(lambda client: client.get("https://a.example/"), proxy=proxy.base, connect_timeout=0.05)
 
     def test_none_there(self):
         with socket.socket() as sock:
