@@ -177,7 +177,7 @@ def uncamel(name):
 
 
 # The state of one firing; see Event._state.
-FRESH, QUEUED, SPECIAL, DONE = range(4)
+FRESH, QUEUED, DONE, EXPECTED, SPECIAL = range(5)
 
 
 class Event:
@@ -235,9 +235,9 @@ class Event:
     _priority = 0
     _context = None             # the context variables at fire(), if any are set
 
-    # FRESH: not fired.  QUEUED: fired, nothing special.  SPECIAL: somebody
-    # waits, or it is tracked, cancelled, in a context, or has tasks.  DONE:
-    # all ran.
+    # FRESH: not fired.  QUEUED: fired, nothing special.  DONE: all ran.
+    # EXPECTED: fired, and somebody waits.  SPECIAL: it is tracked, cancelled,
+    # awaited by name, in a context, or has tasks.
     # An Event subclass whose __init__ does not call ours stays at None.
     _state = None
 
@@ -251,8 +251,7 @@ class Event:
         # A tuple until somebody asks for the list, and no dict where there is
         # nothing in it: objects that are not kept cost gc nothing.
         self._args = args
-        if kwargs:
-            self._kwargs = kwargs
+        self._kwargs = kwargs or None
         self._state = FRESH
 
     @classmethod
@@ -304,7 +303,7 @@ class Event:
     def stop(self):
         """Let no further handler see this event."""
         self.stopped = True
-        if self._state in (FRESH, QUEUED):
+        if self._state in (FRESH, QUEUED, EXPECTED):
             self._state = SPECIAL
         value = self._value
         if value is not None and value.manager is not None:
@@ -313,7 +312,7 @@ class Event:
     def cancel(self):
         """Skip this event if its turn has not come yet; its value stays None."""
         self.cancelled = True
-        if self._state in (FRESH, QUEUED):
+        if self._state in (FRESH, QUEUED, EXPECTED):
             self._state = SPECIAL
 
     def child(self, name, *args, **kwargs):
@@ -631,14 +630,6 @@ class Value:
     def parent(self, value):
         self._parent = None if value is self else value
 
-    @property
-    def value(self):
-        return self.getValue()
-
-    @value.setter
-    def value(self, value):
-        self.setValue(value)
-
     def getValue(self, recursive=True):
         """The result; *recursive* follows nested Values."""
         value = self._value
@@ -649,11 +640,19 @@ class Value:
 
     def setValue(self, value):
         """Store one more result and tell those who asked for notice."""
+        if not self._count and self._parent is None and value is not None \
+                and not isinstance(value, Value):
+            self._value = value         # the first, and nothing to be careful about
+            self._count = 1
+            self.result = True
+            return self.inform()
         if self._count >= MAX_RESULTS:
             raise RuntimeError(
                 "%r collected %d results: a handler yields without end; let it fire "
                 "an event for each piece instead" % (self.event, self._count))
         self._store(value)
+
+    value = property(getValue, setValue)
 
     def _store(self, value):
         if isinstance(value, Value):
@@ -967,10 +966,9 @@ class Running:
         if self.closed:
             return
         reactor = self.owner._reactor
-        event = self.event
-        outer = reactor.cause
-        if event._effects:
-            reactor.cause = event
+        outer, tracked = reactor.cause, self.event._effects
+        if tracked:
+            reactor.cause = self.event
             reactor.alert = True
         self.stepping = True
         try:
@@ -981,8 +979,9 @@ class Running:
                 ended = self.context.run(self._advance, reactor)
         finally:
             self.stepping = False
-            reactor.cause = outer
-            reactor.alert = outer is not None or reactor.successor is not None
+            if tracked:
+                reactor.cause = outer
+                reactor.alert = outer is not None or reactor.successor is not None
         if ended or self.closed:        # it may have been cancelled by what it did
             self._close_all(reactor)
             self._end()
@@ -1220,8 +1219,9 @@ class Waiting:
         self.error = error
         self.over = True
         self.withdraw()
-        task, self.task = self.task, None
+        task = self.task
         if task is not None:
+            self.task = None
             task.resume(outcome, error)
 
     def give_up(self):
@@ -1333,7 +1333,7 @@ class EventWaiting(Waiting):
                  "_cause")
 
     def __init__(self, manager, event, channels, timeout, fires=False):
-        super().__init__()
+        Waiting.__init__(self)
         if timeout is not None:
             _check_seconds(timeout, "timeout is a number of seconds or None")
         self.manager = manager
@@ -1352,14 +1352,16 @@ class EventWaiting(Waiting):
             self.channels = self.channels or (getattr(self.manager, "channel", None) or "*",)
             reactor.await_name(event, self)
         elif self.fires:
-            if event._state != FRESH:
+            if event._state == FRESH:
+                event._state = EXPECTED
+            else:
                 event = self.event = reactor.again(event)
+                event._state = SPECIAL
             if event._waiters is None:
                 event._waiters = [self]
             else:
                 event._waiters.append(self)
             event.alert_done = True
-            event._state = SPECIAL
             event._value = None
             if self._cause is None:
                 self.manager.fire(event, *self.channels)
@@ -1407,8 +1409,7 @@ class EventWaiting(Waiting):
 
     def event_done(self, event):
         value = event.value
-        error = None if value is None else value._error
-        self.finish(value, error)
+        self.finish(value, None if value is None else value._error)
 
     def withdraw(self):
         event = self.event
@@ -1503,6 +1504,9 @@ class FutureWaiting(Waiting):
                                         "not the system" % error), error
             error.__cause__ = cause
         self.finish(None if error else future.result(), error)
+
+
+_TASKS = frozenset((GeneratorType, CoroutineType, AsyncGeneratorType))
 
 
 def _result_of(thing):
@@ -1763,8 +1767,12 @@ WANTS_EVENT, FILTER = 1, 2
 SUCCESS, COMPLETE, DONE_EVENT, CHANGED, AWAITED, ODD = 1, 2, 4, 8, 16, 32
 EVERYTHING = 63
 
+# Of these, what matters before the handlers run.
+_BEFORE = COMPLETE | AWAITED | ODD
+
 _FEEDBACK = {"_success": SUCCESS, "_complete": COMPLETE, "_done": DONE_EVENT,
              "_value_changed": CHANGED}
+_SUFFIXES = tuple(_FEEDBACK)
 
 
 class Plan:
@@ -1902,6 +1910,7 @@ class Reactor:
 
     __slots__ = ("root", "queue", "alert", "plans", "index", "awaited", "timers", "cancelled",
                  "poller", "running", "ident", "cause", "halted", "batch", "sort", "sleeping",
+                 "quiet", "clean",
                  "successor", "batches", "code", "looping", "idle_lock", "pid", "draining", "told",
                  "wakeup", "context", "host", "guest",
                  "__weakref__")
@@ -1913,7 +1922,7 @@ class Reactor:
         self.sleeping = False       # the loop is, or is about to be, blocked
         self.cause = None           # the tracked event whose handlers are running
         self.successor = None       # this tree was joined to that reactor's
-        self.plans = {None: _TASK_PLANS}    # name -> channels -> Plan
+        self.forget_plans()
         self.index = None           # name -> {manager: None}, in joining order
         self.awaited = None         # name -> [EventWaiting]
         self.timers = []            # heap of [deadline, number, callback, args]
@@ -1934,6 +1943,7 @@ class Reactor:
         self.pid = None
         self.draining = 0           # batches since stop()
         self.context = None         # Event._context of the event being dispatched
+        self.clean = None           # an empty Context, to be used again
         self.told = {}              # channel -> last event that tell() fired there
 
     # -- firing -------------------------------------------------------------
@@ -1944,11 +1954,11 @@ class Reactor:
         One that is still on its way is copied: each firing has its own value.
         """
         state = event._state
+        if (state == EXPECTED or state == SPECIAL) and event._value is None:
+            return event            # not fired yet: cancelled, awaited or an effect
         if state is None:
             raise TypeError("%s.__init__ must call super().__init__(*args, **kwargs)"
                             % type(event).__name__)
-        if state == SPECIAL and event._value is None:
-            return event            # not fired yet: cancelled, awaited or an effect
         if state == DONE and not event._effects:        # and not half complete
             event.stopped = event.cancelled = event.alert_done = False
             event._waiters = event._cause = event._context = None
@@ -2048,7 +2058,7 @@ class Reactor:
                         return plan     # do not keep a stranger alive
                     channel._targeted = True
             if len(self.plans) > 4 * MAX_PLANS:     # names may come from a peer
-                self.plans = {None: _TASK_PLANS}
+                self.forget_plans()
             table = self.plans.setdefault(name, {})
             if len(table) >= MAX_PLANS:
                 table.clear()
@@ -2181,19 +2191,24 @@ class Reactor:
 
     def forget(self, names):
         """Handlers of these names came or went: their plans are out of date."""
-        plans = self.plans
+        if "*" in names:
+            return self.forget_plans()
+        self.quiet = False
         for name in names:
-            if name == "*":
-                self.plans = {None: _TASK_PLANS}
-                return
-            plans.pop(name, None)
+            self.plans.pop(name, None)
             self._forget_stems(name)
+
+    def forget_plans(self):
+        """All plans are out of date."""
+        self.plans = {None: _TASK_PLANS}    # name -> channels -> Plan
+        self.quiet = False                  # none but ourselves hears generate_events
 
     def _forget_stems(self, name):
         """*name* may be feedback: the plans of what it is about are out of date."""
-        for suffix in _FEEDBACK:
-            if name.endswith(suffix):
-                self.plans.pop(name[:-len(suffix)], None)
+        if name.endswith(_SUFFIXES):
+            for suffix in _SUFFIXES:
+                if name.endswith(suffix):
+                    self.plans.pop(name[:-len(suffix)], None)
 
     def add_listener(self, manager, names):
         """*manager* joined, or got handlers for *names*."""
@@ -2220,28 +2235,47 @@ class Reactor:
 
         Called by a handler, it goes on with the current batch.
         """
-        if self.batch is not None:
-            cause, context = self.cause, self.context
-            self.cause = None           # the rest of the batch is no effect of it
-            try:
-                return self._dispatch_apart(self.batch)
-            finally:
-                self.cause, self.context = cause, context
-                self.alert = cause is not None or self.successor is not None
-        self.ident = get_ident()
-        if self.sort:
-            self._sort()
-        self.batch = repeat(None, len(self.queue))
+        if self.batch is None:
+            self.ident = get_ident()
+            return self._flush(1)
+        cause, context = self.cause, self.context
+        self.cause = None               # the rest of the batch is no effect of it
         try:
-            self._dispatch_apart(self.batch)
+            self._dispatch_apart(self.batch, Context())
+        finally:
+            self.cause, self.context = cause, context
+            self.alert = cause is not None or self.successor is not None
+
+    def _flush(self, batches):
+        """Dispatch some batches; fewer if somebody has to be told of each turn."""
+        queue = self.queue
+        context, self.clean = self.clean, None
+        if context is None:
+            context = Context()
+        try:
+            for _ in range(batches):
+                if self.sort:
+                    self._sort()
+                self.batch = batch = repeat(None, len(queue))
+                context = self._dispatch_apart(batch, context)
+                if self.halted or self.cause is not None:
+                    self._settle_down()
+                if not queue or not self.quiet or not self.running:
+                    break
+            if not context:
+                self.clean = context
         finally:
             self.batch = None
-            self.halted = False
-            if self.cause is not None:
-                self.cause = None
-                self.alert = self.successor is not None
+            self._settle_down()
             if self.guest:
                 self.rest()
+
+    def _settle_down(self):
+        """Nothing is being dispatched."""
+        self.halted = False
+        if self.cause is not None:
+            self.cause = None
+            self.alert = self.successor is not None
 
     def _sort(self):
         """Put this batch in order of priority, lowest number first."""
@@ -2251,15 +2285,16 @@ class Reactor:
         batch.sort(key=lambda event: getattr(event, "_priority", 0))
         queue.extendleft(reversed(batch))
 
-    def _dispatch_apart(self, batch):
-        """Dispatch in a context of its own, a new one whenever it was written to.
+    def _dispatch_apart(self, batch, context):
+        """Dispatch in an empty context, another one whenever it was written to.
 
         What a handler stores in a context variable is seen by the later
         handlers of its event and by what they fire, not by other events.
+        Returns the last one.
         """
-        context = Context()
         while context.run(self.dispatch, batch, context):
             context = Context()
+        return context
 
     def dispatch(self, batch, context=None):
         """The engine: hand each event of *batch* to its handlers, in order.
@@ -2278,7 +2313,7 @@ class Reactor:
             except (KeyError, TypeError):
                 plan = self._plan_for(event)
             watched = plan.watched
-            if (event._state == SPECIAL or watched & (COMPLETE | AWAITED | ODD)) \
+            if (event._state == SPECIAL or watched & _BEFORE) \
                     and not self._before(event):
                 continue
             # -- call them
@@ -2307,7 +2342,7 @@ class Reactor:
                 if self.halted and event.stopped:
                     break
             # -- what follows from it
-            if watched or event._state == SPECIAL:
+            if watched or event._state > DONE:
                 try:
                     self._after(event, plan, kept)
                 except Exception as error:
@@ -2397,8 +2432,14 @@ class Reactor:
 
     def _after(self, event, plan, kept):
         """What feedback and those who wait need after the handlers."""
+        if not plan.watched and event._state == EXPECTED:
+            # A common case by itself: those who wait, and nothing else.
+            self._tell_waiters(event)
+            if not kept and not event.alert_done:
+                event._value = None             # see dispatch()
+            return
         if event._state == QUEUED and plan.watched < EVERYTHING:
-            # The common case by itself: feedback, and nothing else.
+            # Another one: feedback, and nothing else.
             value = event._value
             event._state = DONE
             count = value._count
@@ -2422,12 +2463,12 @@ class Reactor:
 
         Returns the task.
         """
-        if isinstance(result, AsyncGeneratorType):
-            result = _collected(result, event)
-        if isinstance(result, Waiting) or self.host is not None and isinstance(
-                result, CoroutineType):
-            result = _result_of(result)
-        if isinstance(result, (GeneratorType, CoroutineType)):
+        kind = type(result)
+        if kind in _TASKS or isinstance(result, Waiting):
+            if kind is AsyncGeneratorType:
+                result = _collected(result, event)
+            if self.host is not None and kind is not GeneratorType or isinstance(result, Waiting):
+                result = _result_of(result)
             owner = getattr(handler, "__self__", None)
             if not isinstance(owner, Manager) or owner._reactor is not self:
                 owner = self.root
@@ -2454,13 +2495,8 @@ class Reactor:
 
         kept  False if the Value is as good as new; see dispatch()
         """
-        event._state = DONE
         value = event._value
-        waiters = event._waiters
-        if waiters:
-            event._waiters = None
-            for waiter in waiters:
-                waiter.event_done(event)
+        self._tell_waiters(event)
         if value is not None and not event.cancelled:
             if event.alert_done and self.topic_is_heard(event, "_done"):
                 self.post(Done.create("Done", event, value.value), event.channels)
@@ -2473,6 +2509,15 @@ class Reactor:
             event._value = None
         if event._effects:
             self._release(event)
+
+    @staticmethod
+    def _tell_waiters(event):
+        event._state = DONE
+        waiters = event._waiters
+        if waiters:
+            event._waiters = None
+            for waiter in waiters:
+                waiter.event_done(event)
 
     def _takes_exceptions(self):
         """Whether a handler of the current release's event takes errors."""
@@ -2654,21 +2699,26 @@ class Reactor:
 
     # -- the loop -----------------------------------------------------------
 
+    def turn(self):
+        """One turn of run(): sources of events, then what they caused."""
+        if self.guest or not self.running:
+            return self.tick()
+        self.ident = get_ident()
+        self.generate(-1)
+        if self.queue:
+            self._flush(BATCHES_PER_POLL)
+
     def tick(self, timeout=-1):
         """One turn: look at sources of events if it is time, then flush."""
         self.ident = get_ident()
         if self.guest:
             self.awake()
-        queue = self.queue
-        if queue and self.running and self.batches < BATCHES_PER_POLL:
+        if self.queue and self.quiet and self.running and self.batches < BATCHES_PER_POLL:
             self.batches += 1
-            plans = self.plans.get("generate_events")
-            if plans is None or plans.get(("*",)) is None or plans["*",].public:
-                self.generate(timeout)
         else:
             self.batches = 0
             self.generate(timeout)
-        if queue:
+        if self.queue:
             self.flush()
         elif self.guest:
             self.rest()
@@ -2691,6 +2741,7 @@ class Reactor:
         if wait > MAX_PAUSE:
             wait = MAX_PAUSE
         plan = self.plan("generate_events", ("*",))
+        self.quiet = not plan.public
         if self.running and plan.public:
             event = GenerateEvents(_tree_lock, wait)
             event.channels = ("*",)
@@ -3206,7 +3257,7 @@ class Manager:
                 goes.alert = True
             if goes is stays or goes is ours:
                 stays.index = None                      # the order is another now
-                stays.plans = {None: _TASK_PLANS}
+                stays.forget_plans()
             if goes is stays:
                 return
             for manager in changed:
@@ -3243,7 +3294,7 @@ class Manager:
                     waiting.finish(error=Cancelled(
                         "%r left the tree, and will not see %r" % (manager, waiting.event)))
         if targeted:                    # plans must not keep it alive
-            old.plans = {None: _TASK_PLANS}
+            old.forget_plans()
         for manager in flatten(self):
             for task in list(manager._tasks or ()):
                 task.cancel("%r left the tree while it handled %r" % (manager, task.event))
@@ -3368,9 +3419,9 @@ class Manager:
             self.fire(Started(self), self.channel or "*")
             if started is not None:
                 started()
-            while not reactor.stopping():
+            while reactor.running or not reactor.stopping():
                 try:
-                    reactor.tick()
+                    reactor.turn()
                 except KeyboardInterrupt:   # a second ^C, or a host's own handler
                     reactor.stop()
         finally:
