@@ -1809,6 +1809,10 @@ def _call(function):
 _TASK_PLANS = {(): Plan(((Running.step, 0),), 0, False),
                Soon.channels: Plan(((_call, 0),), 0, False)}
 
+# What the many reactors have that never come to run.
+_NO_PLANS = {None: _TASK_PLANS}
+_NOTHING_TOLD = {}
+
 
 class Wakeup:
     """A pipe that ends the pause of a loop, from threads and from signals.
@@ -1925,7 +1929,7 @@ class Reactor:
         self.forget_plans()
         self.index = None           # name -> {manager: None}, in joining order
         self.awaited = None         # name -> [EventWaiting]
-        self.timers = []            # heap of [deadline, number, callback, args]
+        self.timers = ()            # heap of [deadline, number, callback, args]
         self.cancelled = 0          # entries of it whose callback is None
         self.poller = None
         self.running = False
@@ -1944,7 +1948,7 @@ class Reactor:
         self.draining = 0           # batches since stop()
         self.context = None         # Event._context of the event being dispatched
         self.clean = None           # an empty Context, to be used again
-        self.told = {}              # channel -> last event that tell() fired there
+        self.told = _NOTHING_TOLD   # channel -> last event that tell() fired there
 
     # -- firing -------------------------------------------------------------
 
@@ -2059,6 +2063,8 @@ class Reactor:
                     channel._targeted = True
             if len(self.plans) > 4 * MAX_PLANS:     # names may come from a peer
                 self.forget_plans()
+            if self.plans is _NO_PLANS:
+                self.plans = dict(_NO_PLANS)
             table = self.plans.setdefault(name, {})
             if len(table) >= MAX_PLANS:
                 table.clear()
@@ -2154,6 +2160,11 @@ class Reactor:
             plan = self.plan(name, channels)
         return plan.public or plan.watched & AWAITED
 
+    def concerns(self, name, channel):
+        """Whether anything at all would come of such an event."""
+        plan = self.plan(name, (channel,))
+        return plan.handlers or plan.watched
+
     def tell(self, manager, event_class, channel, *args):
         """Hand a fact to whoever listens on *channel*: as an event of
         *event_class* fired by *manager*, or, where only the framework's own
@@ -2176,7 +2187,9 @@ class Reactor:
                 self.direct(step, *args)
             return None
         else:
-            if len(self.told) >= MAX_PLANS:     # channels of connections that are gone
+            if self.told is _NOTHING_TOLD:
+                self.told = {}
+            elif len(self.told) >= MAX_PLANS:   # channels of connections that are gone
                 self.told = {k: e for k, e in self.told.items() if e._state != DONE}
             event = self.told[channel] = event_class(*args)
             manager.fire(event, channel)
@@ -2200,7 +2213,7 @@ class Reactor:
 
     def forget_plans(self):
         """All plans are out of date."""
-        self.plans = {None: _TASK_PLANS}    # name -> channels -> Plan
+        self.plans = _NO_PLANS      # name -> channels -> Plan
         self.quiet = False                  # none but ourselves hears generate_events
 
     def _forget_stems(self, name):
@@ -2212,6 +2225,8 @@ class Reactor:
 
     def add_listener(self, manager, names):
         """*manager* joined, or got handlers for *names*."""
+        if not names:
+            return
         if self.index is not None:
             for name in names:
                 self.index.setdefault(name, {})[manager] = None
@@ -2219,6 +2234,8 @@ class Reactor:
 
     def drop_listener(self, manager, names):
         """*manager* left, or has no handler for *names* any more."""
+        if not names:
+            return
         if self.index is not None:
             for name in names:
                 table = self.index.get(name)
@@ -2599,6 +2616,8 @@ class Reactor:
         while self.queue:
             successor.queue.append(self.queue.popleft())
         successor.sort = successor.sort or self.sort
+        if not successor.timers:
+            successor.timers = []
         for entry in self.timers:
             if entry[2] is not None:
                 heappush(successor.timers, entry)
@@ -2644,8 +2663,14 @@ class Reactor:
 
     def call_later(self, seconds, callback, *args):
         """Call back after *seconds*; returns the entry for cancel()."""
-        entry = [self.root.clock() + seconds, next(_joined), callback, args]
+        return self.call_at(self.root.clock() + seconds, callback, *args)
+
+    def call_at(self, deadline, callback, *args):
+        """The same, at a time of the root's clock."""
+        entry = [deadline, next(_joined), callback, args]
         with _tree_lock:            # not while next_deadline() tidies up
+            if not self.timers:
+                self.timers = []
             heappush(self.timers, entry)
         if self.sleeping:           # in another thread, or in the loop around us
             self.fired(None)
@@ -2955,6 +2980,7 @@ class Manager:
     channel = None
     clock = staticmethod(time.monotonic)
 
+    _children = {}          # of most, and never changed: see registerChild()
     _own = ("*",)           # (channel,), kept so that fire() need not make it
     _extra = None           # handlers added to this instance
     _taken = None           # (function, name) pairs removed from it
@@ -2971,7 +2997,6 @@ class Manager:
     def __new__(cls, *args, **kwargs):
         self = _new(cls)
         self.parent = self
-        self._children = {}
         self._joined = next(_joined)
         self._reactor = Reactor(self)
         return self
@@ -2989,6 +3014,8 @@ class Manager:
     @property
     def components(self):
         """The direct children, a set in order of registration."""
+        if self._children is Manager._children:
+            self._children = {}
         return self._children.keys()
 
     @property
@@ -3139,6 +3166,8 @@ class Manager:
 
     def _listened(self):
         """The index keys this manager has handlers for."""
+        if self._extra is None and self._taken is None:
+            return self._class_handlers
         keys = dict.fromkeys(self._class_handlers)
         for function in self._extra or ():
             keys.update(dict.fromkeys(_names_of(function)))
@@ -3241,14 +3270,15 @@ class Manager:
                 if theirs is not ours:
                     component._split()
                     theirs = component._reactor
-            for manager in flatten(component):
+            changed = list(flatten(component)) if component._children else (component,)
+            stays, goes = ours, theirs
+            for manager in changed:
                 manager._joined = next(_joined)
-            # The reactor that runs stays, so that its loop goes on undisturbed.
-            if theirs.running:
+            if theirs.running:      # the one that runs stays: its loop goes on undisturbed
                 changed, stays, goes = list(flatten(self.root)), theirs, ours
                 stays.root = self.root
-            else:
-                changed, stays, goes = list(flatten(component)), ours, theirs
+            if self._children is Manager._children:
+                self._children = {}
             self._children[component] = None
             component.parent = self
             component._pending = False
@@ -3279,7 +3309,8 @@ class Manager:
         new = Reactor(self)
         targeted = False
         self.parent = self
-        for manager in flatten(self):
+        below = list(flatten(self)) if self._children else (self,)
+        for manager in below:
             old.drop_listener(manager, manager._listened())
             targeted = targeted or manager._targeted
             manager._targeted = False
@@ -3288,18 +3319,25 @@ class Manager:
                 manager.close()
                 old.poller = None
                 new.poller = manager
-            for waits in list((old.awaited or {}).values()):
-                for waiting in [w for w in waits if w.manager is manager]:
-                    old.forget_name(waiting.event, waiting)
-                    waiting.finish(error=Cancelled(
-                        "%r left the tree, and will not see %r" % (manager, waiting.event)))
+            if old.awaited:
+                self._end_waits(old, manager)
         if targeted:                    # plans must not keep it alive
             old.forget_plans()
-        for manager in flatten(self):
-            for task in list(manager._tasks or ()):
-                task.cancel("%r left the tree while it handled %r" % (manager, task.event))
+        for manager in below:
+            if manager._tasks:
+                for task in list(manager._tasks):
+                    task.cancel("%r left the tree while it handled %r" % (manager, task.event))
             if manager._moved is not None:
                 manager._moved(old)
+
+    @staticmethod
+    def _end_waits(reactor, manager):
+        """*manager* left the tree: what it waits for there by name will not come."""
+        for waits in list(reactor.awaited.values()):
+            for waiting in [w for w in waits if w.manager is manager]:
+                reactor.forget_name(waiting.event, waiting)
+                waiting.finish(error=Cancelled(
+                    "%r left the tree, and will not see %r" % (manager, waiting.event)))
 
     @_own_step
     @handler("unregister")
@@ -3612,6 +3650,9 @@ def check_singleton(x, y):
     return True
 
 
+_STARTERS = frozenset(("__new__", "__init__"))
+
+
 class BaseComponent(Manager):
     """A component whose handlers are marked with @handler.
 
@@ -3639,6 +3680,8 @@ class BaseComponent(Manager):
     channel = "*"
     singleton = False
 
+    _sets_early = False         # children may be attributes before our __init__() runs
+
     def __init_subclass__(cls, **kwargs):
         super().__init_subclass__(**kwargs)
         found, aliases = _handlers_of(cls)
@@ -3653,6 +3696,9 @@ class BaseComponent(Manager):
             setattr(cls, key, function)
         cls._class_components = tuple(key for klass in cls.__mro__ for key, member
                                       in vars(klass).items() if isinstance(member, BaseComponent))
+        cls._sets_early = any(
+            vars(klass).get("_sets_early", not _STARTERS.isdisjoint(vars(klass)))
+            for klass in cls.__mro__[:-1] if not vars(klass).get("_is_ground"))
 
     def __init__(self, *args, **kwargs):
         super().__init__(*args, **kwargs)
@@ -3661,9 +3707,11 @@ class BaseComponent(Manager):
             child = getattr(self, key)
             if isinstance(child, BaseComponent) and child is not self:
                 child.register(self)
-        for child in list(vars(self).values()):
-            if isinstance(child, BaseComponent) and child is not self and child.parent is child:
-                child.register(self)
+        if self._sets_early:
+            for child in list(vars(self).values()):
+                if (isinstance(child, BaseComponent) and child is not self
+                        and child.parent is child):
+                    child.register(self)
         init = getattr(self, "init", None)
         if init is not None:
             init(*args, **kwargs)
@@ -3686,7 +3734,9 @@ class BaseComponent(Manager):
         if not check_singleton(self, parent):
             raise SingletonError(self)
         parent.registerChild(self)
-        self.fire(Registered(self, parent), self.channel)
+        reactor = self._reactor
+        if not reactor.running or reactor.concerns("registered", self.channel):
+            self.fire(Registered(self, parent), self.channel)
         return self
 
     def unregister(self):
@@ -3698,12 +3748,36 @@ class BaseComponent(Manager):
         if self._pending or self.parent is self:
             return self
         self._pending = True
+        if self._reactor.cause is None and not self._leaving_matters():
+            # Half of the cost of asking: 3.5 us instead of 7.
+            self._reactor.call_soon(self._leave_quietly)
+        else:
+            self._prepare_to_leave()
+        return self
+
+    def _leaving_matters(self):
+        """Whether prepare_unregister would reach anybody whom it concerns.
+
+        The framework's own handlers look after what is theirs, which is not
+        below a component that has no children.
+        """
+        plan = self._reactor.plan("prepare_unregister", (self.channel,))
+        return (self._children or plan.public or plan.watched
+                or self._extra or "prepare_unregister" in self._class_handlers)
+
+    def _leave_quietly(self):
+        """The first stage of unregister(), where nobody has to be asked."""
+        if self._pending and self._leaving_matters():
+            self._prepare_to_leave()        # there is somebody now
+        else:
+            self._leave()
+
+    def _prepare_to_leave(self):
         event = PrepareUnregister(self)
         event.complete_channels = (self,)
         event._on_complete = self._leave
         event._state = SPECIAL          # even if nobody listens
         self.fire(event, self.channel)
-        return self
 
     def _leave(self, event=None):
         """The second stage of unregister()."""
@@ -3711,7 +3785,8 @@ class BaseComponent(Manager):
         if not self._pending or parent is self:
             return                      # it was registered elsewhere meanwhile
         self._pending = False
-        self.root.fire(Unregistered(self, parent), self.channel)
+        if self._reactor.concerns("unregistered", self.channel):
+            self.root.fire(Unregistered(self, parent), self.channel)
         parent.unregisterChild(self)
 
     @property
@@ -4217,6 +4292,8 @@ class Timer(BaseComponent):
     begins anew instead, on schedule: a late one does not delay the next.
     """
 
+    _sets_early = False
+
     def __init__(self, interval, event, *channels, persist=False, **kwargs):
         self.event = event
         self.channels = channels
@@ -4230,7 +4307,7 @@ class Timer(BaseComponent):
     def reset(self, interval=None):
         """Restart the countdown from now, with another *interval* if given."""
         if interval is not None:
-            if hasattr(interval, "timestamp"):          # a datetime
+            if type(interval) is not float and hasattr(interval, "timestamp"):  # a datetime
                 interval = interval.timestamp() - time.time()
             _check_seconds(interval, "the interval of a Timer is a number of seconds or a datetime")
             self.interval = interval
@@ -4253,7 +4330,7 @@ class Timer(BaseComponent):
     def _schedule(self, deadline):
         self._unschedule(self._reactor)
         self._deadline = deadline
-        self._entry = self._reactor.call_later(deadline - self.root.clock(), self._due)
+        self._entry = self._reactor.call_at(deadline, self._due)
 
     def _unschedule(self, reactor):
         if self._entry is not None:
@@ -4261,7 +4338,9 @@ class Timer(BaseComponent):
             self._entry = None
 
     def _moved(self, old):
-        if self._entry is not None:
+        clock = self.root.clock
+        if self._entry is not None and not (
+                old.successor is self._reactor and old.root.clock is clock):    # it comes along
             left = self._deadline - old.root.clock()
             self._unschedule(old)
             self._schedule(self.root.clock() + left)
@@ -4276,8 +4355,11 @@ class Timer(BaseComponent):
             late = max(0, self.root.clock() - self._deadline)
             missed = late // self.interval if self.interval > 0 else 0
             self._schedule(self._deadline + (missed + 1) * self.interval)
-        else:
+        elif self._leaving_matters():
             self.unregister()
+        else:                           # of many timers that are due the greater part
+            self._pending = True
+            self._leave()
 
 
 # ---------------------------------------------------------------------------

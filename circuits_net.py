@@ -866,6 +866,7 @@ class Endpoint(BaseComponent):
             self._hurry = True
             self.fire(Close())
 
+    @_own_step
     @handler("prepare_unregister", channel="*")
     def _on_prepare_unregister(self, event, component):
         if event.in_subtree(self):
@@ -4008,6 +4009,7 @@ class NodeServer(NodeEnd):
         self.sessions.pop(exchange.session, None)
         exchange.end()
 
+    @_own_step
     @handler("stopped", "prepare_unregister", channel="*")
     def _on_end(self, event, component=None, *args):
         if component is self.root if event.name == "stopped" else event.in_subtree(self):
@@ -4082,6 +4084,7 @@ class NodeClient(NodeEnd):
         link.open(self.exchange, _field(message, "welcome", bool))
         self._tell(ConnectedTo)
 
+    @_own_step
     @handler("stopped", "prepare_unregister", channel="*")
     def _on_end(self, event, component=None, *args):
         if component is self.root if event.name == "stopped" else event.in_subtree(self):
