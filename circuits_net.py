@@ -980,14 +980,14 @@ class StreamEndpoint(Endpoint):
             return self._break(conn, error)
         if not data:
             return self._peer_ended(conn)
-        if conn.closing is not None:
-            return                  # nobody wants it any more, see _part()
         if len(data) == appetite:
             conn.appetite = self._bufsize * GROWTH
-        if conn.tls is not None:
-            self._decipher(conn, data)
-        else:
+        if conn.closing is not None:
+            return                  # nobody wants it any more, see _part()
+        if conn.tls is None:
             self._received(conn, data)
+        else:
+            self._decipher(conn, data)
 
     def _peer_ended(self, conn, turns=TURNS_AFTER_END):
         """The peer sends no more: finish, with what it has not got yet.
