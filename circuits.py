@@ -177,7 +177,7 @@ def uncamel(name):
 
 
 # The state of one firing; see Event._state.
-FRESH, QUEUED, SPECIAL, DONE = range(4)
+FRESH, QUEUED, DONE, EXPECTED, SPECIAL = range(5)
 
 
 class Event:
@@ -235,9 +235,9 @@ class Event:
     _priority = 0
     _context = None             # the context variables at fire(), if any are set
 
-    # FRESH: not fired.  QUEUED: fired, nothing special.  SPECIAL: somebody
-    # waits, or it is tracked, cancelled, in a context, or has tasks.  DONE:
-    # all ran.
+    # FRESH: not fired.  QUEUED: fired, nothing special.  DONE: all ran.
+    # EXPECTED: fired, and somebody waits.  SPECIAL: it is tracked, cancelled,
+    # awaited by name, in a context, or has tasks.
     # An Event subclass whose __init__ does not call ours stays at None.
     _state = None
 
@@ -251,8 +251,7 @@ class Event:
         # A tuple until somebody asks for the list, and no dict where there is
         # nothing in it: objects that are not kept cost gc nothing.
         self._args = args
-        if kwargs:
-            self._kwargs = kwargs
+        self._kwargs = kwargs or None
         self._state = FRESH
 
     @classmethod
@@ -304,7 +303,7 @@ class Event:
     def stop(self):
         """Let no further handler see this event."""
         self.stopped = True
-        if self._state in (FRESH, QUEUED):
+        if self._state in (FRESH, QUEUED, EXPECTED):
             self._state = SPECIAL
         value = self._value
         if value is not None and value.manager is not None:
@@ -313,7 +312,7 @@ class Event:
     def cancel(self):
         """Skip this event if its turn has not come yet; its value stays None."""
         self.cancelled = True
-        if self._state in (FRESH, QUEUED):
+        if self._state in (FRESH, QUEUED, EXPECTED):
             self._state = SPECIAL
 
     def child(self, name, *args, **kwargs):
@@ -631,14 +630,6 @@ class Value:
     def parent(self, value):
         self._parent = None if value is self else value
 
-    @property
-    def value(self):
-        return self.getValue()
-
-    @value.setter
-    def value(self, value):
-        self.setValue(value)
-
     def getValue(self, recursive=True):
         """The result; *recursive* follows nested Values."""
         value = self._value
@@ -649,11 +640,19 @@ class Value:
 
     def setValue(self, value):
         """Store one more result and tell those who asked for notice."""
+        if not self._count and self._parent is None and value is not None \
+                and not isinstance(value, Value):
+            self._value = value         # the first, and nothing to be careful about
+            self._count = 1
+            self.result = True
+            return self.inform()
         if self._count >= MAX_RESULTS:
             raise RuntimeError(
                 "%r collected %d results: a handler yields without end; let it fire "
                 "an event for each piece instead" % (self.event, self._count))
         self._store(value)
+
+    value = property(getValue, setValue)
 
     def _store(self, value):
         if isinstance(value, Value):
@@ -968,10 +967,9 @@ class Running:
         if self.closed:
             return
         reactor = self.owner._reactor
-        event = self.event
-        outer = reactor.cause
-        if event._effects:
-            reactor.cause = event
+        outer, tracked = reactor.cause, self.event._effects
+        if tracked:
+            reactor.cause = self.event
             reactor.alert = True
         self.stepping = True
         try:
@@ -982,8 +980,9 @@ class Running:
                 ended = self.context.run(self._advance, reactor)
         finally:
             self.stepping = False
-            reactor.cause = outer
-            reactor.alert = outer is not None or reactor.successor is not None
+            if tracked:
+                reactor.cause = outer
+                reactor.alert = outer is not None or reactor.successor is not None
         if ended or self.closed:        # it may have been cancelled by what it did
             self._close_all(reactor)
             self._end()
@@ -1264,8 +1263,9 @@ class Waiting:
         self.error = error
         self.over = True
         self.withdraw()
-        task, self.task = self.task, None
+        task = self.task
         if task is not None:
+            self.task = None
             task.resume(outcome, error)
 
     def give_up(self):
@@ -1377,7 +1377,7 @@ class EventWaiting(Waiting):
                  "_cause")
 
     def __init__(self, manager, event, channels, timeout, fires=False):
-        super().__init__()
+        Waiting.__init__(self)
         if timeout is not None:
             _check_seconds(timeout, "timeout is a number of seconds or None")
         self.manager = manager
@@ -1396,14 +1396,16 @@ class EventWaiting(Waiting):
             self.channels = self.channels or (getattr(self.manager, "channel", None) or "*",)
             reactor.await_name(event, self)
         elif self.fires:
-            if event._state != FRESH:
+            if event._state == FRESH:
+                event._state = EXPECTED
+            else:
                 event = self.event = reactor.again(event)
+                event._state = SPECIAL
             if event._waiters is None:
                 event._waiters = [self]
             else:
                 event._waiters.append(self)
             event.alert_done = True
-            event._state = SPECIAL
             event._value = None
             if self._cause is None:
                 self.manager.fire(event, *self.channels)
@@ -1451,8 +1453,7 @@ class EventWaiting(Waiting):
 
     def event_done(self, event):
         value = event.value
-        error = None if value is None else value._error
-        self.finish(value, error)
+        self.finish(value, None if value is None else value._error)
 
     def withdraw(self):
         event = self.event
@@ -1547,6 +1548,9 @@ class FutureWaiting(Waiting):
                                         "not the system" % error), error
             error.__cause__ = cause
         self.finish(None if error else future.result(), error)
+
+
+_TASKS = frozenset((GeneratorType, CoroutineType, AsyncGeneratorType))
 
 
 def _result_of(thing):
@@ -1807,8 +1811,13 @@ WANTS_EVENT, FILTER = 1, 2
 SUCCESS, COMPLETE, DONE_EVENT, CHANGED, AWAITED, ODD = 1, 2, 4, 8, 16, 32
 EVERYTHING = 63
 
+# Of these, what matters before the handlers run, and after.
+_BEFORE = COMPLETE | AWAITED | ODD
+_AFTER = EVERYTHING & ~CHANGED
+
 _FEEDBACK = {"_success": SUCCESS, "_complete": COMPLETE, "_done": DONE_EVENT,
              "_value_changed": CHANGED}
+_SUFFIXES = tuple(_FEEDBACK)
 
 
 class Plan:
@@ -1844,6 +1853,10 @@ def _call(function):
 
 _TASK_PLANS = {(): Plan(((Running.step, 0),), 0, False),
                Soon.channels: Plan(((_call, 0),), 0, False)}
+
+# What the many reactors have that never come to run.
+_NO_PLANS = {None: _TASK_PLANS}
+_NOTHING_TOLD = {}
 
 
 class Wakeup:
@@ -1946,6 +1959,7 @@ class Reactor:
 
     __slots__ = ("root", "queue", "alert", "plans", "index", "awaited", "timers", "cancelled",
                  "poller", "running", "ident", "cause", "halted", "batch", "sort", "sleeping",
+                 "quiet", "private", "clean",
                  "successor", "batches", "code", "looping", "idle_lock", "pid", "draining", "told",
                  "wakeup", "context", "host", "guest",
                  "__weakref__")
@@ -1957,10 +1971,10 @@ class Reactor:
         self.sleeping = False       # the loop is, or is about to be, blocked
         self.cause = None           # the tracked event whose handlers are running
         self.successor = None       # this tree was joined to that reactor's
-        self.plans = {None: _TASK_PLANS}    # name -> channels -> Plan
+        self.forget_plans()
         self.index = None           # name -> {manager: None}, in joining order
         self.awaited = None         # name -> [EventWaiting]
-        self.timers = []            # heap of [deadline, number, callback, args]
+        self.timers = ()            # heap of [deadline, number, callback, args]
         self.cancelled = 0          # entries of it whose callback is None
         self.poller = None
         self.running = False
@@ -1978,7 +1992,8 @@ class Reactor:
         self.pid = None
         self.draining = None        # batches since Stopped was fired
         self.context = None         # Event._context of the event being dispatched
-        self.told = {}              # channel -> last event that tell() fired there
+        self.clean = None           # an empty Context, to be used again
+        self.told = _NOTHING_TOLD   # channel -> last event that tell() fired there
 
     # -- firing -------------------------------------------------------------
 
@@ -1988,11 +2003,11 @@ class Reactor:
         One that is still on its way is copied: each firing has its own value.
         """
         state = event._state
+        if (state == EXPECTED or state == SPECIAL) and event._value is None:
+            return event            # not fired yet: cancelled, awaited or an effect
         if state is None:
             raise TypeError("%s.__init__ must call super().__init__(*args, **kwargs)"
                             % type(event).__name__)
-        if state == SPECIAL and event._value is None:
-            return event            # not fired yet: cancelled, awaited or an effect
         if state == DONE and not event._effects:        # and not half complete
             event.stopped = event.cancelled = event.alert_done = False
             event._waiters = event._cause = event._context = None
@@ -2092,7 +2107,9 @@ class Reactor:
                         return plan     # do not keep a stranger alive
                     channel._targeted = True
             if len(self.plans) > 4 * MAX_PLANS:     # names may come from a peer
-                self.plans = {None: _TASK_PLANS}
+                self.forget_plans()
+            if self.plans is _NO_PLANS:
+                self.plans = dict(_NO_PLANS)
             table = self.plans.setdefault(name, {})
             if len(table) >= MAX_PLANS:
                 table.clear()
@@ -2188,6 +2205,21 @@ class Reactor:
             plan = self.plan(name, channels)
         return plan.public or plan.watched & AWAITED
 
+    def reads_in_private(self):
+        """Whether nobody but the framework's own steps hears _read, on any channel."""
+        if self.private is None:
+            index = self._indexed()
+            self.private = not (index.get("*") or self.awaited and "_read" in self.awaited) and all(
+                getattr(function, "own_step", False)
+                for name in ("_read",) + tuple("_read" + suffix for suffix in _FEEDBACK)
+                for manager in index.get(name, ()) for function in manager._handlers_named(name))
+        return self.private
+
+    def concerns(self, name, channel):
+        """Whether anything at all would come of such an event."""
+        plan = self.plan(name, (channel,))
+        return plan.handlers or plan.watched
+
     def tell(self, manager, event_class, channel, *args):
         """Hand a fact to whoever listens on *channel*: as an event of
         *event_class* fired by *manager*, or, where only the framework's own
@@ -2197,20 +2229,27 @@ class Reactor:
         Returns the event, or None if there was no need of one.
         """
         name = event_class.name
-        last = self.told.get(channel) if self.told else None
-        if last is not None and last._state == DONE:
-            del self.told[channel]
-            last = None
+        last = None
+        if self.told:
+            last = self.told.get(channel)
+            if last is not None and last._state == DONE:
+                del self.told[channel]
+                last = None
         try:
             plan = self.plans[name][channel,]
         except KeyError:
             plan = self.plan(name, (channel,))
         if last is None and not plan.public and not plan.watched & AWAITED:
             for step, _ in plan.handlers:
-                self.direct(step, *args)
+                try:
+                    step(*args)
+                except BaseException as error:
+                    self.failed(None, step, error)
             return None
         else:
-            if len(self.told) >= MAX_PLANS:     # channels of connections that are gone
+            if self.told is _NOTHING_TOLD:
+                self.told = {}
+            elif len(self.told) >= MAX_PLANS:   # channels of connections that are gone
                 self.told = {k: e for k, e in self.told.items() if e._state != DONE}
             event = self.told[channel] = event_class(*args)
             manager.fire(event, channel)
@@ -2225,22 +2264,31 @@ class Reactor:
 
     def forget(self, names):
         """Handlers of these names came or went: their plans are out of date."""
-        plans = self.plans
+        if "*" in names:
+            return self.forget_plans()
+        self.quiet = False
+        self.private = None
         for name in names:
-            if name == "*":
-                self.plans = {None: _TASK_PLANS}
-                return
-            plans.pop(name, None)
+            self.plans.pop(name, None)
             self._forget_stems(name)
+
+    def forget_plans(self):
+        """All plans are out of date."""
+        self.plans = _NO_PLANS      # name -> channels -> Plan
+        self.quiet = False          # none but ourselves hears generate_events
+        self.private = None         # none but ourselves hears _read; None: not known
 
     def _forget_stems(self, name):
         """*name* may be feedback: the plans of what it is about are out of date."""
-        for suffix in _FEEDBACK:
-            if name.endswith(suffix):
-                self.plans.pop(name[:-len(suffix)], None)
+        if name.endswith(_SUFFIXES):
+            for suffix in _SUFFIXES:
+                if name.endswith(suffix):
+                    self.plans.pop(name[:-len(suffix)], None)
 
     def add_listener(self, manager, names):
         """*manager* joined, or got handlers for *names*."""
+        if not names:
+            return
         if self.index is not None:
             for name in names:
                 self.index.setdefault(name, {})[manager] = None
@@ -2248,6 +2296,8 @@ class Reactor:
 
     def drop_listener(self, manager, names):
         """*manager* left, or has no handler for *names* any more."""
+        if not names:
+            return
         if self.index is not None:
             for name in names:
                 table = self.index.get(name)
@@ -2264,28 +2314,47 @@ class Reactor:
 
         Called by a handler, it goes on with the current batch.
         """
-        if self.batch is not None:
-            cause, context = self.cause, self.context
-            self.cause = None           # the rest of the batch is no effect of it
-            try:
-                return self._dispatch_apart(self.batch)
-            finally:
-                self.cause, self.context = cause, context
-                self.alert = cause is not None or self.successor is not None
-        self.ident = get_ident()
-        if self.sort:
-            self._sort()
-        self.batch = repeat(None, len(self.queue))
+        if self.batch is None:
+            self.ident = get_ident()
+            return self._flush(1)
+        cause, context = self.cause, self.context
+        self.cause = None               # the rest of the batch is no effect of it
         try:
-            self._dispatch_apart(self.batch)
+            self._dispatch_apart(self.batch, Context())
+        finally:
+            self.cause, self.context = cause, context
+            self.alert = cause is not None or self.successor is not None
+
+    def _flush(self, batches):
+        """Dispatch some batches; fewer if somebody has to be told of each turn."""
+        queue = self.queue
+        context, self.clean = self.clean, None
+        if context is None:
+            context = Context()
+        try:
+            for _ in range(batches):
+                if self.sort:
+                    self._sort()
+                self.batch = batch = repeat(None, len(queue))
+                context = self._dispatch_apart(batch, context)
+                if self.halted or self.cause is not None:
+                    self._settle_down()
+                if not queue or not self.quiet or not self.running:
+                    break
+            if not context:
+                self.clean = context
         finally:
             self.batch = None
-            self.halted = False
-            if self.cause is not None:
-                self.cause = None
-                self.alert = self.successor is not None
+            self._settle_down()
             if self.guest:
                 self.rest()
+
+    def _settle_down(self):
+        """Nothing is being dispatched."""
+        self.halted = False
+        if self.cause is not None:
+            self.cause = None
+            self.alert = self.successor is not None
 
     def _sort(self):
         """Put this batch in order of priority, lowest number first."""
@@ -2295,15 +2364,16 @@ class Reactor:
         batch.sort(key=lambda event: getattr(event, "_priority", 0))
         queue.extendleft(reversed(batch))
 
-    def _dispatch_apart(self, batch):
-        """Dispatch in a context of its own, a new one whenever it was written to.
+    def _dispatch_apart(self, batch, context):
+        """Dispatch in an empty context, another one whenever it was written to.
 
         What a handler stores in a context variable is seen by the later
         handlers of its event and by what they fire, not by other events.
+        Returns the last one.
         """
-        context = Context()
         while context.run(self.dispatch, batch, context):
             context = Context()
+        return context
 
     def dispatch(self, batch, context=None):
         """The engine: hand each event of *batch* to its handlers, in order.
@@ -2322,7 +2392,7 @@ class Reactor:
             except (KeyError, TypeError):
                 plan = self._plan_for(event)
             watched = plan.watched
-            if (event._state == SPECIAL or watched & (COMPLETE | AWAITED | ODD)) \
+            if (event._state == SPECIAL or watched & _BEFORE) \
                     and not self._before(event):
                 continue
             # -- call them
@@ -2351,7 +2421,7 @@ class Reactor:
                 if self.halted and event.stopped:
                     break
             # -- what follows from it
-            if watched or event._state == SPECIAL:
+            if watched & _AFTER or event._state > DONE:
                 try:
                     self._after(event, plan, kept)
                 except Exception as error:
@@ -2456,8 +2526,14 @@ class Reactor:
 
     def _after(self, event, plan, kept):
         """What feedback and those who wait need after the handlers."""
+        if event._state == EXPECTED and not plan.watched & _AFTER:
+            # A common case by itself: those who wait, and nothing else.
+            self._tell_waiters(event)
+            if not kept and not event.alert_done:
+                event._value = None             # see dispatch()
+            return
         if event._state == QUEUED and plan.watched < EVERYTHING:
-            # The common case by itself: feedback, and nothing else.
+            # Another one: feedback, and nothing else.
             value = event._value
             event._state = DONE
             count = value._count
@@ -2481,13 +2557,13 @@ class Reactor:
 
         Returns the task, which is of this *kind*.
         """
-        if isinstance(result, AsyncGeneratorType):
-            result = _collected(result, event)
-            kind = Running              # a filter that is one stops the event at once
-        if isinstance(result, Waiting) or self.host is not None and isinstance(
-                result, CoroutineType):
-            result = _result_of(result)
-        if isinstance(result, (GeneratorType, CoroutineType)):
+        found = type(result)
+        if found in _TASKS or isinstance(result, Waiting):
+            if found is AsyncGeneratorType:
+                result = _collected(result, event)
+                kind = Running              # a filter that is one stops the event at once
+            if self.host is not None and found is not GeneratorType or isinstance(result, Waiting):
+                result = _result_of(result)
             owner = getattr(handler, "__self__", None)
             if not isinstance(owner, Manager) or owner._reactor is not self:
                 owner = self.root
@@ -2514,13 +2590,8 @@ class Reactor:
 
         kept  False if the Value is as good as new; see dispatch()
         """
-        event._state = DONE
         value = event._value
-        waiters = event._waiters
-        if waiters:
-            event._waiters = None
-            for waiter in waiters:
-                waiter.event_done(event)
+        self._tell_waiters(event)
         if value is not None and not event.cancelled:
             if event.alert_done and self.topic_is_heard(event, "_done"):
                 self.post(Done.create("Done", event, value.value), event.channels)
@@ -2533,6 +2604,15 @@ class Reactor:
             event._value = None
         if event._effects:
             self._release(event)
+
+    @staticmethod
+    def _tell_waiters(event):
+        event._state = DONE
+        waiters = event._waiters
+        if waiters:
+            event._waiters = None
+            for waiter in waiters:
+                waiter.event_done(event)
 
     def _takes_exceptions(self):
         """Whether a handler of the current release's event takes errors."""
@@ -2614,6 +2694,8 @@ class Reactor:
         while self.queue:
             successor.queue.append(self.queue.popleft())
         successor.sort = successor.sort or self.sort
+        if not successor.timers:
+            successor.timers = []
         for entry in self.timers:
             if entry[2] is not None:
                 heappush(successor.timers, entry)
@@ -2638,6 +2720,7 @@ class Reactor:
             if self.awaited is None:
                 self.awaited = {}
             self.awaited.setdefault(name, []).append(waiting)
+            self.private = None
             for plan in list(self.plans.get(name, {}).values()):
                 plan.watched |= AWAITED
             self._forget_stems(name)
@@ -2650,6 +2733,7 @@ class Reactor:
                 waits.remove(waiting)
                 if not waits:
                     del self.awaited[name]
+                    self.private = None
                     self._forget_stems(name)
                     for plan in list(self.plans.get(name, {}).values()):
                         if plan.watched != EVERYTHING:
@@ -2659,8 +2743,14 @@ class Reactor:
 
     def call_later(self, seconds, callback, *args):
         """Call back after *seconds*; returns the entry for cancel()."""
-        entry = [self.root.clock() + seconds, next(_joined), callback, args]
+        return self.call_at(self.root.clock() + seconds, callback, *args)
+
+    def call_at(self, deadline, callback, *args):
+        """The same, at a time of the root's clock."""
+        entry = [deadline, next(_joined), callback, args]
         with _tree_lock:            # not while next_deadline() tidies up
+            if not self.timers:
+                self.timers = []
             heappush(self.timers, entry)
         if self.sleeping:           # in another thread, or in the loop around us
             self.fired(None)
@@ -2714,21 +2804,26 @@ class Reactor:
 
     # -- the loop -----------------------------------------------------------
 
+    def turn(self):
+        """One turn of run(): sources of events, then what they caused."""
+        if self.guest or not self.running:
+            return self.tick()
+        self.ident = get_ident()
+        self.generate(-1)
+        if self.queue:
+            self._flush(BATCHES_PER_POLL)
+
     def tick(self, timeout=-1):
         """One turn: look at sources of events if it is time, then flush."""
         self.ident = get_ident()
         if self.guest:
             self.awake()
-        queue = self.queue
-        if queue and self.running and self.batches < BATCHES_PER_POLL:
+        if self.queue and self.quiet and self.running and self.batches < BATCHES_PER_POLL:
             self.batches += 1
-            plans = self.plans.get("generate_events")
-            if plans is None or plans.get(("*",)) is None or plans["*",].public:
-                self.generate(timeout)
         else:
             self.batches = 0
             self.generate(timeout)
-        if queue:
+        if self.queue:
             self.flush()
         elif self.guest:
             self.rest()
@@ -2751,6 +2846,7 @@ class Reactor:
         if wait > MAX_PAUSE:
             wait = MAX_PAUSE
         plan = self.plan("generate_events", ("*",))
+        self.quiet = not plan.public
         if self.running and plan.public:
             event = GenerateEvents(_tree_lock, wait)
             event.channels = ("*",)
@@ -2965,6 +3061,7 @@ class Manager:
     channel = None
     clock = staticmethod(time.monotonic)
 
+    _children = {}          # of most, and never changed: see registerChild()
     _own = ("*",)           # (channel,), kept so that fire() need not make it
     _extra = None           # handlers added to this instance
     _taken = None           # (function, name) pairs removed from it
@@ -2981,7 +3078,6 @@ class Manager:
     def __new__(cls, *args, **kwargs):
         self = _new(cls)
         self.parent = self
-        self._children = {}
         self._joined = next(_joined)
         self._reactor = Reactor(self)
         return self
@@ -2999,6 +3095,8 @@ class Manager:
     @property
     def components(self):
         """The direct children, a set in order of registration."""
+        if self._children is Manager._children:
+            self._children = {}
         return self._children.keys()
 
     @property
@@ -3149,6 +3247,8 @@ class Manager:
 
     def _listened(self):
         """The index keys this manager has handlers for."""
+        if self._extra is None and self._taken is None:
+            return self._class_handlers
         keys = dict.fromkeys(self._class_handlers)
         for function in self._extra or ():
             keys.update(dict.fromkeys(_names_of(function)))
@@ -3251,14 +3351,15 @@ class Manager:
                 if theirs is not ours:
                     component._split()
                     theirs = component._reactor
-            for manager in flatten(component):
+            changed = list(flatten(component)) if component._children else (component,)
+            stays, goes = ours, theirs
+            for manager in changed:
                 manager._joined = next(_joined)
-            # The reactor that runs stays, so that its loop goes on undisturbed.
-            if theirs.running:
+            if theirs.running:      # the one that runs stays: its loop goes on undisturbed
                 changed, stays, goes = list(flatten(self.root)), theirs, ours
                 stays.root = self.root
-            else:
-                changed, stays, goes = list(flatten(component)), ours, theirs
+            if self._children is Manager._children:
+                self._children = {}
             self._children[component] = None
             component.parent = self
             component._pending = False
@@ -3267,7 +3368,7 @@ class Manager:
                 goes.alert = True
             if goes is stays or goes is ours:
                 stays.index = None                      # the order is another now
-                stays.plans = {None: _TASK_PLANS}
+                stays.forget_plans()
             if goes is stays:
                 return
             for manager in changed:
@@ -3289,7 +3390,8 @@ class Manager:
         new = Reactor(self)
         targeted = False
         self.parent = self
-        for manager in flatten(self):
+        below = list(flatten(self)) if self._children else (self,)
+        for manager in below:
             old.drop_listener(manager, manager._listened())
             targeted = targeted or manager._targeted
             manager._targeted = False
@@ -3298,18 +3400,25 @@ class Manager:
                 manager.close()
                 old.poller = None
                 new.poller = manager
-            for waits in list((old.awaited or {}).values()):
-                for waiting in [w for w in waits if w.manager is manager]:
-                    old.forget_name(waiting.event, waiting)
-                    waiting.finish(error=Cancelled(
-                        "%r left the tree, and will not see %r" % (manager, waiting.event)))
+            if old.awaited:
+                self._end_waits(old, manager)
         if targeted:                    # plans must not keep it alive
-            old.plans = {None: _TASK_PLANS}
-        for manager in flatten(self):
-            for task in list(manager._tasks or ()):
-                task.cancel("%r left the tree while it handled %r" % (manager, task.event))
+            old.forget_plans()
+        for manager in below:
+            if manager._tasks:
+                for task in list(manager._tasks):
+                    task.cancel("%r left the tree while it handled %r" % (manager, task.event))
             if manager._moved is not None:
                 manager._moved(old)
+
+    @staticmethod
+    def _end_waits(reactor, manager):
+        """*manager* left the tree: what it waits for there by name will not come."""
+        for waits in list(reactor.awaited.values()):
+            for waiting in [w for w in waits if w.manager is manager]:
+                reactor.forget_name(waiting.event, waiting)
+                waiting.finish(error=Cancelled(
+                    "%r left the tree, and will not see %r" % (manager, waiting.event)))
 
     @_own_step
     @handler("unregister")
@@ -3429,9 +3538,9 @@ class Manager:
             self.fire(Started(self), self.channel or "*")
             if started is not None:
                 started()
-            while not reactor.stopping():
+            while reactor.running or not reactor.stopping():
                 try:
-                    reactor.tick()
+                    reactor.turn()
                 except KeyboardInterrupt:   # a second ^C, or a host's own handler
                     reactor.running = reactor.draining is None      # it may have cut stop() short
                     reactor.stop()
@@ -3623,6 +3732,9 @@ def check_singleton(x, y):
     return True
 
 
+_STARTERS = frozenset(("__new__", "__init__"))
+
+
 class BaseComponent(Manager):
     """A component whose handlers are marked with @handler.
 
@@ -3650,6 +3762,8 @@ class BaseComponent(Manager):
     channel = "*"
     singleton = False
 
+    _sets_early = False         # children may be attributes before our __init__() runs
+
     def __init_subclass__(cls, **kwargs):
         super().__init_subclass__(**kwargs)
         found, aliases = _handlers_of(cls)
@@ -3664,6 +3778,9 @@ class BaseComponent(Manager):
             setattr(cls, key, function)
         cls._class_components = tuple(key for klass in cls.__mro__ for key, member
                                       in vars(klass).items() if isinstance(member, BaseComponent))
+        cls._sets_early = any(
+            vars(klass).get("_sets_early", not _STARTERS.isdisjoint(vars(klass)))
+            for klass in cls.__mro__[:-1] if not vars(klass).get("_is_ground"))
 
     def __init__(self, *args, **kwargs):
         super().__init__(*args, **kwargs)
@@ -3672,9 +3789,11 @@ class BaseComponent(Manager):
             child = getattr(self, key)
             if isinstance(child, BaseComponent) and child is not self:
                 child.register(self)
-        for child in list(vars(self).values()):
-            if isinstance(child, BaseComponent) and child is not self and child.parent is child:
-                child.register(self)
+        if self._sets_early:
+            for child in list(vars(self).values()):
+                if (isinstance(child, BaseComponent) and child is not self
+                        and child.parent is child):
+                    child.register(self)
         init = getattr(self, "init", None)
         if init is not None:
             init(*args, **kwargs)
@@ -3697,7 +3816,9 @@ class BaseComponent(Manager):
         if not check_singleton(self, parent):
             raise SingletonError(self)
         parent.registerChild(self)
-        self.fire(Registered(self, parent), self.channel)
+        reactor = self._reactor
+        if not reactor.running or reactor.concerns("registered", self.channel):
+            self.fire(Registered(self, parent), self.channel)
         return self
 
     def unregister(self):
@@ -3709,12 +3830,36 @@ class BaseComponent(Manager):
         if self._pending or self.parent is self:
             return self
         self._pending = True
+        if self._reactor.cause is None and not self._leaving_matters():
+            # Half of the cost of asking: 3.5 us instead of 7.
+            self._reactor.call_soon(self._leave_quietly)
+        else:
+            self._prepare_to_leave()
+        return self
+
+    def _leaving_matters(self):
+        """Whether prepare_unregister would reach anybody whom it concerns.
+
+        The framework's own handlers look after what is theirs, which is not
+        below a component that has no children.
+        """
+        plan = self._reactor.plan("prepare_unregister", (self.channel,))
+        return (self._children or plan.public or plan.watched
+                or self._extra or "prepare_unregister" in self._class_handlers)
+
+    def _leave_quietly(self):
+        """The first stage of unregister(), where nobody has to be asked."""
+        if self._pending and self._leaving_matters():
+            self._prepare_to_leave()        # there is somebody now
+        else:
+            self._leave()
+
+    def _prepare_to_leave(self):
         event = PrepareUnregister(self)
         event.complete_channels = (self,)
         event._on_complete = self._leave
         event._state = SPECIAL          # even if nobody listens
         self.fire(event, self.channel)
-        return self
 
     def _leave(self, event=None):
         """The second stage of unregister()."""
@@ -3722,7 +3867,8 @@ class BaseComponent(Manager):
         if not self._pending or parent is self:
             return                      # it was registered elsewhere meanwhile
         self._pending = False
-        self.root.fire(Unregistered(self, parent), self.channel)
+        if self._reactor.concerns("unregistered", self.channel):
+            self.root.fire(Unregistered(self, parent), self.channel)
         parent.unregisterChild(self)
 
     @property
@@ -3811,11 +3957,10 @@ class Disconnect(Event):
 
 READABLE, WRITABLE, HUNG_UP = 1, 2, 4
 
-_READY = ((READABLE, Read, "_read"), (WRITABLE, Write, "_write"),
-          (HUNG_UP, Disconnect, "_disconnect"))
-
-# How a source takes an event of these directly, when nobody else hears it.
-_STEPS = {"_read": "_read_ready", "_write": "_write_ready", "_disconnect": "_hung_up"}
+# (what, its event, the name of that, how a source takes it directly)
+_READY = ((READABLE, Read, "_read", "_read_ready"),
+          (WRITABLE, Write, "_write", "_write_ready"),
+          (HUNG_UP, Disconnect, "_disconnect", "_hung_up"))
 
 
 class BasePoller(BaseComponent):
@@ -3839,6 +3984,7 @@ class BasePoller(BaseComponent):
     def __init__(self, timeout=0.01, channel=None):
         self._sources = {}          # fd -> source
         self._interest = {}         # fd -> READABLE | WRITABLE
+        self._steps = {}            # fd -> how its source takes it that it can be read
         self._numbers = {}          # fd -> file number, known after it is closed too
         self._fds = {}              # file number -> fd
         self._opened = False
@@ -3892,12 +4038,24 @@ class BasePoller(BaseComponent):
             self._interest[fd] = interest
         elif before:
             del self._interest[fd], self._sources[fd]
+        if interest & READABLE and hasattr(source, "_read_ready"):
+            self._steps[fd] = self._step_of(source)
+        elif before & READABLE:
+            self._steps.pop(fd, None)
         if interest != before and self._opened and self._fds.get(self._numbers[fd]) is fd:
             self._watch(self._numbers[fd], interest, before)
         if before and not interest:
             number = self._numbers.pop(fd)
             if self._fds.get(number) is fd:
                 del self._fds[number]
+
+    @staticmethod
+    def _step_of(source):
+        """Its _read_ready, bound once for all of its files."""
+        step = getattr(source, "_read_step", None)
+        if step is None:
+            step = source._read_step = source._read_ready
+        return step
 
     def hand_over(self, other):
         """Give everything to *other*: a tree has one poller."""
@@ -3931,31 +4089,49 @@ class BasePoller(BaseComponent):
         finally:
             if reactor.sleeping or reactor.alert:
                 reactor.awake()
-        fds = self._fds
+        fds, steps = self._fds, self._steps
+        private = reactor.reads_in_private()
         for number, what in ready:
             fd = fds.get(number)
-            if fd is not None:
+            if private and what == READABLE and fd in steps:
+                # Most of what happens, without a look at each plan: 0.4 us less.
+                step = steps[fd]
+                try:
+                    step(fd)
+                except BaseException as error:
+                    reactor.failed(None, step, error)
+                private = reactor.private
+            elif fd is not None:
                 self._tell(fd, what)
             elif reactor.wakeup is not None and number == reactor.wakeup.number:
                 reactor.wakeup.drain()
 
     def _tell(self, fd, what):
         interest = self._interest.get(fd, 0)
+        if what == READABLE:
+            if interest & READABLE:
+                self._offer(fd, Read, "_read", "_read_ready")
+            return
         if what == HUNG_UP and interest & WRITABLE:
             what = WRITABLE             # so that whoever writes learns why not
-        for flag, event, name in _READY:
-            if not what & flag or flag != HUNG_UP and not interest & flag:
-                continue
-            source = self._sources.get(fd)
-            if source is None:
-                return                  # the first event made it go
-            channels = (source.channel,)
-            reactor = self._reactor
-            step = getattr(source, _STEPS[name], None)
-            if step is None or reactor.heard(name, channels):
-                self.fire(event(fd), *channels)
-            else:
-                reactor.direct(step, fd)
+        for flag, event, name, step in _READY:
+            if what & flag and (flag == HUNG_UP or interest & flag):
+                self._offer(fd, event, name, step)
+
+    def _offer(self, fd, event, name, step):
+        """Tell the source of *fd*: by a call of its *step* if nobody else hears."""
+        try:
+            source = self._sources[fd]
+        except KeyError:
+            return                      # what was told before made it go
+        step = getattr(source, step, None)
+        if step is None or self._reactor.heard(name, (source.channel,)):
+            self.fire(event(fd), source.channel)
+            return
+        try:
+            step(fd)
+        except BaseException as error:
+            self._reactor.failed(None, step, error)
 
     @_own_step
     @handler("generate_events", channel="*", priority=-9, filter=True)
@@ -4059,14 +4235,28 @@ class Select(BasePoller):
         del self._reading, self._writing
 
 
+class _Masks(dict):
+    """What the system says -> what we say; worked out once for each of the few."""
+
+    def __init__(self, readable, writable):
+        self.readable = readable
+        self.writable = writable
+
+    def __missing__(self, mask):
+        what = READABLE if mask & self.readable else 0
+        if mask & self.writable:
+            what |= WRITABLE
+        self[mask] = what = what or HUNG_UP     # or an error, which reading tells
+        return what
+
+
 class _Polling(BasePoller):
     """poll() and epoll() differ in little."""
 
     def _open(self):
-        prefix = self._prefix
-        self._in = getattr(select, prefix + "IN")
-        self._out = getattr(select, prefix + "OUT")
-        self._trouble = getattr(select, prefix + "HUP") | getattr(select, prefix + "ERR")
+        self._in = getattr(select, self._prefix + "IN")
+        self._out = getattr(select, self._prefix + "OUT")
+        self._masks = _Masks(self._in, self._out)
         self._poll = self._make()
 
     def _watch(self, number, interest, before):
@@ -4087,18 +4277,8 @@ class _Polling(BasePoller):
                 raise                   # it cannot be polled: tell the source
 
     def _wait(self, timeout):
-        readable, writable, trouble = self._in, self._out, self._trouble
-        ready = []
-        for number, mask in self._poll.poll(self._unit(timeout)):
-            what = 0
-            if mask & readable:
-                what = READABLE
-            if mask & writable:
-                what |= WRITABLE
-            if mask & trouble and not what:
-                what = HUNG_UP
-            ready.append((number, what or HUNG_UP))
-        return ready
+        masks = self._masks
+        return [(number, masks[mask]) for number, mask in self._poll.poll(self._unit(timeout))]
 
 
 class Poll(_Polling):
@@ -4228,6 +4408,8 @@ class Timer(BaseComponent):
     begins anew instead, on schedule: a late one does not delay the next.
     """
 
+    _sets_early = False
+
     def __init__(self, interval, event, *channels, persist=False, **kwargs):
         self.event = event
         self.channels = channels
@@ -4241,7 +4423,7 @@ class Timer(BaseComponent):
     def reset(self, interval=None):
         """Restart the countdown from now, with another *interval* if given."""
         if interval is not None:
-            if hasattr(interval, "timestamp"):          # a datetime
+            if type(interval) is not float and hasattr(interval, "timestamp"):  # a datetime
                 interval = interval.timestamp() - time.time()
             _check_seconds(interval, "the interval of a Timer is a number of seconds or a datetime")
             self.interval = interval
@@ -4264,7 +4446,7 @@ class Timer(BaseComponent):
     def _schedule(self, deadline):
         self._unschedule(self._reactor)
         self._deadline = deadline
-        self._entry = self._reactor.call_later(deadline - self.root.clock(), self._due)
+        self._entry = self._reactor.call_at(deadline, self._due)
 
     def _unschedule(self, reactor):
         if self._entry is not None:
@@ -4272,7 +4454,9 @@ class Timer(BaseComponent):
             self._entry = None
 
     def _moved(self, old):
-        if self._entry is not None:
+        clock = self.root.clock
+        if self._entry is not None and not (
+                old.successor is self._reactor and old.root.clock is clock):    # it comes along
             left = self._deadline - old.root.clock()
             self._unschedule(old)
             self._schedule(self.root.clock() + left)
@@ -4287,8 +4471,11 @@ class Timer(BaseComponent):
             late = max(0, self.root.clock() - self._deadline)
             missed = late // self.interval if self.interval > 0 else 0
             self._schedule(self._deadline + (missed + 1) * self.interval)
-        else:
+        elif self._leaving_matters():
             self.unregister()
+        else:                           # of many timers that are due the greater part
+            self._pending = True
+            self._leave()
 
 
 # ---------------------------------------------------------------------------

@@ -1189,6 +1189,7 @@ class File(Component):
         if component is self.root:      # not some process that ended
             _fire_own(self, Close())    # after what others write when they stop
 
+    @_own_step
     @handler("prepare_unregister", channel="*")
     def _on_prepare_unregister(self, event, component):
         if not event.in_subtree(self):
@@ -1725,6 +1726,7 @@ class Process(Component):
         self._close_files()
         self._pipe_closed()
 
+    @_own_step
     @handler("prepare_unregister", channel="*")
     def _on_prepare_unregister(self, event, component):
         if event.in_subtree(self) and self.alive:
@@ -2481,6 +2483,7 @@ class Notify(Component):
         if component is self.root:
             self._close()
 
+    @_own_step
     @handler("prepare_unregister", channel="*")
     def _on_prepare_unregister(self, event, component):
         if event.in_subtree(self):

@@ -867,6 +867,7 @@ class Endpoint(BaseComponent):
             self._hurry = True
             self.fire(Close())
 
+    @_own_step
     @handler("prepare_unregister", channel="*")
     def _on_prepare_unregister(self, event, component):
         if event.in_subtree(self):
@@ -980,14 +981,14 @@ class StreamEndpoint(Endpoint):
             return self._break(conn, error)
         if not data:
             return self._peer_ended(conn)
-        if conn.closing is not None:
-            return                  # nobody wants it any more, see _part()
         if len(data) == appetite:
             conn.appetite = self._bufsize * GROWTH
-        if conn.tls is not None:
-            self._decipher(conn, data)
-        else:
+        if conn.closing is not None:
+            return                  # nobody wants it any more, see _part()
+        if conn.tls is None:
             self._received(conn, data)
+        else:
+            self._decipher(conn, data)
 
     def _peer_ended(self, conn, turns=TURNS_AFTER_END):
         """The peer sends no more: finish, with what it has not got yet.
@@ -4018,6 +4019,7 @@ class NodeServer(NodeEnd):
         self.sessions.pop(exchange.session, None)
         exchange.end()
 
+    @_own_step
     @handler("stopped", "prepare_unregister", channel="*")
     def _on_end(self, event, component=None, *args):
         if component is self.root if event.name == "stopped" else event.in_subtree(self):
@@ -4092,6 +4094,7 @@ class NodeClient(NodeEnd):
         link.open(self.exchange, _field(message, "welcome", bool))
         self._tell(ConnectedTo)
 
+    @_own_step
     @handler("stopped", "prepare_unregister", channel="*")
     def _on_end(self, event, component=None, *args):
         if component is self.root if event.name == "stopped" else event.in_subtree(self):
