@@ -1,4 +1,4 @@
-"""HTTP servers, controllers and static files, as components that send each other events.
+"""HTTP, WebSocket and WSGI, servers and clients, as components that send each other events.
 
     from circuits_web import Controller, Server
 
