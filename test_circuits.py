@@ -14514,7 +14514,7 @@ class TestSecurityRows(WebTest):
 
             def use(number):
                 try:
-                    for n in range(5):
+                    for n in range(10):
                         sid = "own-%d" % number
                         store.save(sid, {"n": n, "text": str(number) * 100})
                         store.save("shared", {"a": number, "b": number})
