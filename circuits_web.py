@@ -6902,7 +6902,7 @@ class EventStream:
         elif http._reactor.heard("stream", (http.channel,)):
             http._reactor.tell(http, Stream, http.channel, response, frame)
         else:
-            http._reactor.tell(http, Write, http.channel, self._conn.sock, frame)
+            http._write(self._conn, frame)
 
     # -- what HTTP calls ----------------------------------------------------
 
@@ -11540,7 +11540,9 @@ class _CalledHTTP(HTTP):
     @handler("stopped", channel="*")
     def _on_stopped(self, component):
         for conn in list(self._connections.values()) if component is self.root else ():
-            if conn.response.started:
+            if isinstance(conn.response._body, EventStream):
+                conn.response._body.close("the server stops")
+            elif conn.response.started:
                 self._hang_up(conn)
             else:
                 self._refuse(conn, ProtocolError(503, "the server stops"))

@@ -20239,6 +20239,10 @@ class TestWSGIApplication(CircuitsTest):
         result.close()
         wait_for(lambda: ended)
         self.assertEqual((len(root.group), self.app.http._connections), (0, {}))
+        result = self.app(caller.environ("/news"), lambda *args: None)
+        self.assertEqual(next(result), b":\n\n")
+        self.app.stop()
+        self.assertEqual(set(result) - {b":\n\n"}, set())      # it ends, and as it should
 
     def test_web_sockets_are_refused(self):
         caller = self.call(circuits_web.WebSockets("/ws"))
