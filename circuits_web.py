@@ -6830,6 +6830,10 @@ class EventStream:
         if response.done:           # the client left while this was being prepared
             self.close()
 
+    def __repr__(self):
+        state = "closed" if self.closed else "open" if self._http is not None else "to be opened"
+        return "<EventStream %s, %d bytes wait>" % (state, self.waiting)
+
     def send(self, data, event=None, id=None, retry=None):
         """Send a message, see ServerEvent; False if the stream has ended."""
         if not isinstance(data, ServerEvent):
@@ -6969,7 +6973,8 @@ class Group:
                  without an id get one
 
     A message is str, bytes (UTF-8 for EventStreams), ServerEvent, or what JSON
-    can write.  Members leave by themselves when their connection ends.
+    can write.  Members leave by themselves when their connection ends.  Use a
+    group in the thread of its tree only.
     """
 
     def __init__(self, slow="close", max_waiting=MAX_WAITING, history=0):
@@ -7008,11 +7013,14 @@ class Group:
             if member.groups:
                 member.groups.discard(self)
 
+    def __repr__(self):
+        return "<Group of %d>" % len(self._members)
+
     def __len__(self):
         return len(self._members)
 
     def __bool__(self):
-        return True
+        return True                 # also one without members
 
     def __contains__(self, stream):
         return _member(stream) in self._members

@@ -3,6 +3,8 @@
     python3 test_circuits.py                    all of them
     python3 test_circuits.py TestValues         one class
     python3 test_circuits.py TestValues.test_one_result_stands_bare
+    python3 test_circuits.py --full TestWebAbuse        a gigabyte, a million chunks, ...
+    python3 test_circuits.py --slow                     name the slowest
 
 The order is that of the modules.  A test takes the lowest rung that can
 fail: pure functions, events in one process, two codecs back to back, a
@@ -14965,6 +14967,7 @@ class TestGroups(CircuitsTest):
             group.add(member)
         other.add(one)
         self.assertEqual((len(group), one in group, one.groups), (2, True, {group, other}))
+        self.assertEqual(repr(group), "<Group of 2>")
         for member in group:
             group.discard(member)
             group.discard(member)
@@ -15026,6 +15029,7 @@ class TestEventStreams(StreamTest):
                          (200, "text/event-stream; charset=utf-8", "no-cache", "no", "chunked"))
         self.assertEqual(self.next(answer), ["event: first", "id: 1", "retry: 2500", "data: one"])
         self.assertEqual(self.next(answer), ['data: {"two": 2}'])
+        self.assertEqual(repr(self.streams[0]), "<EventStream open, 0 bytes wait>")
         self.assertTrue(self.do(lambda: self.streams[0].send("three")))
         self.assertEqual(self.next(answer), ["data: three"])
 
