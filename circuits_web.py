@@ -3396,8 +3396,7 @@ class HTTP(BaseComponent):
 
     def _expire(self, conn):
         response = conn.response
-        if response is not None and isinstance(response._body, EventStream) \
-                and response.started and not conn.closing:
+        if response is not None and not conn.closing and self._keeps_time(conn):
             return response._body.beat(self._now)
         if conn.closing or response is not None and response.started \
                 or conn.request is None and not conn.parser:
@@ -3514,14 +3513,18 @@ class HTTP(BaseComponent):
                     self._announce_request(conn)
                     return self._has_more(conn)
                 spool, conn.spool = conn.spool, None
-                conn.deadline = None
+                if not self._keeps_time(conn):
+                    conn.deadline = None if conn.drain is None else self._now + self._write_timeout
                 spool.end()
                 return False
             if type(item) is bytes:
                 conn.spool.write(item)
-                conn.deadline += len(item) / self._min_rate
+                keeps_time = self._keeps_time(conn)
+                if not keeps_time and conn.deadline is not None:
+                    conn.deadline += len(item) / self._min_rate
                 if isinstance(conn.spool, BodyStream) and conn.spool.ahead > MAX_BODY_AHEAD:
-                    conn.deadline = None            # it is the handler that is slow
+                    if not keeps_time:
+                        conn.deadline = None        # it is the handler that is slow
                     self._pause(conn, True)
                     return False
                 continue
@@ -3533,6 +3536,11 @@ class HTTP(BaseComponent):
                 self._announce_request(conn)
                 if conn.closing:
                     return False                    # it was answered early
+
+    @staticmethod
+    def _keeps_time(conn):
+        """Whether the deadline is that of an open EventStream, for its next comment."""
+        return conn.response.started and isinstance(conn.response._body, EventStream)
 
     @staticmethod
     def _has_more(conn):
@@ -4022,8 +4030,9 @@ class HTTP(BaseComponent):
                         self._reactor.tell(self, Stream, self.channel, response, piece)
                     conn.deadline = self._now + self._write_timeout
                 yield _Drained(conn)
-                if events is None:
-                    conn.deadline = None        # it is the body that is slow
+                if events is None:              # it is the body that is slow; of either side
+                    conn.deadline = None if conn.spool is None or conn.paused \
+                        else self._now + self._body_timeout
         except Exception as error:
             self._reactor.failed(None, None, error)
             response.close = True
@@ -6815,7 +6824,7 @@ class EventStream:
         self.keep_alive = keep_alive
         self.max_waiting = max_waiting
         self.on_close = on_close
-        self._early = b""           # written before there was a connection for it
+        self._early = bytearray()   # written before there was a connection for it
         self._http = None
         self._conn = None
         self._taken = 0             # when the client was last seen to read
@@ -6890,7 +6899,8 @@ class EventStream:
         return encode_chunk(data) if self._joins_chunk() else data
 
     def replay(self, data):
-        """Send what encode_event() made, of any number of messages."""
+        """Send a piece of the stream as it is: what encode_event() made, of any
+        number of messages."""
         self.write(encode_chunk(data) if self._joins_chunk() else data)
 
     def write(self, frame):
@@ -6916,9 +6926,9 @@ class EventStream:
         self._conn = conn
         self._taken = http._now
         conn.deadline = http._now + self.keep_alive
-        early, self._early = self._early, b""
-        if early:
-            http._reactor.tell(http, Stream, http.channel, self.response, early)
+        if self._early:
+            http._reactor.tell(http, Stream, http.channel, self.response, bytes(self._early))
+            self._early = None
         if self.closed:
             self._end()
         elif http._leaving:
@@ -7077,7 +7087,6 @@ class Group:
             missed.append(data)
         if missed:
             stream.replay(b"".join(reversed(missed)))
-
 
 
 # ---------------------------------------------------------------------------

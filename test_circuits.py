@@ -12632,6 +12632,70 @@ class TestStreams(WebTest):
                 got += sock.recv(10000)
             self.assertIn(b"took 500 None", got)
 
+    def both_ways(self):
+        """A controller that answers piece by piece to pieces that arrive."""
+        class Root(circuits_web.Controller):
+            async def _answers(self, body):
+                yield "begin"
+                async for piece in body:
+                    yield "<%s>" % piece.decode()
+                yield "end"
+
+            @circuits_web.expose("plain", stream=True)
+            def _plain(self):
+                self.response.body = self._answers(self.request.body)
+                return self.response
+
+            @circuits_web.expose("events", stream=True)
+            def _events(self):
+                return circuits_web.EventStream(self.request, self.response, self._answers(self.request.body))
+        return Root()
+
+    def test_both_ways_at_once(self):
+        self.serve(self.both_ways())
+        for path in (b"plain", b"events"):
+            for framing, wrap, last in ((b"Content-Length: 6", b"%s", b""),
+                                        (b"Transfer-Encoding: chunked", b"2\r\n%s\r\n", b"0\r\n\r\n")):
+                with socket.create_connection(("127.0.0.1", self.port), PATIENCE) as sock:
+                    sock.sendall(b"POST /%s HTTP/1.1\r\nHost: a\r\n%s\r\n\r\n" % (path, framing))
+                    got = b""
+                    for sent, expected in ((b"", b"begin"), (b"ab", b"<ab>"), (b"cd", b"<cd>"), (b"ef", b"<ef>")):
+                        sock.sendall(wrap % sent if sent else b"")
+                        while expected not in got:
+                            got += sock.recv(1000)
+                    sock.sendall(last)
+                    while not got.endswith(b"0\r\n\r\n"):
+                        got += sock.recv(1000)
+                    self.assertIn(b"end", got)
+
+    def test_both_ways_have_their_deadlines(self):
+        for path, alive in ((b"plain", False), (b"events", True)):
+            clock = FakeClock()
+            app = circuits_web.Server(("127.0.0.1", 0)) + self.both_ways()
+            app.clock = clock
+            with serving(app), socket.create_connection(("127.0.0.1", app.port), PATIENCE) as sock:
+                sock.sendall(b"POST /%s HTTP/1.1\r\nHost: a\r\nContent-Length: 9\r\n\r\n" % path)
+
+                def turn(seconds):
+                    for _ in range(seconds):
+                        clock.advance(1)
+                        app._reactor.call_soon(lambda: None)
+                        wait_for(lambda: app.http._now >= clock.now or not app.http._connections)
+                got = b""
+                for sent in (b"", b"ab", b"cd"):
+                    sock.sendall(sent)
+                    while (sent or b"begin") not in got:
+                        got += sock.recv(1000)
+                    turn(50)
+                    self.assertEqual(len(app.http._connections), 1)
+                turn(50)                        # the peer is too slow; a stream may last
+                self.assertEqual(len(app.http._connections), alive, path)
+                if alive:
+                    sock.sendall(b"efghi")
+                    while b"end" not in got:
+                        got += sock.recv(1000)
+                    self.assertGreater(got.count(b":\n\n"), 8)
+
     def test_a_slow_handler_slows_the_peer_down(self):
         self.start()
         with socket.create_connection(("127.0.0.1", self.port)) as sock:
