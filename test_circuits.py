@@ -15590,6 +15590,19 @@ class TestEventStreamPrograms(StreamTest):
             process.kill()
             wait_for(lambda: len(self.group) == 0)
 
+    def test_nginx_passes_events_on_at_once(self):
+        self.need = lambda program: TestWebPeers.need(self, program)
+        self.start()
+        TestWebPeers.nginx(self)
+        self.port = self.front
+        answers = [self.listen() for _ in range(3)]
+        for n in range(3):
+            self.assertEqual(self.do(lambda: self.group.send("m%d" % n)), 3)
+            self.assertEqual([self.next(answer) for answer in answers], [["data: m%d" % n]] * 3)
+        for answer in answers:
+            self.leave(answer)
+        wait_for(lambda: not len(self.group))
+
     def test_chromium_shows_the_clock(self):
         browser = Browser(self)
         self.clock()
