@@ -1714,6 +1714,10 @@ MAX_PART_HEADER_COUNT = 20
 #: Bytes of a body or an upload that stay in memory; more goes to disk.
 MAX_MEMORY = 1024 * 1024
 
+#: Bytes that each of many uploads in one form may keep there; the first ones
+#: share out more.
+MIN_MEMORY = 65536
+
 
 class Spool:
     """Bytes in memory that move to an unnamed file when they become many.
@@ -1978,7 +1982,8 @@ class MultipartParser:
             if charset.lower() in ("utf-8", "iso-8859-1"):
                 filename = unquote(rest.partition("'")[2], charset)
         limit = self.max_field - self._text if filename is None else self.max_file
-        self._part = [params["name"], filename, headers, Spool(self.max_memory), limit]
+        memory = max(min(self.max_memory, MIN_MEMORY), self.max_memory // (len(self._files) + 1))
+        self._part = [params["name"], filename, headers, Spool(memory), limit]
         self._crlf = True
 
     def _content(self):
@@ -6984,7 +6989,7 @@ class Group:
 
     A message is str, bytes (UTF-8 for EventStreams), ServerEvent, or what JSON
     can write.  Members leave by themselves when their connection ends.  Use a
-    group in the thread of its tree only.
+    group in the thread of its tree only; each worker process has its own.
     """
 
     def __init__(self, slow="close", max_waiting=MAX_WAITING, history=0):

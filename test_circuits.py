@@ -11295,6 +11295,18 @@ class TestForms(CircuitsTest):
             parser.finish()
         self.assertTrue(spool.file.closed)
 
+    def test_many_files_in_one_form_do_not_pile_up_in_memory(self):
+        size = 300000
+        data = multipart(*[(self.FILE.replace(b'"f"', b'"f%d"' % n), b"%03d" % n * (size // 3)) for n in range(60)])
+        files = self.fields(data, 65536)
+        in_memory = [file for file in files.values() if isinstance(file.file, io.BytesIO)]
+        self.assertLess(sum(file.size for file in in_memory), 8 * circuits_web.MAX_MEMORY)
+        for n in range(60):
+            self.assertEqual(files["f%d" % n].value, b"%03d" % n * (size // 3))
+            files["f%d" % n].close()
+        small = self.fields(multipart(*[(self.FILE, b"x" * 1000)] * 500))["f"]
+        self.assertTrue(all(isinstance(file.file, io.BytesIO) for file in small))
+
     def test_near_boundaries_take_linear_time(self):
         start = time.process_time()
         self.fields(multipart((self.FILE, b"\r\n--X" * 200000)), 4096)
