@@ -1714,6 +1714,10 @@ MAX_PART_HEADER_COUNT = 20
 #: Bytes of a body or an upload that stay in memory; more goes to disk.
 MAX_MEMORY = 1024 * 1024
 
+#: Bytes that each of many uploads in one form may keep there; the first ones
+#: share out more.
+MIN_MEMORY = 65536
+
 
 class Spool:
     """Bytes in memory that move to an unnamed file when they become many.
@@ -1978,7 +1982,8 @@ class MultipartParser:
             if charset.lower() in ("utf-8", "iso-8859-1"):
                 filename = unquote(rest.partition("'")[2], charset)
         limit = self.max_field - self._text if filename is None else self.max_file
-        self._part = [params["name"], filename, headers, Spool(self.max_memory), limit]
+        memory = max(min(self.max_memory, MIN_MEMORY), self.max_memory // (len(self._files) + 1))
+        self._part = [params["name"], filename, headers, Spool(memory), limit]
         self._crlf = True
 
     def _content(self):
@@ -3396,8 +3401,7 @@ class HTTP(BaseComponent):
 
     def _expire(self, conn):
         response = conn.response
-        if response is not None and isinstance(response._body, EventStream) \
-                and response.started and not conn.closing:
+        if response is not None and not conn.closing and self._keeps_time(conn):
             return response._body.beat(self._now)
         if conn.closing or response is not None and response.started \
                 or conn.request is None and not conn.parser:
@@ -3514,14 +3518,18 @@ class HTTP(BaseComponent):
                     self._announce_request(conn)
                     return self._has_more(conn)
                 spool, conn.spool = conn.spool, None
-                conn.deadline = None
+                if not self._keeps_time(conn):
+                    conn.deadline = None if conn.drain is None else self._now + self._write_timeout
                 spool.end()
                 return False
             if type(item) is bytes:
                 conn.spool.write(item)
-                conn.deadline += len(item) / self._min_rate
+                keeps_time = self._keeps_time(conn)
+                if not keeps_time and conn.deadline is not None:
+                    conn.deadline += len(item) / self._min_rate
                 if isinstance(conn.spool, BodyStream) and conn.spool.ahead > MAX_BODY_AHEAD:
-                    conn.deadline = None            # it is the handler that is slow
+                    if not keeps_time:
+                        conn.deadline = None        # it is the handler that is slow
                     self._pause(conn, True)
                     return False
                 continue
@@ -3533,6 +3541,11 @@ class HTTP(BaseComponent):
                 self._announce_request(conn)
                 if conn.closing:
                     return False                    # it was answered early
+
+    @staticmethod
+    def _keeps_time(conn):
+        """Whether the deadline is that of an open EventStream, for its next comment."""
+        return conn.response.started and isinstance(conn.response._body, EventStream)
 
     @staticmethod
     def _has_more(conn):
@@ -4022,8 +4035,9 @@ class HTTP(BaseComponent):
                         self._reactor.tell(self, Stream, self.channel, response, piece)
                     conn.deadline = self._now + self._write_timeout
                 yield _Drained(conn)
-                if events is None:
-                    conn.deadline = None        # it is the body that is slow
+                if events is None:              # it is the body that is slow; of either side
+                    conn.deadline = None if conn.spool is None or conn.paused \
+                        else self._now + self._body_timeout
         except Exception as error:
             self._reactor.failed(None, None, error)
             response.close = True
@@ -6815,7 +6829,7 @@ class EventStream:
         self.keep_alive = keep_alive
         self.max_waiting = max_waiting
         self.on_close = on_close
-        self._early = b""           # written before there was a connection for it
+        self._early = bytearray()   # written before there was a connection for it
         self._http = None
         self._conn = None
         self._taken = 0             # when the client was last seen to read
@@ -6829,6 +6843,10 @@ class EventStream:
         response.stream = True
         if response.done:           # the client left while this was being prepared
             self.close()
+
+    def __repr__(self):
+        state = "closed" if self.closed else "open" if self._http is not None else "to be opened"
+        return "<EventStream %s, %d bytes wait>" % (state, self.waiting)
 
     def send(self, data, event=None, id=None, retry=None):
         """Send a message, see ServerEvent; False if the stream has ended."""
@@ -6886,7 +6904,8 @@ class EventStream:
         return encode_chunk(data) if self._joins_chunk() else data
 
     def replay(self, data):
-        """Send what encode_event() made, of any number of messages."""
+        """Send a piece of the stream as it is: what encode_event() made, of any
+        number of messages."""
         self.write(encode_chunk(data) if self._joins_chunk() else data)
 
     def write(self, frame):
@@ -6902,7 +6921,7 @@ class EventStream:
         elif http._reactor.heard("stream", (http.channel,)):
             http._reactor.tell(http, Stream, http.channel, response, frame)
         else:
-            http._reactor.tell(http, Write, http.channel, self._conn.sock, frame)
+            http._write(self._conn, frame)
 
     # -- what HTTP calls ----------------------------------------------------
 
@@ -6912,9 +6931,9 @@ class EventStream:
         self._conn = conn
         self._taken = http._now
         conn.deadline = http._now + self.keep_alive
-        early, self._early = self._early, b""
-        if early:
-            http._reactor.tell(http, Stream, http.channel, self.response, early)
+        if self._early:
+            http._reactor.tell(http, Stream, http.channel, self.response, bytes(self._early))
+            self._early = None
         if self.closed:
             self._end()
         elif http._leaving:
@@ -6969,7 +6988,8 @@ class Group:
                  without an id get one
 
     A message is str, bytes (UTF-8 for EventStreams), ServerEvent, or what JSON
-    can write.  Members leave by themselves when their connection ends.
+    can write.  Members leave by themselves when their connection ends.  Use a
+    group in the thread of its tree only; each worker process has its own.
     """
 
     def __init__(self, slow="close", max_waiting=MAX_WAITING, history=0):
@@ -7008,11 +7028,14 @@ class Group:
             if member.groups:
                 member.groups.discard(self)
 
+    def __repr__(self):
+        return "<Group of %d>" % len(self._members)
+
     def __len__(self):
         return len(self._members)
 
     def __bool__(self):
-        return True
+        return True                 # also one without members
 
     def __contains__(self, stream):
         return _member(stream) in self._members
@@ -7069,7 +7092,6 @@ class Group:
             missed.append(data)
         if missed:
             stream.replay(b"".join(reversed(missed)))
-
 
 
 # ---------------------------------------------------------------------------
@@ -11540,7 +11562,9 @@ class _CalledHTTP(HTTP):
     @handler("stopped", channel="*")
     def _on_stopped(self, component):
         for conn in list(self._connections.values()) if component is self.root else ():
-            if conn.response.started:
+            if isinstance(conn.response._body, EventStream):
+                conn.response._body.close("the server stops")
+            elif conn.response.started:
                 self._hang_up(conn)
             else:
                 self._refuse(conn, ProtocolError(503, "the server stops"))
@@ -11694,12 +11718,6 @@ class _CalledHTTP(HTTP):
             conn.sock.put(head + (data,))
         else:
             conn.sock.put(head)
-
-    @_own_step
-    @handler("write")
-    def _on_write(self, sock, data):
-        """What a transport does; an EventStream tells it so."""
-        sock.put(data)
 
     def _start_stream(self, conn, response):
         if isinstance(response._body, EventStream):
