@@ -16052,7 +16052,7 @@ class TestWebSockets(WebTest):
         self.assertEqual(peer.next(), (10, b"p"))
         peer.send("last", peer.codec.close(1000, "bye"))            # what came before the close is answered
         self.assertEqual([peer.next(), peer.next(), peer.next()], ["last", (1000, ""), None])
-        wait_for(lambda: not self.ws.sockets)
+        wait_for(lambda: not self.ws.sockets and self.echo.heard[-1][0] == "disconnect")
         self.assertEqual(self.echo.heard[0], ("connect", "/ws", "127.0.0.1"))
         self.assertEqual(self.echo.heard[-1], ("disconnect", 1000, "bye", "/ws"))
         self.assertEqual(self.app.http._gone, {})
@@ -16235,8 +16235,9 @@ class TestWebSockets(WebTest):
             self.assertEqual(peer.next(), answer)
             if answer is not None:
                 self.assertIsNone(peer.next())
-            wait_for(lambda: not self.ws.sockets)
+            wait_for(lambda: self.echo.heard and self.echo.heard[-1][0] == "disconnect")
             self.assertEqual(self.echo.heard[-1][1:3], learns)
+            del self.echo.heard[:]
 
     def test_the_application_closes(self):
         class App(Component):
@@ -16270,7 +16271,7 @@ class TestWebSockets(WebTest):
             self.assertEqual(alive.next(), (9, b""))
             alive.send(ws_frame(0x8a))
         self.assertEqual([deaf.next(), deaf.next()], [(9, b""), None])
-        wait_for(lambda: len(self.ws.sockets) == 1)
+        wait_for(lambda: len(self.ws.sockets) == 1 and self.echo.heard[-1][0] == "disconnect")
         self.assertEqual(self.echo.heard[-1][1:3], (1006, "no answer to a ping"))
         alive.send("x")
         got = alive.next()
@@ -16385,7 +16386,7 @@ class TestWebSockets(WebTest):
 
             async def read(self, sock, data):
                 ws = sock.upper
-                for _ in range(100):
+                for _ in range(int(data)):
                     ws.send(b"x" * 100000)
                     self.most = max(self.most, ws.waiting)
                     await ws.room()
@@ -16400,14 +16401,14 @@ class TestWebSockets(WebTest):
         WebTest.serve(self, ws, app)
         self.app.ws = ws
         peer = Peer(self)
-        peer.send("go")
+        peer.send("100")
         wait_for(lambda: app.most)
         self.app.fire(Event.create("pair"), "ws")
         for _ in range(100):
             self.assertEqual(len(peer.next()), 100000)
         wait_for(lambda: app.done == 11)
         self.assertLess(app.most, 300000)
-        peer.send("go")
+        peer.send("2000")
         wait_for(lambda: next(iter(ws.sockets.values())).waiters)
         peer.sock.close()                               # nobody waits for ever
         wait_for(lambda: app.done == 12)
