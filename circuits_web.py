@@ -7784,7 +7784,7 @@ class WebSocket:
     groups        the groups it is a member of, a set, or None
 
     To call: send(message), part(code, reason), ping(data); room(), to wait for.
-    Of a group: kind, encode(message), write(frame), close(reason).
+    Of a group: kind, closed, encode(message), write(frame), close(reason).
     Of HTTP: begin(), receive(data), drained(), lost(), going_away().
     """
 
@@ -8060,6 +8060,10 @@ class WebSocket:
     def close(self, reason):
         """Part, as the peer is too slow."""
         self.part(TRY_AGAIN_LATER, reason)
+
+    @property
+    def closed(self):
+        return self.state != _OPEN
 
     @property
     def kind(self):
