@@ -16368,6 +16368,67 @@ class TestWebSockets(WebTest):
         self.assertEqual([len(peer.next()) for _ in range(20)], [1000000] * 20)
         self.assertLess(app.most, 8)
 
+    def test_a_talk(self):
+        """A coroutine, or a generator, per WebSocket, which takes one message after the other."""
+        over = []
+
+        async def echo(ws):
+            try:
+                async for message in ws:
+                    if message == "boom":
+                        raise ValueError("boom")
+                    if message == "leave":
+                        return
+                    await sleep(0.001)
+                    ws.send(message)
+                    await ws.room()
+            finally:
+                over.append((ws.code, ws.request.path))
+
+        def count(ws):
+            number = 0
+            message = yield ws.next()
+            while message is not None:
+                number += 1
+                ws.send("%d %s" % (number, message))
+                message = yield ws.next()
+            over.append(number)
+        WebTest.serve(self, circuits_web.WebSockets("/echo", talk=echo, max_ahead=10),
+                      circuits_web.WebSockets("/count", "other", talk=count))
+        peer = Peer(self, "/echo", after=ws_frame(0x81, b"early"))
+        sent = ["%d" % n for n in range(100)]
+        peer.send(*sent, peer.codec.close(4000, "bye"))     # all is answered, in order, before the close
+        self.assertEqual([peer.next() for _ in range(101)], ["early"] + sent)
+        self.assertEqual([peer.next(), peer.next()], [(4000, ""), None])
+        wait_for(lambda: over == [(4000, "/echo")])
+        peer = Peer(self, "/count")
+        peer.send("a", "b")
+        self.assertEqual([peer.next(), peer.next()], ["1 a", "2 b"])
+        peer.sock.close()
+        wait_for(lambda: over[1:] == [2])
+        peer = Peer(self, "/echo")
+        peer.send("x", "leave", "y")
+        self.assertEqual([peer.next(), peer.next()], ["x", (1000, "")])
+        self.expect_stderr("ValueError")
+        peer = Peer(self, "/echo")
+        peer.send("boom")
+        self.assertEqual([peer.next(), peer.next()], [(1011, ""), None])
+
+    def test_a_talk_is_a_coroutine_and_messages_are_for_one(self):
+        async def two(ws):
+            got = []
+            try:
+                await circuits.gather(ws.next(), ws.next())
+            except RuntimeError as error:
+                got.append(str(error))
+            ws.send(got[0])
+        ws = circuits_web.WebSockets("/ws", talk=two)
+        WebTest.serve(self, ws, circuits_web.WebSockets("/plain", "plain", talk=lambda ws: 5))
+        self.assertIn("already", Peer(self).next())
+        self.expect_stderr("talk is a coroutine function")
+        self.assertEqual(Peer(self, "/plain").next(), (1011, ""))
+        wait_for(lambda: "talk is" in sys.stderr.getvalue())
+
     def test_one_that_is_held_can_be_closed(self):
         app = self.gated(max_ahead=50)
         peer = Peer(self)
@@ -16452,7 +16513,7 @@ class TestWebSockets(WebTest):
             peer.send(ws_frame(0x8a), "x")
         for peer in peers:
             self.assertIn(peer.next(), ("x", (9, b"")))
-        self.assertEqual(sum(1 for timer in self.app._reactor.timers if timer[2] == self.ws._sweep), 1)
+        wait_for(lambda: sum(timer[2] == self.ws._sweep for timer in list(self.app._reactor.timers)) == 1)
         for peer in peers:
             peer.sock.close()
         wait_for(lambda: not self.ws.sockets and not self.app.http._gone)
@@ -16793,6 +16854,21 @@ class TestWebSocketClient(WebTest):
         wait_for(lambda: self.heard[-1][0] == "disconnected")
         self.assertEqual(len(self.asked), 3)
         self.assertIsNone(self.client._transport._retry)
+
+    def test_a_talk(self):
+        self.serve()
+        got = []
+
+        async def talk(ws):
+            ws.send("Hello")
+            got.append(await ws.next())
+            ws.part(4001)
+            async for message in ws:
+                got.append(message)
+            got.append("over")
+        self.connect(talk=talk)
+        wait_for(lambda: got == ["Hello", "over"])
+        wait_for(lambda: self.echo.heard[-1][:2] == ("disconnect", 4001))
 
     def test_compression_and_limits(self):
         self.serve(compress=True)
