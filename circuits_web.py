@@ -7430,20 +7430,17 @@ class MessageCodec:
             return None
         first, second = buffer[0], buffer[1]
         length = second & 127
-        if (first == 0x81 or first == 0x82) and length < 126 and second & 128 == self._masked \
-                and self._message is None and length <= self.max_message:
+        start = 6 if self._masked else 2
+        end = start + length
+        if (first == 0x81 or first == 0x82) and length < 126 and size >= end \
+                and second & 128 == self._masked and self._message is None \
+                and length <= self.max_message:
             # What nearly all frames are.  All of it says the same as below.
             if self._masked:
-                end = 6 + length
-                if size < end:
-                    return None
                 mask = (buffer[2:6] * (length // 4 + 1))[:length]
                 data = (int.from_bytes(buffer[6:end], "little")
                         ^ int.from_bytes(mask, "little")).to_bytes(length, "little")
             else:
-                end = 2 + length
-                if size < end:
-                    return None
                 data = bytes(buffer[2:end])
             del buffer[:end]
             if first == 0x82:

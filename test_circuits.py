@@ -15748,6 +15748,7 @@ class TestWebSocketCodec(CircuitsTest):
         self.assertEqual(self.take(codec, []), [1007])
         codec.feed(b"more")
         self.assertEqual((len(codec), self.take(codec, [])), (0, [1007]))
+        self.assertEqual(self.run_pieces(b"", [ws_frame(0x81, b"a\xf4\x90 short")[:9]]), [1007])
 
     def test_sizes(self):
         block = random.Random(5).getrandbits(8 * 65536).to_bytes(65536, "big")
