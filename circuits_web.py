@@ -7803,6 +7803,7 @@ class WebSocket:
     waiting       bytes that were written and the peer has not taken yet
     groups        the groups it is a member of, a set, or None
 
+    Use it in the thread of the tree only.
     To call: send(message), part(code, reason), ping(data).
     To yield or await: room(), and with talk= next(), or ``async for``.
     Of a group: kind, closed, encode(message), write(frame), close(reason).
@@ -8294,7 +8295,7 @@ class WebSocketEnd(BaseComponent):
         now = self.root.clock()
         watched = [ws for ws in self.sockets.values() if ws.due is not None]
         for ws in watched:
-            if ws.due <= now:
+            if ws.due is not None and ws.due <= now:
                 ws.overdue(now)
         if watched:
             self._watch()
@@ -8662,7 +8663,8 @@ class WebSocketClient(WebSocketEnd):
 
     It connects by itself when its tree runs.  ``yield self.call(Connect(),
     "wsclient")`` waits until it is open, and raises NotConnected if it cannot
-    be; what is written until then is sent when it is.
+    be; what is written until then is sent when it is.  Beside WebSockets in one
+    tree one of them needs another wschannel: both have "ws" by default.
     """
 
     channel = "wsclient"

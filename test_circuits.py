@@ -16124,6 +16124,69 @@ class TestWebSockets(WebTest):
         peer.send("x")
         self.assertEqual([peer.next(), peer.next()], ["x!", "X"])
 
+    def test_the_documented_layout(self):
+        """Everything hangs below the root, as in the examples of both releases."""
+        from circuits.net.sockets import Write
+        from circuits.web import Controller, Server
+        from circuits.web.dispatchers import WebSockets
+
+        class Echo(Component):
+            channel = "wsserver"
+
+            def read(self, sock, data):
+                self.fireEvent(Write(sock, "Received: " + data))
+
+        class Root(Controller):
+            def index(self):
+                return "page"
+        app = Component()
+        server = Server(("127.0.0.1", 0)).register(app)
+        Echo().register(app)
+        Root().register(app)
+        WebSockets("/websocket", wschannel="wsserver").register(app)
+        with serving(app):
+            self.port = server.port
+            peer = Peer(self, "/websocket")
+            peer.send("Hello")
+            self.assertEqual(peer.next(), "Received: Hello")
+            self.assertEqual(self.get(), (200, b"page"))
+            peer.send(peer.codec.close())
+            self.assertEqual(peer.next(), (1000, ""))
+
+    @unittest.skipUnless(hasattr(socket, "AF_UNIX"), "no UNIX sockets here")
+    def test_over_a_unix_socket(self):
+        path = os.path.join(self.folder(), "sock")
+        app = circuits_web.Server(path) + circuits_web.WebSockets("/ws")
+        echo = WSEcho().register(app)
+        with serving(app), socket.socket(socket.AF_UNIX) as sock:
+            sock.settimeout(PATIENCE)
+            sock.connect(path)
+            sock.sendall(b"GET /ws HTTP/1.1\r\nHost: a\r\nOrigin: http://a\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+                         b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+                         + ws_frame(0x81, b"Hello"))
+            got = b""
+            while not got.endswith(b"\x81\x05Hello"):
+                got += sock.recv(1000)
+        self.assertEqual(echo.heard[0], ("connect", "/ws", path))
+
+    def test_noise(self):
+        """Whatever is sent, the others are served, and nobody stays."""
+        self.serve(compress=True, close_timeout=0.2)
+        chance, honest = random.Random(6455), Peer(self)
+        for turn in range(40):
+            offer = circuits_web.Deflate().offer() if turn & 1 else None
+            peer = Peer(self, Sec_WebSocket_Extensions=offer)
+            data = ws_frame(chance.choice((0x81, 0xc1, 0x01, 0x89)), chance.getrandbits(400).to_bytes(50, "big")) \
+                + chance.getrandbits(2400).to_bytes(300, "big")
+            try:
+                peer.send(data)
+            except OSError:
+                pass
+            honest.send("x")
+            self.assertEqual(honest.next(), "x")
+            peer.sock.close()
+        wait_for(lambda: len(self.ws.sockets) == 1)
+
     def test_handshakes_that_are_none(self):
         self.serve(Greeter())
         table = [dict(Upgrade=None), dict(Upgrade="websockets"), dict(Connection=None), dict(Connection="close"),
