@@ -7793,8 +7793,8 @@ class _Message(Waiting):
 class WebSocket:
     """One WebSocket, from its handshake on.
 
-    sock          the connection, the key that events about it carry; its
-                  attribute *upper* is this object
+    sock          the connection, the key that events about it carry; until it
+                  is gone its attribute *upper* is this object, else None
     request       of a server: the opening HTTPRequest, with its session
     subprotocol   what was agreed on, or None
     state         "open"; "closing": we said so, the peer did not yet; "over"
@@ -8214,7 +8214,7 @@ class WebSocketEnd(BaseComponent):
         except Exception as error:
             self._reactor.failed(None, None, error)
             return ws.part(INTERNAL_ERROR)
-        event = Event(ws)
+        event = Event()             # without ws: it is a cycle with its Value
         event.channels = (self._above,)
         event._waiters = [_Afterwards(self._talked, ws)]
         event._state = SPECIAL
@@ -8468,7 +8468,9 @@ class WebSockets(WebSocketEnd):
                 response.headers["Sec-WebSocket-Version"] = "13"
             return HTTPError(request, response, 400, description=problem)
         if not self._origin_fits(request):
-            return HTTPError(request, response, 403, description="a page of another site")
+            return HTTPError(request, response, 403, description=(
+                "The page is of another site.  See origins= of WebSockets; a proxy has to pass "
+                "Host on, or X-Forwarded-Host to a ReverseProxy."))
         return self._accept(request, response)
 
     def _is_ours(self, request):
