@@ -7452,20 +7452,17 @@ class MessageCodec:
             return None
         first, second = buffer[0], buffer[1]
         length = second & 127
-        if (first == 0x81 or first == 0x82) and length < 126 and second & 128 == self._masked \
-                and self._message is None and length <= self.max_message:
+        start = 6 if self._masked else 2
+        end = start + length
+        if (first == 0x81 or first == 0x82) and length < 126 and size >= end \
+                and second & 128 == self._masked and self._message is None \
+                and length <= self.max_message:
             # What nearly all frames are.  All of it says the same as below.
             if self._masked:
-                end = 6 + length
-                if size < end:
-                    return None
                 mask = (buffer[2:6] * (length // 4 + 1))[:length]
                 data = (int.from_bytes(buffer[6:end], "little")
                         ^ int.from_bytes(mask, "little")).to_bytes(length, "little")
             else:
-                end = 2 + length
-                if size < end:
-                    return None
                 data = bytes(buffer[2:end])
             del buffer[:end]
             if first == 0x82:
@@ -7792,11 +7789,34 @@ class _Room(Waiting):
             self.ws.waiters.remove(self)
 
 
+class _Message(Waiting):
+    """Wait for the next message of a WebSocket."""
+
+    __slots__ = ("ws",)
+
+    def __init__(self, ws):
+        super().__init__()
+        self.ws = ws
+
+    def install(self):
+        ws = self.ws
+        if ws.reader is not None or ws.inbox is None:
+            return self.finish(None, RuntimeError(
+                "somebody waits for its next message already" if ws.inbox is not None else
+                "its messages are events: give talk= to have them here"))
+        ws.reader = self
+        ws._deliver()
+
+    def withdraw(self):
+        if self.ws.reader is self:
+            self.ws.reader = None
+
+
 class WebSocket:
     """One WebSocket, from its handshake on.
 
-    sock          the connection, the key that events about it carry; its
-                  attribute *upper* is this object
+    sock          the connection, the key that events about it carry; until it
+                  is gone its attribute *upper* is this object, else None
     request       of a server: the opening HTTPRequest, with its session
     subprotocol   what was agreed on, or None
     state         "open"; "closing": we said so, the peer did not yet; "over"
@@ -7805,14 +7825,16 @@ class WebSocket:
     waiting       bytes that were written and the peer has not taken yet
     groups        the groups it is a member of, a set, or None
 
-    To call: send(message), part(code, reason), ping(data); room(), to wait for.
-    Of a group: kind, encode(message), write(frame), close(reason).
+    Use it in the thread of the tree only.
+    To call: send(message), part(code, reason), ping(data).
+    To yield or await: room(), and with talk= next(), or ``async for``.
+    Of a group: kind, closed, encode(message), write(frame), close(reason).
     Of HTTP: begin(), receive(data), drained(), lost(), going_away().
     """
 
     __slots__ = ("end", "key", "codec", "request", "subprotocol", "sock", "state", "code",
                  "reason", "groups", "due", "heard", "pinged", "waiters", "last", "ahead",
-                 "ahead_bytes", "held")
+                 "ahead_bytes", "held", "inbox", "reader")
 
     def __init__(self, end, key, codec, sock=None, request=None, subprotocol=None):
         self.end = end
@@ -7833,6 +7855,8 @@ class WebSocket:
         self.ahead = 0              # messages whose handlers are not through
         self.ahead_bytes = 0        # in them
         self.held = False           # they are too many: nothing is read
+        self.inbox = None           # messages that next() has not taken; None: they are events
+        self.reader = None          # the _Message of who waits for one
 
     def __repr__(self):
         return "<WebSocket %s%s>" % (self.state, " %d %s" % (self.code, self.reason)
@@ -7850,6 +7874,9 @@ class WebSocket:
             self.due = end.root.clock() + end.ping_interval
             end._watch()
         end._opened(self)
+        if end.talk is not None:
+            self.inbox = deque()
+            end._begin_talk(self)
 
     def receive(self, data):
         """Bytes arrived."""
@@ -7880,26 +7907,32 @@ class WebSocket:
                     elif self.pinged and self.state == _OPEN:
                         self.heard = self.pinged = False
                         self.due = end.root.clock() + end.ping_interval
-                elif self.state == _OPEN:
+                elif self.state != _OPEN:
+                    pass
+                elif self.inbox is not None:
+                    self.inbox.append(message)
+                    self._count(len(message))
+                    self._deliver()
+                else:
                     event = end._reactor.tell(end, Read, end._above, *self.key, message)
                     if event is not None:
                         event.request = self.request
                         last, self.last = self.last, (ref(event), len(message))
                         if last is not None:
-                            event = last[0]()
+                            event, size = last[0](), last[1]
                             if event is not None and event._state != DONE:
-                                self._count(event, last[1])
+                                event.size = size
+                                _when_done(event, self)
+                                self._count(size)
         except WebSocketError as error:
             self._fail(error)
         if pongs:
             self.write(b"".join(pongs))
 
-    def _count(self, event, size):
+    def _count(self, size):
         """A message came while the handlers of the one before are not through:
         from a number of those on, nothing is read from the peer."""
         end = self.end
-        event.size = size
-        _when_done(event, self)
         self.ahead += 1
         self.ahead_bytes += size
         if self.ahead > end.max_ahead or self.ahead_bytes > end.max_ahead_bytes:
@@ -7908,12 +7941,27 @@ class WebSocket:
 
     def event_done(self, event):
         """The handlers of a message that was counted are through."""
+        self._uncount(event.size)
+
+    def _uncount(self, size):
         end = self.end
         self.ahead -= 1
-        self.ahead_bytes -= event.size
+        self.ahead_bytes -= size
         if self.held and self.ahead <= end.max_ahead // 2 \
                 and self.ahead_bytes <= end.max_ahead_bytes // 2:
             self._go_on()
+
+    def _deliver(self):
+        """Give who waits for it the next message, or the end."""
+        reader = self.reader
+        if reader is None:
+            return
+        if self.inbox:
+            message = self.inbox.popleft()
+            reader.finish(message)
+            self._uncount(len(message))
+        elif self.state != _OPEN or self.codec.closed:
+            reader.finish(None)
 
     def _go_on(self):
         self.held = False
@@ -7935,6 +7983,7 @@ class WebSocket:
         if self.code is None:
             self.code = ABNORMAL_CLOSURE
         self.drained()
+        self._deliver()
         end = self.end
         end.sockets.pop(self.key[0] if self.key else None, None)
         if hasattr(self.sock, "upper"):
@@ -8017,7 +8066,9 @@ class WebSocket:
             self._finish()
         else:
             self._hurry()
-            self._answer_close(_TURNS_BEFORE_CLOSE)
+            self._deliver()
+            if self.inbox is None:          # else when the talk is over
+                self._answer_close(_TURNS_BEFORE_CLOSE)
 
     def _answer_close(self, turns):
         """Have close(sock) answer the peer's close frame, when what is in the
@@ -8055,6 +8106,20 @@ class WebSocket:
         if self.state == _OPEN:
             self.write(self.codec.encode(message))
 
+    def next(self):
+        """To yield or await where talk= is given: the next message; None when it
+        is over."""
+        return _Message(self)
+
+    def __aiter__(self):
+        return self
+
+    async def __anext__(self):
+        message = await self.next()
+        if message is None:
+            raise StopAsyncIteration
+        return message
+
     def room(self):
         """To yield or await before sending more: over at once, unless the peer
         is slow; then when it has taken most of what waits, or is gone."""
@@ -8084,6 +8149,10 @@ class WebSocket:
         self.part(TRY_AGAIN_LATER, reason)
 
     @property
+    def closed(self):
+        return self.state != _OPEN
+
+    @property
     def kind(self):
         """Members of one kind can be sent the same frames."""
         return "websocket", self.codec.shares
@@ -8108,6 +8177,16 @@ class WebSocketEnd(BaseComponent):
                    bytes, nothing is read from it until they are half as many
     compress       offer, or accept, permessage-deflate: True, or a Deflate.
                    By default not: it costs more time than most networks do
+    talk           a coroutine function, or one that yields, called with each
+                   WebSocket that opens.  Messages are then no events: it takes
+                   them one after another, and is read from no faster.  When it
+                   ends, the WebSocket does: with 1011 if it failed
+
+        async def echo(ws):
+            async for message in ws:            # or: message = yield ws.next()
+                ws.send(message)
+
+        server + WebSockets("/echo", talk=echo)
 
     sockets        the WebSockets that are open, or about to end, by their sock
 
@@ -8116,7 +8195,7 @@ class WebSocketEnd(BaseComponent):
 
     def __init__(self, channel, above, max_message=MAX_MESSAGE, ping_interval=PING_INTERVAL,
                  ping_timeout=PING_TIMEOUT, close_timeout=CLOSE_TIMEOUT, max_waiting=MAX_UNREAD,
-                 max_ahead=MAX_AHEAD, compress=False):
+                 max_ahead=MAX_AHEAD, compress=False, talk=None):
         for name, seconds in (("ping_interval", ping_interval), ("ping_timeout", ping_timeout),
                               ("close_timeout", close_timeout)):
             if not seconds > 0 if seconds is not None else name == "close_timeout":
@@ -8133,6 +8212,7 @@ class WebSocketEnd(BaseComponent):
         self.max_waiting = max_waiting
         self.max_ahead = max_ahead
         self.max_ahead_bytes = 4 * max_message
+        self.talk = talk
         self.deflate = Deflate() if compress is True else compress or None
         self.sockets = {}
         self._sweeper = None
@@ -8146,6 +8226,26 @@ class WebSocketEnd(BaseComponent):
 
     def _lost(self, ws):
         """To override: the connection has ended."""
+
+    def _begin_talk(self, ws):
+        try:
+            talk = self.talk(ws)
+            if not isinstance(talk, (GeneratorType, CoroutineType)):
+                raise TypeError("talk is a coroutine function, or one that yields, got %r"
+                                % (self.talk,))
+        except Exception as error:
+            self._reactor.failed(None, None, error)
+            return ws.part(INTERNAL_ERROR)
+        event = Event()             # without ws: it is a cycle with its Value
+        event.channels = (self._above,)
+        event._waiters = [_Afterwards(self._talked, ws)]
+        event._state = SPECIAL
+        event._value = Value(event, self)
+        self.registerTask((event, talk))
+
+    def _talked(self, event, ws):
+        """The talk is over."""
+        ws.part(INTERNAL_ERROR if event._value.errors else None)
 
     def _put(self, ws, data):
         self._reactor.tell(self, Write, self._below, *ws.key, data)
@@ -8217,7 +8317,7 @@ class WebSocketEnd(BaseComponent):
         now = self.root.clock()
         watched = [ws for ws in self.sockets.values() if ws.due is not None]
         for ws in watched:
-            if ws.due <= now:
+            if ws.due is not None and ws.due <= now:
                 ws.overdue(now)
         if watched:
             self._watch()
@@ -8390,7 +8490,9 @@ class WebSockets(WebSocketEnd):
                 response.headers["Sec-WebSocket-Version"] = "13"
             return HTTPError(request, response, 400, description=problem)
         if not self._origin_fits(request):
-            return HTTPError(request, response, 403, description="a page of another site")
+            return HTTPError(request, response, 403, description=(
+                "The page is of another site.  See origins= of WebSockets; a proxy has to pass "
+                "Host on, or X-Forwarded-Host to a ReverseProxy."))
         return self._accept(request, response)
 
     def _is_ours(self, request):
@@ -8585,7 +8687,8 @@ class WebSocketClient(WebSocketEnd):
 
     It connects by itself when its tree runs.  ``yield self.call(Connect(),
     "wsclient")`` waits until it is open, and raises NotConnected if it cannot
-    be; what is written until then is sent when it is.
+    be; what is written until then is sent when it is.  Beside WebSockets in one
+    tree one of them needs another wschannel: both have "ws" by default.
     """
 
     channel = "wsclient"

@@ -15856,6 +15856,7 @@ class TestWebSocketCodec(CircuitsTest):
         self.assertEqual(self.take(codec, []), [1007])
         codec.feed(b"more")
         self.assertEqual((len(codec), self.take(codec, [])), (0, [1007]))
+        self.assertEqual(self.run_pieces(b"", [ws_frame(0x81, b"a\xf4\x90 short")[:9]]), [1007])
 
     def test_sizes(self):
         block = random.Random(5).getrandbits(8 * 65536).to_bytes(65536, "big")
@@ -16160,7 +16161,7 @@ class TestWebSockets(WebTest):
         self.assertEqual(peer.next(), (10, b"p"))
         peer.send("last", peer.codec.close(1000, "bye"))            # what came before the close is answered
         self.assertEqual([peer.next(), peer.next(), peer.next()], ["last", (1000, ""), None])
-        wait_for(lambda: not self.ws.sockets)
+        wait_for(lambda: not self.ws.sockets and self.echo.heard[-1][0] == "disconnect")
         self.assertEqual(self.echo.heard[0], ("connect", "/ws", "127.0.0.1"))
         self.assertEqual(self.echo.heard[-1], ("disconnect", 1000, "bye", "/ws"))
         self.assertEqual(self.app.http._gone, {})
@@ -16230,6 +16231,69 @@ class TestWebSockets(WebTest):
         peer = Peer(self)
         peer.send("x")
         self.assertEqual([peer.next(), peer.next()], ["x!", "X"])
+
+    def test_the_documented_layout(self):
+        """Everything hangs below the root, as in the examples of both releases."""
+        from circuits.net.sockets import Write
+        from circuits.web import Controller, Server
+        from circuits.web.dispatchers import WebSockets
+
+        class Echo(Component):
+            channel = "wsserver"
+
+            def read(self, sock, data):
+                self.fireEvent(Write(sock, "Received: " + data))
+
+        class Root(Controller):
+            def index(self):
+                return "page"
+        app = Component()
+        server = Server(("127.0.0.1", 0)).register(app)
+        Echo().register(app)
+        Root().register(app)
+        WebSockets("/websocket", wschannel="wsserver").register(app)
+        with serving(app):
+            self.port = server.port
+            peer = Peer(self, "/websocket")
+            peer.send("Hello")
+            self.assertEqual(peer.next(), "Received: Hello")
+            self.assertEqual(self.get(), (200, b"page"))
+            peer.send(peer.codec.close())
+            self.assertEqual(peer.next(), (1000, ""))
+
+    @unittest.skipUnless(hasattr(socket, "AF_UNIX"), "no UNIX sockets here")
+    def test_over_a_unix_socket(self):
+        path = os.path.join(self.folder(), "sock")
+        app = circuits_web.Server(path) + circuits_web.WebSockets("/ws")
+        echo = WSEcho().register(app)
+        with serving(app), socket.socket(socket.AF_UNIX) as sock:
+            sock.settimeout(PATIENCE)
+            sock.connect(path)
+            sock.sendall(b"GET /ws HTTP/1.1\r\nHost: a\r\nOrigin: http://a\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+                         b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+                         + ws_frame(0x81, b"Hello"))
+            got = b""
+            while not got.endswith(b"\x81\x05Hello"):
+                got += sock.recv(1000)
+        self.assertEqual(echo.heard[0], ("connect", "/ws", path))
+
+    def test_noise(self):
+        """Whatever is sent, the others are served, and nobody stays."""
+        self.serve(compress=True, close_timeout=0.2)
+        chance, honest = random.Random(6455), Peer(self)
+        for turn in range(40):
+            offer = circuits_web.Deflate().offer() if turn & 1 else None
+            peer = Peer(self, Sec_WebSocket_Extensions=offer)
+            data = ws_frame(chance.choice((0x81, 0xc1, 0x01, 0x89)), chance.getrandbits(400).to_bytes(50, "big")) \
+                + chance.getrandbits(2400).to_bytes(300, "big")
+            try:
+                peer.send(data)
+            except OSError:
+                pass
+            honest.send("x")
+            self.assertEqual(honest.next(), "x")
+            peer.sock.close()
+        wait_for(lambda: len(self.ws.sockets) == 1)
 
     def test_handshakes_that_are_none(self):
         self.serve(Greeter())
@@ -16343,8 +16407,9 @@ class TestWebSockets(WebTest):
             self.assertEqual(peer.next(), answer)
             if answer is not None:
                 self.assertIsNone(peer.next())
-            wait_for(lambda: not self.ws.sockets)
+            wait_for(lambda: self.echo.heard and self.echo.heard[-1][0] == "disconnect")
             self.assertEqual(self.echo.heard[-1][1:3], learns)
+            del self.echo.heard[:]
 
     def test_the_application_closes(self):
         class App(Component):
@@ -16378,7 +16443,7 @@ class TestWebSockets(WebTest):
             self.assertEqual(alive.next(), (9, b""))
             alive.send(ws_frame(0x8a))
         self.assertEqual([deaf.next(), deaf.next()], [(9, b""), None])
-        wait_for(lambda: len(self.ws.sockets) == 1)
+        wait_for(lambda: len(self.ws.sockets) == 1 and self.echo.heard[-1][0] == "disconnect")
         self.assertEqual(self.echo.heard[-1][1:3], (1006, "no answer to a ping"))
         alive.send("x")
         got = alive.next()
@@ -16475,6 +16540,67 @@ class TestWebSockets(WebTest):
         self.assertEqual([len(peer.next()) for _ in range(20)], [1000000] * 20)
         self.assertLess(app.most, 8)
 
+    def test_a_talk(self):
+        """A coroutine, or a generator, per WebSocket, which takes one message after the other."""
+        over = []
+
+        async def echo(ws):
+            try:
+                async for message in ws:
+                    if message == "boom":
+                        raise ValueError("boom")
+                    if message == "leave":
+                        return
+                    await sleep(0.001)
+                    ws.send(message)
+                    await ws.room()
+            finally:
+                over.append((ws.code, ws.request.path))
+
+        def count(ws):
+            number = 0
+            message = yield ws.next()
+            while message is not None:
+                number += 1
+                ws.send("%d %s" % (number, message))
+                message = yield ws.next()
+            over.append(number)
+        WebTest.serve(self, circuits_web.WebSockets("/echo", talk=echo, max_ahead=10),
+                      circuits_web.WebSockets("/count", "other", talk=count))
+        peer = Peer(self, "/echo", after=ws_frame(0x81, b"early"))
+        sent = ["%d" % n for n in range(100)]
+        peer.send(*sent, peer.codec.close(4000, "bye"))     # all is answered, in order, before the close
+        self.assertEqual([peer.next() for _ in range(101)], ["early"] + sent)
+        self.assertEqual([peer.next(), peer.next()], [(4000, ""), None])
+        wait_for(lambda: over == [(4000, "/echo")])
+        peer = Peer(self, "/count")
+        peer.send("a", "b")
+        self.assertEqual([peer.next(), peer.next()], ["1 a", "2 b"])
+        peer.sock.close()
+        wait_for(lambda: over[1:] == [2])
+        peer = Peer(self, "/echo")
+        peer.send("x", "leave", "y")
+        self.assertEqual([peer.next(), peer.next()], ["x", (1000, "")])
+        self.expect_stderr("ValueError")
+        peer = Peer(self, "/echo")
+        peer.send("boom")
+        self.assertEqual(peer.next(), (1011, ""))
+
+    def test_a_talk_is_a_coroutine_and_messages_are_for_one(self):
+        async def two(ws):
+            got = []
+            try:
+                await circuits.gather(ws.next(), ws.next())
+            except RuntimeError as error:
+                got.append(str(error))
+            ws.send(got[0])
+        ws = circuits_web.WebSockets("/ws", talk=two)
+        WebTest.serve(self, ws, circuits_web.WebSockets("/plain", "plain", talk=lambda ws: 5))
+        self.assertIn("already", Peer(self).next())
+        self.expect_stderr("talk is a coroutine function")
+        self.assertEqual(Peer(self, "/plain").next(), (1011, ""))
+        wait_for(lambda: "talk is" in sys.stderr.getvalue())
+
     def test_one_that_is_held_can_be_closed(self):
         app = self.gated(max_ahead=50)
         peer = Peer(self)
@@ -16493,7 +16619,7 @@ class TestWebSockets(WebTest):
 
             async def read(self, sock, data):
                 ws = sock.upper
-                for _ in range(100):
+                for _ in range(int(data)):
                     ws.send(b"x" * 100000)
                     self.most = max(self.most, ws.waiting)
                     await ws.room()
@@ -16508,14 +16634,14 @@ class TestWebSockets(WebTest):
         WebTest.serve(self, ws, app)
         self.app.ws = ws
         peer = Peer(self)
-        peer.send("go")
+        peer.send("100")
         wait_for(lambda: app.most)
         self.app.fire(Event.create("pair"), "ws")
         for _ in range(100):
             self.assertEqual(len(peer.next()), 100000)
         wait_for(lambda: app.done == 11)
         self.assertLess(app.most, 300000)
-        peer.send("go")
+        peer.send("2000")
         wait_for(lambda: next(iter(ws.sockets.values())).waiters)
         peer.sock.close()                               # nobody waits for ever
         wait_for(lambda: app.done == 12)
@@ -16559,7 +16685,7 @@ class TestWebSockets(WebTest):
             peer.send(ws_frame(0x8a), "x")
         for peer in peers:
             self.assertIn(peer.next(), ("x", (9, b"")))
-        self.assertEqual(sum(1 for timer in self.app._reactor.timers if timer[2] == self.ws._sweep), 1)
+        wait_for(lambda: sum(timer[2] == self.ws._sweep for timer in list(self.app._reactor.timers)) == 1)
         for peer in peers:
             peer.sock.close()
         wait_for(lambda: not self.ws.sockets and not self.app.http._gone)
@@ -16900,6 +17026,21 @@ class TestWebSocketClient(WebTest):
         wait_for(lambda: self.heard[-1][0] == "disconnected")
         self.assertEqual(len(self.asked), 3)
         self.assertIsNone(self.client._transport._retry)
+
+    def test_a_talk(self):
+        self.serve()
+        got = []
+
+        async def talk(ws):
+            ws.send("Hello")
+            got.append(await ws.next())
+            ws.part(4001)
+            async for message in ws:
+                got.append(message)
+            got.append("over")
+        self.connect(talk=talk)
+        wait_for(lambda: got == ["Hello", "over"])
+        wait_for(lambda: self.echo.heard[-1][:2] == ("disconnect", 4001))
 
     def test_compression_and_limits(self):
         self.serve(compress=True)
