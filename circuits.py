@@ -2326,13 +2326,18 @@ class Reactor:
             self.alert = cause is not None or self.successor is not None
 
     def _flush(self, batches):
-        """Dispatch some batches; fewer if somebody has to be told of each turn."""
+        """Dispatch some batches, and say how many; fewer if the queue is empty, or if
+        somebody has to be told of each turn.
+        """
+        if self.batch is not None:      # a handler runs the loop around us
+            self.flush()
+            return 1
         queue = self.queue
         context, self.clean = self.clean, None
         if context is None:
             context = Context()
         try:
-            for _ in range(batches):
+            for done in range(1, batches + 1):
                 if self.sort:
                     self._sort()
                 self.batch = batch = repeat(None, len(queue))
@@ -2348,6 +2353,7 @@ class Reactor:
             self._settle_down()
             if self.guest:
                 self.rest()
+        return done
 
     def _settle_down(self):
         """Nothing is being dispatched."""
@@ -4645,13 +4651,13 @@ class AsyncioHost:
         reactor.awake()
         try:
             batches = 0
+            reactor.ident = self.ident
             if self._look or not reactor.queue or self._batches >= BATCHES_PER_POLL:
                 self._look = False
                 self._batches = 0
                 reactor.generate(-1)
-            while reactor.queue and batches < BATCHES_PER_POLL:
-                reactor.flush()
-                batches += 1
+            if reactor.queue:
+                batches = reactor._flush(BATCHES_PER_POLL)
             self._batches += batches
         except BaseException as error:          # SystemExit after stop()
             self.error = self.error or error
@@ -4669,7 +4675,9 @@ class AsyncioHost:
 
     def _wants_idle(self):
         """Whether somebody listens to generate_events, which tells of each pause."""
-        return self.reactor.running and self.reactor.plan("generate_events", ("*",)).public
+        reactor = self.reactor
+        return not reactor.quiet and reactor.running and reactor.plan(
+            "generate_events", ("*",)).public
 
     def wake(self):
         """Call the next turn; safe from any thread."""
