@@ -2540,11 +2540,10 @@ class Reactor:
             return
         if event._state == QUEUED and plan.watched < EVERYTHING:
             # Another one: feedback, and nothing else.
-            value = event._value
             event._state = DONE
-            count = value._count
-            if event.success and plan.watched & SUCCESS and not value.errors:
-                self.post(plan.success(event, value.value if count else None),
+            value = event._value if kept else None
+            if event.success and plan.watched & SUCCESS and not (kept and value.errors):
+                self.post(plan.success(event, value.value if kept else None),
                           event.success_channels or event.channels)
             if not kept:
                 event._value = None             # see dispatch()
