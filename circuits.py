@@ -315,6 +315,11 @@ class Event:
         if self._state in (FRESH, QUEUED, EXPECTED):
             self._state = SPECIAL
 
+    def _expect(self, waiter):
+        """Have waiter.event_done(self) called when this is done, which it is not yet."""
+        self._waiters = (self._waiters or []) + [waiter]
+        self._state = EXPECTED if self._state in (FRESH, QUEUED, EXPECTED) else SPECIAL
+
     def child(self, name, *args, **kwargs):
         """Make the event ``<this name>_<name>`` whose *parent* is this one."""
         event = Event.create("%s_%s" % (self.name, name), *args, **kwargs)
@@ -1398,13 +1403,11 @@ class EventWaiting(Waiting):
         elif self.fires:
             if event._state == FRESH:
                 event._state = EXPECTED
+                event._waiters = [self]
             else:
                 event = self.event = reactor.again(event)
                 event._state = SPECIAL
-            if event._waiters is None:
-                event._waiters = [self]
-            else:
-                event._waiters.append(self)
+                event._expect(self)
             event.alert_done = True
             event._value = None
             if self._cause is None:
@@ -1423,8 +1426,7 @@ class EventWaiting(Waiting):
         """Wait for this one: a waiter by name has met its event."""
         self.event = event
         event.alert_done = True
-        event._waiters = (event._waiters or []) + [self]
-        event._state = SPECIAL
+        event._expect(self)
 
     def matches(self, event):
         """Whether *event* is on a channel that a handler of ours would hear."""
