@@ -1821,6 +1821,9 @@ _FEEDBACK = {"_success": SUCCESS, "_complete": COMPLETE, "_done": DONE_EVENT,
              "_value_changed": CHANGED}
 _SUFFIXES = tuple(_FEEDBACK)
 
+# Under what a _read, or feedback of it, is heard or waited for.
+_READS = frozenset(["*", "_read"] + ["_read" + suffix for suffix in _SUFFIXES])
+
 
 class Plan:
     """What the dispatcher needs to know of a (name, channels).
@@ -2210,12 +2213,16 @@ class Reactor:
     def reads_in_private(self):
         """Whether nobody but the framework's own steps hears _read, on any channel."""
         if self.private is None:
-            index = self._indexed()
-            self.private = not (index.get("*") or self.awaited and "_read" in self.awaited) and all(
-                getattr(function, "own_step", False)
-                for name in ("_read",) + tuple("_read" + suffix for suffix in _FEEDBACK)
-                for manager in index.get(name, ()) for function in manager._handlers_named(name))
+            awaited = self.awaited and not _READS.isdisjoint(self.awaited)
+            self.private = not awaited and all(
+                self._has_own_steps(manager) for name in _READS for manager in self._listeners(name))
         return self.private
+
+    @staticmethod
+    def _has_own_steps(manager):
+        """Whether all that *manager* would hear of _read are the framework's own steps."""
+        return all(getattr(function, "own_step", False)
+                   for name in _READS for function in manager._handlers_named(name))
 
     def concerns(self, name, channel):
         """Whether anything at all would come of such an event."""
@@ -2269,7 +2276,6 @@ class Reactor:
         if "*" in names:
             return self.forget_plans()
         self.quiet = False
-        self.private = None
         for name in names:
             self.plans.pop(name, None)
             self._forget_stems(name)
@@ -2294,6 +2300,8 @@ class Reactor:
         if self.index is not None:
             for name in names:
                 self.index.setdefault(name, {})[manager] = None
+        if self.private and not _READS.isdisjoint(names) and not self._has_own_steps(manager):
+            self.private = False
         self.forget(names)
 
     def drop_listener(self, manager, names):
@@ -2307,6 +2315,8 @@ class Reactor:
                     table.pop(manager, None)
                     if not table:
                         del self.index[name]
+        if not self.private and not _READS.isdisjoint(names):
+            self.private = None
         self.forget(names)
 
     # -- dispatching --------------------------------------------------------
@@ -2346,7 +2356,7 @@ class Reactor:
                 context = self._dispatch_apart(batch, context)
                 if self.halted or self.cause is not None:
                     self._settle_down()
-                if not queue or not self.quiet or not self.running:
+                if not queue or not self.running or self.host is None and not self.quiet:
                     break
             if not context:
                 self.clean = context
@@ -2727,7 +2737,8 @@ class Reactor:
             if self.awaited is None:
                 self.awaited = {}
             self.awaited.setdefault(name, []).append(waiting)
-            self.private = None
+            if name in _READS:
+                self.private = None
             for plan in list(self.plans.get(name, {}).values()):
                 plan.watched |= AWAITED
             self._forget_stems(name)
@@ -2740,7 +2751,8 @@ class Reactor:
                 waits.remove(waiting)
                 if not waits:
                     del self.awaited[name]
-                    self.private = None
+                    if name in _READS:
+                        self.private = None
                     self._forget_stems(name)
                     for plan in list(self.plans.get(name, {}).values()):
                         if plan.watched != EVERYTHING:
