@@ -1821,6 +1821,10 @@ _FEEDBACK = {"_success": SUCCESS, "_complete": COMPLETE, "_done": DONE_EVENT,
              "_value_changed": CHANGED}
 _SUFFIXES = tuple(_FEEDBACK)
 
+# What is known of the handlers that a manager has for a name: they are of its
+# class, and on its own channel; they are all the framework's own next steps.
+PLAIN, OWN_STEPS = 1, 2
+
 # Under what a _read, or feedback of it, is heard or waited for.
 _READS = frozenset(["*", "_read"] + ["_read" + suffix for suffix in _SUFFIXES])
 
@@ -1959,6 +1963,12 @@ class _Causing:
                          or reactor.successor is not None)
 
 
+def _flags_of(functions):
+    """PLAIN | OWN_STEPS, of some handlers."""
+    return (PLAIN if all(function.channel is None for function in functions) else 0) | (
+        OWN_STEPS if all(getattr(function, "own_step", False) for function in functions) else 0)
+
+
 class Reactor:
     """The queue, the plans, the timers and the poller of one tree."""
 
@@ -1977,7 +1987,7 @@ class Reactor:
         self.cause = None           # the tracked event whose handlers are running
         self.successor = None       # this tree was joined to that reactor's
         self.forget_plans()
-        self.index = None           # name -> {manager: None}, in joining order
+        self.index = None           # name -> {manager: PLAIN | OWN_STEPS}, in joining order
         self.awaited = None         # name -> [EventWaiting]
         self.timers = ()            # heap of [deadline, number, callback, args]
         self.cancelled = 0          # entries of it whose callback is None
@@ -2128,8 +2138,12 @@ class Reactor:
         also = getattr(event, "_also", None)
         if also:
             names.insert(1, also)
+        wanted = None if "*" in channels else ("*",) + channels
         for key in names:
-            for manager in self._listeners(key):
+            for manager, flags in self._listeners(key).items():
+                if flags & PLAIN and wanted is not None \
+                        and manager.channel not in wanted and manager not in wanted:
+                    continue        # the quick way past a thousand of them: see _hears()
                 for function in manager._handlers_named(key):
                     if self._hears(manager, function, channels) and not (
                             exact and function.names and self._hears(manager, function, ())):
@@ -2151,10 +2165,7 @@ class Reactor:
         elif name == "generate_events":
             handlers.append((self.root._on_idle, WANTS_EVENT))
         handlers.sort(key=lambda item: (-item[0].priority, not item[1] & FILTER))
-        public = public or any(
-            not getattr(function, "own_step", False) for suffix in _FEEDBACK
-            for manager in self._listeners(name + suffix)
-            for function in manager._handlers_named(name + suffix))
+        public = public or any(self._has_public(name + suffix) for suffix in _SUFFIXES)
         return Plan(tuple(handlers), self._watched(name, event), public)
 
     @staticmethod
@@ -2193,11 +2204,15 @@ class Reactor:
             index = self.index = {}
             for manager in sorted(flatten(self.root), key=lambda m: m._joined):
                 for key in manager._listened():
-                    index.setdefault(key, {})[manager] = None
+                    index.setdefault(key, {})[manager] = manager._flags(key)
         return index
 
     def _listeners(self, name):
-        return self._indexed().get(name, ())
+        return self._indexed().get(name, {})
+
+    def _has_public(self, name):
+        """Whether a handler of *name* is not one of the framework's own steps."""
+        return any(not flags & OWN_STEPS for flags in self._listeners(name).values())
 
     def heard(self, name, channels):
         """Whether anybody but the framework's own next step listens to this.
@@ -2214,15 +2229,8 @@ class Reactor:
         """Whether nobody but the framework's own steps hears _read, on any channel."""
         if self.private is None:
             awaited = self.awaited and not _READS.isdisjoint(self.awaited)
-            self.private = not awaited and all(
-                self._has_own_steps(manager) for name in _READS for manager in self._listeners(name))
+            self.private = not awaited and not any(self._has_public(name) for name in _READS)
         return self.private
-
-    @staticmethod
-    def _has_own_steps(manager):
-        """Whether all that *manager* would hear of _read are the framework's own steps."""
-        return all(getattr(function, "own_step", False)
-                   for name in _READS for function in manager._handlers_named(name))
 
     def concerns(self, name, channel):
         """Whether anything at all would come of such an event."""
@@ -2297,27 +2305,59 @@ class Reactor:
         """*manager* joined, or got handlers for *names*."""
         if not names:
             return
-        if self.index is not None:
-            for name in names:
-                self.index.setdefault(name, {})[manager] = None
-        if self.private and not _READS.isdisjoint(names) and not self._has_own_steps(manager):
-            self.private = False
-        self.forget(names)
+        index = self.index
+        if index is None:
+            return self.forget(names)
+        for name in names:
+            table = index.setdefault(name, {})
+            new = not table or not self._has_public(name)
+            flags = table[manager] = manager._flags(name)
+            self._forget_heard(name, manager, flags, new and (not flags & OWN_STEPS
+                                                              or len(table) == 1))
+            if self.private and name in _READS and not flags & OWN_STEPS:
+                self.private = False
 
     def drop_listener(self, manager, names):
         """*manager* left, or has no handler for *names* any more."""
         if not names:
             return
-        if self.index is not None:
-            for name in names:
-                table = self.index.get(name)
-                if table is not None:
-                    table.pop(manager, None)
-                    if not table:
-                        del self.index[name]
-        if not self.private and not _READS.isdisjoint(names):
-            self.private = None
-        self.forget(names)
+        index = self.index
+        if index is None:
+            return self.forget(names)
+        for name in names:
+            table = index.get(name, {})
+            flags = table.pop(manager, 0)
+            if not table:
+                index.pop(name, None)
+            self._forget_heard(name, manager, flags, not table or (
+                not flags & OWN_STEPS and not self._has_public(name)))
+            if not self.private and name in _READS:
+                self.private = None
+
+    def _forget_heard(self, name, manager, flags, feedback):
+        """*manager* came or went: which plans of *name* are out of date.
+
+        Those of other channels than its own are not, so that a thousand
+        components with channels of their own need not make theirs anew.
+        feedback  whether this changes if somebody, or the public, hears *name*
+        """
+        if name == "*":
+            return self.forget_plans()
+        table = self.plans.get(name)
+        if table is None:
+            pass
+        elif not flags & PLAIN or len(table) < 8:
+            del self.plans[name]
+        else:
+            own = manager.channel
+            for channels, plan in list(table.items()):
+                if (own == "*" or own in channels or "*" in channels or manager in channels
+                        or any(step.__self__ is manager for step, _ in plan.handlers)):
+                    del table[channels]
+        if name == "generate_events":
+            self.quiet = False
+        if feedback:
+            self._forget_stems(name)
 
     # -- dispatching --------------------------------------------------------
 
@@ -3089,6 +3129,7 @@ class Manager:
     _targeted = False       # a plan has this manager as a channel
     _moved = None           # to override: called when the reactor changes
     _class_handlers = {}    # name -> tuple of functions, per class
+    _class_flags = {}       # name -> PLAIN | OWN_STEPS
     _class_components = ()
     _is_ground = True
     _thread = None          # that start() made
@@ -3274,6 +3315,12 @@ class Manager:
         if self._taken:
             return [key for key in keys if any(True for _ in self._handlers_named(key))]
         return list(keys)
+
+    def _flags(self, key):
+        """PLAIN | OWN_STEPS, of the handlers under one index key."""
+        if self._extra is None and self._taken is None:
+            return self._class_flags[key]
+        return _flags_of(list(self._handlers_named(key))) & ~PLAIN
 
     def _handlers_named(self, key):
         """The handler functions, or bound methods, under one index key."""
@@ -3791,6 +3838,7 @@ class BaseComponent(Manager):
             for key in dict.fromkeys(_names_of(function)):
                 table.setdefault(key, []).append(function)
         cls._class_handlers = {key: tuple(functions) for key, functions in table.items()}
+        cls._class_flags = {key: _flags_of(functions) for key, functions in table.items()}
         cls._handler_aliases = frozenset(aliases)
         cls._is_ground = False
         for key, function in aliases.items():
