@@ -3029,8 +3029,7 @@ class _Afterwards:
 
 def _when_done(event, waiter):
     """Have *waiter* told when *event* is done, which it is not yet."""
-    event._waiters = (event._waiters or []) + [waiter]
-    event._state = SPECIAL
+    event._expect(waiter)
 
 
 def _unfinished(value):
@@ -3619,8 +3618,7 @@ class HTTP(BaseComponent):
         channels = (self.channel,)
         if self._reactor.heard("request", channels):
             self.fire(event, self.channel)
-            event._waiters = [_Answer(self, event, request, response)]
-            event._state = SPECIAL
+            event._expect(_Answer(self, event, request, response))
         else:
             self._ask(conn, event, channels)
 
@@ -3804,8 +3802,7 @@ class HTTP(BaseComponent):
         channels = (self.channel,)
         if reactor.heard("response", channels):
             event = Response(response)
-            event._waiters = [_Afterwards(self._response_handled, response)]
-            event._state = SPECIAL
+            event._expect(_Afterwards(self._response_handled, response))
             self.fire(event, self.channel, priority=1)
         else:
             for step, _ in reactor.plan("response", channels).handlers:

@@ -1513,6 +1513,30 @@ class TestTasks(CircuitsTest):
             self.assertEqual(self.called(name).result.value, expected)
         self.assertEqual(self.called("coroutine", 1).result.value, 3)
 
+    def test_a_called_event_may_be_stopped_or_cancelled(self):
+        seen = []
+
+        class App(Component):
+            def go(self):
+                seen.append((yield self.call(Foo())).value)
+
+            @handler("foo", priority=1)
+            def _on_foo(self, event):
+                event.stop()
+                return "first"
+
+            def foo(self):
+                seen.append("second")
+        app = make_app(App())
+        app.fire(Event.create("go"))
+        pump(app)
+        self.assertEqual(seen, ["first"])
+        app.fire(Event.create("go"))
+        pump(app, lambda: any(event.name == "foo" for event in app._queue))
+        app._queue[0].cancel()
+        pump(app)
+        self.assertEqual(seen, ["first", None])
+
     def test_call_of_an_event_nobody_handles(self):
         value = self.called("nobody").result
         self.assertEqual((value.value, value.result), (None, False))
@@ -2321,6 +2345,70 @@ class TestTree(CircuitsTest):
         self.assertNotIn(p, app)
         self.assertFalse(p.unregister_pending)
 
+    def test_a_quiet_leaving_takes_its_turn(self):
+        leaf = Component()
+        seen = []
+
+        class App(Component):
+            def foo(self):
+                leaf.unregister()
+                seen.append((leaf in self, leaf.unregister_pending))
+                self.fire(Hello())
+
+            def hello(self):
+                seen.append(leaf in self)
+        app = make_app(App())
+        leaf.register(list(app.components)[0])
+        app.fire(Foo())
+        pump(app)
+        self.assertEqual(seen, [(True, True), False])
+        self.assertFalse(leaf.unregister_pending)
+
+    def test_who_begins_to_listen_before_its_turn_sees_it_leave(self):
+        leaf, rec = Component(), Recorder("registered")
+        app = make_app(leaf)
+        leaf.unregister()
+        rec.register(app)
+        pump(app)
+        self.assertEqual(rec.names, ["prepare_unregister", "prepare_unregister_complete",
+                                     "unregistered"])
+        self.assertNotIn(leaf, app)
+
+    def test_leaving_is_an_effect_of_what_caused_it(self):
+        leaf, seen = Component(), []
+
+        class Done(Event):
+            complete = True
+
+        class App(Component):
+            def done(self):
+                leaf.unregister()
+
+            def done_complete(self, source, value):
+                seen.append(leaf.parent is leaf)
+        app = make_app(App(), leaf)
+        app.fire(Done())
+        pump(app)
+        self.assertEqual(seen, [True])
+
+    def test_joining_a_running_tree_is_told_to_who_listens(self):
+        seen = []
+
+        class App(Component):
+            def started(self, component):
+                self.silent = Component().register(self)
+                self.fire(Foo())
+
+            def foo(self):
+                self += type("Curious", (Component,), {
+                    "registered": lambda self, child, parent: seen.append(child)})()
+                self.last = Component().register(self)
+                self.stop()
+        app = App()
+        app.run()
+        self.assertIn(app.last, seen)
+        self.assertNotIn(app.silent, seen)
+
     def test_unregister_event(self):
         child = Component(channel="x")
         app = make_app(child)
@@ -2368,6 +2456,32 @@ class TestTree(CircuitsTest):
                 self.second = Component(channel="second").register(self)
         app = App()
         self.assertEqual([c.channel for c in app.components], ["shared", "first", "second"])
+
+    def test_attributes_of_a_mixin_become_children(self):
+        class Mixin:
+            def __init__(self, *args, **kwargs):
+                self.part = Component()
+                super().__init__(*args, **kwargs)
+
+        class Mixed(Mixin, Component):
+            pass
+
+        class Below(Mixed):
+            pass
+
+        class Late(Timer):
+            def __init__(self):
+                self.part = Component()
+                super().__init__(5, Foo())
+        for cls in (Mixed, Below, Late):
+            whole = cls()
+            self.assertEqual(list(whole.components), [whole.part])
+
+    def test_the_view_of_the_children_is_live(self):
+        app, other = Component(), Component()
+        children = app.components
+        child = Component().register(app)
+        self.assertEqual((list(children), list(other.components)), ([child], []))
 
     def test_init_gets_the_arguments_and_channel_is_an_option(self):
         class App(BaseComponent):
@@ -3028,6 +3142,52 @@ class PollerContract:
         pump(self.app, lambda: steps)
         self.assertIs(steps[0], self.ours)
 
+    def test_who_listens_later_is_told_as_well(self):
+        steps, heard = [], []
+
+        class Quiet(BaseComponent):
+            channel = "quiet"
+
+            def _read_ready(self, fd):
+                steps.append(fd.recv(9))
+
+        class Curious(BaseComponent):
+            @handler("_read", channel="quiet")
+            def _on_read(self, fd):
+                heard.append(fd.recv(9))
+        self.source.unregister()
+        quiet, curious = Quiet().register(self.app), Curious()
+        pump(self.app)
+        self.poller.addReader(quiet, self.ours)
+        for expected, change in ((["a"], None), (["a"], curious.register),
+                                 (["a", "c"], lambda app: curious.unregister())):
+            if change is not None:
+                change(self.app)
+                pump(self.app)
+            self.theirs.send(b"abc"[len(steps) + len(heard):][:1])
+            pump(self.app, lambda: len(steps) + len(heard) == sum(
+                map(len, (expected, ["b"] if change else []))))
+            self.assertEqual([data.decode() for data in steps], expected)
+        self.assertEqual(heard, [b"b"])
+
+    def test_who_waits_for_reading_by_name_gets_it(self):
+        class Quiet(BaseComponent):
+            channel = "quiet"
+
+            def _read_ready(self, fd):
+                raise AssertionError("called, though somebody waits for the event")
+        quiet = Quiet().register(self.app)
+        self.source.unregister()
+        pump(self.app)
+        self.poller.addReader(quiet, self.ours)
+        waiting = quiet.wait("_read", "quiet")
+        next(waiting)
+        self.theirs.send(b"x")
+        self.app.tick(0)
+        self.poller.removeReader(self.ours)
+        pump(self.app)
+        self.assertTrue(waiting.over)
+
     def test_nothing_stays_open_after_run(self):
         def numbers():
             return {n for n in range(64) if fstat(n)}
@@ -3179,6 +3339,19 @@ class TestTimers(CircuitsTest):
         Timer(0.005, Event.create("beat"), persist=True).register(app)
         app.run()
         self.assertEqual(app.beats, 3)
+
+    def test_a_due_timer_nobody_watches_is_gone_at_once(self):
+        self.rec.unregister()
+        pump(self.app)
+        timer = Timer(5, Foo()).register(self.app)
+        pump(self.app)
+        self.clock.advance(6)
+        self.app.tick(0)
+        self.assertNotIn(timer, self.app)
+        self.assertIs(timer.parent, timer)
+        timer.reset(1)
+        timer.register(self.app)            # and may be used again
+        self.assertIn(timer, self.app)
 
     def test_ten_thousand_leave_nothing(self):
         for _ in range(10000):
