@@ -9495,9 +9495,15 @@ class _FilePart:
             self.start = self.length = None
 
     def __iter__(self):
-        if self.start is not None:
+        left = self.length          # it may grow meanwhile
+        if left is not None:
             self.file.seek(self.start)
-        return iter(lambda: self.file.read(MAX_PIECE), b"")
+        while left is None or left > 0:
+            piece = self.file.read(MAX_PIECE if left is None else min(left, MAX_PIECE))
+            if not piece:
+                break
+            left = left and left - len(piece)
+            yield piece
 
 
 def _form_name(text):
@@ -9740,18 +9746,17 @@ class ResponseObject:
         BadResponse for more than max_body, decompressed.
         """
         if self._content is None:
-            order, size, pieces = self._order, 0, []
-            while True:
-                piece = await self.read_piece()
-                if not piece:
-                    break
-                size += len(piece)
-                if size > order.max_body:
+            order = self._order
+            whole = BytesIO()       # no list: pieces of one byte would take forty each
+            piece = await self.read_piece()
+            while piece:
+                whole.write(piece)
+                if whole.tell() > order.max_body:
                     self.close()
                     raise BadResponse("%s: the body is larger than %d bytes: ask with stream=True, "
                                       "or raise max_body" % (order, order.max_body))
-                pieces.append(piece)
-            self._content = pieces[0] if len(pieces) == 1 else b"".join(pieces)
+                piece = await self.read_piece()
+            self._content = whole.getvalue()
         return self._content
 
     async def _discard(self):
@@ -9846,17 +9851,54 @@ class _News(_ClientWaiting):
             self.link.waiting = None
 
 
+class _Transport(BaseComponent):
+    """The steps between the poller and the connections of a client.
+
+    Listens:  read(link, data), write(link, data), as between a server and HTTP
+    """
+
+    def _linked(self, sock):
+        """The _Link of a socket that the poller tells of."""
+        return [link for link in self.components if link._owns(sock)]
+
+    @_own_step
+    @handler("read")
+    def _on_read(self, link, data):
+        link.take(data)
+
+    @_own_step
+    @handler("write")
+    def _on_write(self, link, data):
+        link.put(data)
+
+    # The poller calls the links themselves, unless somebody listens to these.
+
+    @_own_step
+    @handler("_read", "_disconnect")
+    def _on_read_ready(self, sock):
+        for link in self._linked(sock):
+            link._read_ready(sock)
+
+    @_own_step
+    @handler("_write")
+    def _on_write_ready(self, sock):
+        for link in self._linked(sock):
+            link._write_ready(sock)
+
+
 class _Link(TCPClient, UNIXClient):
     """A connection of the client to one server, by TCP or a UNIX socket.
 
     To use:  open(order), ask(order), next_event(order), done(), drop()
+
+    A child of the _Transport, which listens in its place: a thousand handlers
+    of one name would make each plan of that name a thousand times as dear.
     """
 
-    def __init__(self, owner, key, number, limits):
-        super().__init__(channel="%s.%d" % (owner.channel, number), connect_timeout=None)
+    def __init__(self, owner, key, limits):
+        super().__init__(channel=owner._transport.channel, connect_timeout=None)
         self._attached = True       # it connects before it is told that it has joined
         self.owner = owner
-        self.number = number
         self.key = key              # what it may be used for again
         self.parser = ResponseParser(**limits)
         self.waiting = None         # the _News of the request that uses it
@@ -9875,11 +9917,16 @@ class _Link(TCPClient, UNIXClient):
         self._until = _INFINITE     # when it must be open
         self._pending = 0
 
+    def _listened(self):
+        return ()
+
     # -- what the transport tells -------------------------------------------
 
-    @_own_step
-    @handler("read")
-    def _on_read(self, data):
+    def _received(self, conn, data):
+        self._reactor.tell(self, Read, self.channel, self, data)
+
+    def take(self, data):
+        """Bytes arrived."""
         self.heard = True
         parser = self.parser
         parser.feed(data)
@@ -9917,18 +9964,16 @@ class _Link(TCPClient, UNIXClient):
             self._wake()
             self._leave_owner()
 
-    def _on_prepare_unregister(self, event, component):
-        """Nothing yet: who waits in what leaves with us is cancelled first."""
-
     def _detach(self, old):
-        super()._detach(old)
-        self.owner._numbers.append(self.number)     # now nobody can mistake another for us
+        super()._detach(old)        # after the tasks that left with us were cancelled
         if not self.gone:
             self.fail(Cancelled("%r left the tree in the middle of a request" % self.owner))
 
     def _tell_of(self, event_class, conn):
-        super()._tell_of(event_class, conn)
-        self._wake()
+        self._wake()                # it takes more again
+
+    def _more_follows(self, conn):
+        return False
 
     def _wake(self):
         waiting = self.waiting
@@ -10026,7 +10071,12 @@ class _Link(TCPClient, UNIXClient):
         self.heard = False
 
     def _put(self, data):
-        self._reactor.tell(self, Write, self.channel, data)
+        self._reactor.tell(self, Write, self.channel, self, data)
+
+    def put(self, data):
+        """Send bytes."""
+        if self._sock is not None:
+            self._send(self._sock, data)
 
     async def ask(self, order):
         """Send a request; returns the head of the response.
@@ -10391,7 +10441,7 @@ class Client(BaseComponent):
                  max_header_bytes=MAX_HEADER_BYTES, max_headers=MAX_HEADERS):
         super().__init__(channel=channel or self.channel)
         self.url = url
-        self._base = None if url is None else _parse_url(url)
+        self._home = self._base = None if url is None else _parse_url(url)
         self.response = None
         self.headers = Headers([("User-Agent", SERVER_VERSION), ("Accept", "*/*"),
                                 ("Accept-Encoding", _CODINGS_TAKEN)])
@@ -10420,12 +10470,11 @@ class Client(BaseComponent):
         self._context = context
         self._tls_options = {"verify": verify, "ca_certs": ca_certs, "certfile": certfile,
                              "keyfile": keyfile}
+        self._transport = _Transport(channel="%s.transport" % self.channel).register(self)
         self._pid = os.getpid()
         self._links = {}            # key -> number of connections
         self._idle = {}             # _Link -> None, the longest idle first
         self._turns = []            # of _Turn
-        self._number = 0
-        self._numbers = []          # that are free again: channels are few, plans are kept
         self._serving = False       # the queue is being looked at
         self._sweep = None          # the timer that closes idle ones
         self._main = None           # the connection that Connect() made
@@ -10433,7 +10482,7 @@ class Client(BaseComponent):
     @property
     def connected(self):
         """Whether there is a connection."""
-        return any(isinstance(link, _Link) and link.connected for link in self.components)
+        return any(link.connected for link in self._transport.components)
 
     # -- to ask -------------------------------------------------------------
 
@@ -10537,7 +10586,7 @@ class Client(BaseComponent):
                 del order.headers["Accept-Encoding"]    # part of a compressed body is no use
         order.cookies = _cookie_pairs(cookies) if cookies else ""
         own = auth is None and order.url.login is None
-        if own and self.auth is not None and self._base.origin == order.url.origin:
+        if own and self.auth is not None and self._home.origin == order.url.origin:
             auth = self.auth
         auth = order.url.login if auth is None else auth
         order.auth = _basic(*auth) if isinstance(auth, (tuple, list)) else auth
@@ -10586,10 +10635,9 @@ class Client(BaseComponent):
             if name.lower() in _OUR_HEADERS and str(value).lower() != "close":
                 raise ValueError("the header %s is ours to send, but for Connection: close" % name)
             del headers[name]
-        for name, value in changes:
-            if value is not None:
-                headers.add_header(name, value.decode("latin-1") if isinstance(value, bytes)
-                                   else str(value))
+        for name, value in _pairs(changes):
+            headers.add_header(name, value.decode("latin-1") if isinstance(value, bytes)
+                               else str(value))
 
     # -- one request --------------------------------------------------------
 
@@ -10687,6 +10735,7 @@ class Client(BaseComponent):
                 raise
             if order.main:
                 self._main = link
+                self.fire(Connected(order.url.host, order.url.port))
         return link
 
     def _take(self, key, fresh=False):
@@ -10707,10 +10756,7 @@ class Client(BaseComponent):
             if not self._drop_idle(1):
                 return None
         self._links[key] = self._links.get(key, 0) + 1
-        if not self._numbers:
-            self._number += 1
-            self._numbers.append(self._number)
-        return _Link(self, key, self._numbers.pop(), self._limits).register(self)
+        return _Link(self, key, self._limits).register(self._transport)
 
     def _drop_idle(self, count=None):
         """Close the connections that are idle longest; True if there were any."""
@@ -10778,15 +10824,18 @@ class Client(BaseComponent):
         """Connect to the server of *url*, or to another; True if that succeeded."""
         if host is not None and not isinstance(host, str):
             return None             # what a server on our channel says
+        base = self._base
         if host is not None:
             host = "[%s]" % host if ":" in host else host
-            self._base = _parse_url("http%s://%s:%d/" % ("s" if secure else "", host, port))
-        if self._base is None:
+            base = _parse_url("http%s://%s:%d/" % ("s" if secure else "", host, port))
+        if base is None:
             raise ValueError("Connect() needs a host and a port where the client has no URL")
-        return self._connect()
+        if self._main is not None and base.origin != self._base.origin:
+            raise RuntimeError("%r is connected to %s: close it first" % (self, self._base.netloc))
+        self._base = base
+        return self._connect(base)
 
-    async def _connect(self):
-        base = self._base
+    async def _connect(self, base):
         if self._main is not None:
             return True
         order = self._order("GET", base.base, *(None,) * 8, False)
@@ -10797,8 +10846,7 @@ class Client(BaseComponent):
             self.fire(Unreachable(base.host, base.port, error))
             return False
         link.order = None
-        self._idle[link] = None
-        self.fire(Connected(base.host, base.port))
+        self._keep(link)
         return True
 
     @staticmethod
@@ -10824,12 +10872,12 @@ class Client(BaseComponent):
     def _on_write(self, data):
         """Send bytes over the connection that Connect() made."""
         if self._main is not None:
-            self._main.write(data)
+            self._main.put(data)
 
     @handler("close")
     def close(self, sock=None):
         """Close all connections; requests in work fail."""
-        for link in [link for link in self.components if isinstance(link, _Link)]:
+        for link in list(self._transport.components):
             link.fail(ClientError("%r was closed" % self))
         for turn in list(self._turns):
             turn.finish(error=ClientError("%r was closed" % self))
@@ -10839,10 +10887,12 @@ class Client(BaseComponent):
         """Let the tree end those that wait: its own tasks silently, others by Cancelled."""
         if component is self.root:
             self.stopping = True
-            waits = [link.waiting for link in self.components if isinstance(link, _Link)]
-            for waiting in waits + self._turns:
+            links = list(self._transport.components)
+            for waiting in [link.waiting for link in links] + self._turns:
                 if waiting is not None:
                     self._reactor.await_name(waiting.event, waiting)
+            for link in links:
+                link.drop()
 
     @handler("started", channel="*")
     def _on_started(self, component, *args):
@@ -10883,7 +10933,7 @@ class ResponseProtocol(BaseComponent):
     def _begin(self):
         self._parser = ResponseParser(max_body=self._max_body)
         self._response = None
-        self._pieces = []
+        self._content = bytearray()
 
     @handler("request")
     def _on_request(self, method, *args):
@@ -10910,7 +10960,7 @@ class ResponseProtocol(BaseComponent):
                 if event is None:
                     return
                 if isinstance(event, bytes):
-                    self._pieces.append(event)
+                    self._content += event
                     continue
                 if event is not END:
                     if event.status < 200 and event.status != 101:
@@ -10922,8 +10972,8 @@ class ResponseProtocol(BaseComponent):
                     if event.has_body:
                         continue
                 response, self._response = self._response, None
-                response._content = b"".join(self._pieces)
-                self._pieces = []
+                response._content = bytes(self._content)
+                self._content = bytearray()
                 self.fire(ClientResponse(response))
                 if response.status == 101:
                     return

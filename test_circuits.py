@@ -17549,6 +17549,8 @@ class TestClientPure(CircuitsTest):
         body = make(file, None, None)
         for _ in range(2):                          # from where it stood, each time
             self.assertEqual(b"".join(body.begin(body.parts[0])), b"456789")
+        file.write(b"and more")                     # it grows while it is sent
+        self.assertEqual(b"".join(body.begin(body.parts[0])), b"456789")
         self.assertIsNone(make(None, None, None))
         for arguments in (({"a": 1}, {"b": 2}, None), (None, {}, {"f": b""})):
             with self.assertRaisesRegex(ValueError, "one body"):
@@ -17715,11 +17717,11 @@ class TestClientPure(CircuitsTest):
             self.redirected(self.order("POST", "https://a/", data=b"x"), 307, "http://a/x")
 
     def test_the_head_that_goes_out(self):
-        order = self.order("post", "http://a:81/x", data={"a": "b"}, headers={"User-Agent": None, "X-A": 1},
+        order = self.order("post", "http://a:81/x", data={"a": "b"}, headers={"User-Agent": None, "X-A": [1, b"2"]},
                            cookies={"c": "d"})
         self.assertEqual(order.head().split(b"\r\n"), [
             b"POST /x HTTP/1.1", b"Host: a:81", b"Accept: */*", b"Accept-Encoding: gzip, deflate",
-            b"X-A: 1", b"Content-Type: application/x-www-form-urlencoded", b"Content-Length: 3",
+            b"X-A: 1", b"X-A: 2", b"Content-Type: application/x-www-form-urlencoded", b"Content-Length: 3",
             b"Cookie: c=d", b"", b""])
         self.assertIn(b"\r\nContent-Length: 0\r\n", self.order("PUT", "http://a/").head())
         self.assertNotIn(b"Content-Length", self.order("GET", "http://a/").head())
@@ -17965,7 +17967,7 @@ class ClientTest(WebTest):
         for component in components:
             component.register(app)
         app.run()
-        self.assertEqual([link for link in client.components if link.connected], [])
+        self.assertEqual([link for link in client._transport.components if link.connected], [])
         if isinstance(outcome[0], Exception):
             try:
                 raise outcome[0]
@@ -18244,7 +18246,7 @@ class TestClientConnections(ClientTest):
 
         async def ask(client):
             await client.get(server.base)
-            while client.components:
+            while client._transport.components:
                 await sleep(0.001)
             return client.connected, client._links, client._idle
         self.assertEqual(self.fetch(ask, idle_timeout=0.02), (False, {}, {}))
@@ -18328,7 +18330,7 @@ class TestClientConnections(ClientTest):
         async def ask(client):
             async with circuits.group(client) as tasks:
                 tasks.start(client.get(server.base))
-                while not any(link.heard for link in client.components):
+                while not any(link.heard for link in client._transport.components):
                     await sleep(0.001)
                 tasks.cancel()
             return client._links
@@ -18351,7 +18353,7 @@ class TestClientConnections(ClientTest):
                         await client.get("http://127.0.0.1:1/")
                     except circuits_web.ConnectError:
                         pass
-            while client.components:
+            while client._transport.components:
                 await sleep(0)
             gc.collect()
             return len(gc.get_objects()) - counts[0], client._links, client._idle
@@ -18424,7 +18426,7 @@ class TestClientConnections(ClientTest):
         async def ask(client):
             async with circuits.group(client) as tasks:
                 value = tasks.start(self.failing(client.get(server.base)))
-                while not any(link.connected for link in client.components):
+                while not any(link.connected for link in client._transport.components):
                     await sleep(0.001)
                 client.fire(circuits_net.Close())
             return value.value, client.connected
@@ -19027,6 +19029,27 @@ class TestClientEvents(ClientTest):
             self.assertEqual(value.value.text, "there")
         self.drive(go, circuits_web.Client())
 
+    def test_connect_twice_is_one_connection(self):
+        server, other = self.script([answer(b"one"), answer(b"never")]), self.script([answer(b"never")])
+        client = circuits_web.Client(server.base, auth=("bob", "secret"))
+
+        def go(app):
+            values = yield circuits.gather(*[app.call(circuits_net.Connect(), "client") for _ in range(3)])
+            self.assertEqual([value.value for value in values], [True] * 3)
+            value = yield app.call(circuits_web.ClientRequest("GET", "/"), "client")
+            self.assertEqual((value.value.text, len(client._idle)), ("one", 1))
+            with self.assertRaisesRegex(RuntimeError, "is connected to 127.0.0.1:%d: close it first" % server.port):
+                yield app.call(circuits_net.Connect("127.0.0.1", other.port), "client")
+            client.close()
+            yield app.call(circuits_net.Connect("127.0.0.1", other.port), "client")
+            yield app.call(circuits_web.ClientRequest("GET", "/"), "client")
+        rec = self.drive(go, client)
+        self.assertEqual([event.args for event in rec.named("connected") if event.channels == ("client",)],
+                         [["127.0.0.1", server.port], ["127.0.0.1", other.port]])
+        self.assertEqual((server.connections, other.connections), (1, 1))
+        self.assertIn(b"Authorization", server.requests[0][1])
+        self.assertNotIn(b"Authorization", other.requests[0][1])
+
     def test_nobody_there(self):
         with socket.socket() as sock:
             sock.bind(("127.0.0.1", 0))
@@ -19434,9 +19457,9 @@ class TestClientAgainstNginx(ClientTest):
         async def ask(client):
             texts = [(await client.get(self.safe + "/port")).text for _ in range(2)]
             text = (await client.get(self.safe + "/text.txt")).text
-            return texts, text, client._number
-        texts, text, number = self.ask(ask)
-        self.assertEqual((texts[0], text == self.TEXT, number), (texts[1], True, 1))
+            return texts, text
+        texts, text = self.ask(ask)
+        self.assertEqual((texts[0], text == self.TEXT), (texts[1], True))
         self.assertTrue(texts[0].endswith(" GET HTTP/1.1 localhost"), texts)
         with self.assertRaisesRegex(circuits_web.ConnectError, "CERTIFICATE_VERIFY_FAILED"):
             self.fetch(lambda client: client.get(self.safe))
@@ -19463,13 +19486,13 @@ class TestClientAgainstNginx(ClientTest):
             head = await client.head(url)
             same = await client.get(url, headers={"If-Modified-Since": head.headers["Last-Modified"]})
             missing = await client.get(self.base + "/missing")
-            return part, several, beyond, head, same, missing, client._number
-        part, several, beyond, head, same, missing, number = self.ask(ask)
+            return part, several, beyond, head, same, missing
+        part, several, beyond, head, same, missing = self.ask(ask)
         self.assertEqual((part.status, part.text, part.headers["Content-Range"]),
                          (206, self.TEXT[5:16], "bytes 5-15/%d" % len(self.TEXT)))
         self.assertEqual((several.status, beyond.status, head.status, same.status, missing.status), (206, 416, 200, 304, 404))
         self.assertIn("404 Not Found", missing.text)
-        self.assertEqual((head.content, same.content, number), (b"", b"", 1))
+        self.assertEqual((head.content, same.content), (b"", b""))
 
     def test_closed_in_the_middle(self):
         cut = b"HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n" + b"x" * 50000
