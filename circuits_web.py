@@ -7975,14 +7975,15 @@ class WebSocket:
         end = self.end
         self.due = None
         if self.state != _OPEN or self.codec.closed:
+            if self._takes():
+                return self._hurry()        # what it was sent before the close frame
             if self.code is None:
                 self.reason = "no answer to a close frame"
             return end._abort(self)
         if self.held:
             self.heard = True               # it may be talking: it is we who do not listen
-        elif getattr(self.sock, "slow", False) and self.sock.moved:
-            self.sock.moved = False         # it takes what waits, so it is alive
-            self.heard = True
+        elif self._takes():
+            self.heard = True               # so it is alive
         if self.heard:
             self.heard = self.pinged = False
             self.due = now + end.ping_interval
@@ -7994,6 +7995,14 @@ class WebSocket:
             self.pinged = end.ping_timeout is not None
             self.due = now + (end.ping_timeout or end.ping_interval)
             end._put(self, self.codec.ping())
+
+    def _takes(self):
+        """Whether the peer took some of what waits since this was asked last."""
+        sock = self.sock
+        moved = self.waiting and getattr(sock, "moved", False)
+        if moved:
+            sock.moved = False
+        return moved
 
     # -- the end ------------------------------------------------------------
 

@@ -16377,6 +16377,25 @@ class TestWebSockets(WebTest):
             got = slow.next()
         self.assertIn(got, ((1013, "too slow"), None))  # None: it came too late to say so
 
+    def test_what_was_written_before_a_close_has_its_time(self):
+        class App(Component):
+            channel = "ws"
+
+            def read(self, sock, data):
+                self.fire(circuits_net.Write(sock, bytes(16 << 20)))
+                self.fire(circuits_net.Close(sock, 4000))
+        self.ws = circuits_web.WebSockets("/ws", close_timeout=0.3)
+        WebTest.serve(self, self.ws, App())
+        peer = Peer(self)
+        peer.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65536)
+        peer.send("go")
+        ws = wait_for(lambda: next((ws for ws in self.ws.sockets.values() if ws.state == "closing"), None))
+        due = ws.due
+        while ws.due == due:                    # close_timeout is over, and it is still reading
+            peer.codec.feed(peer.sock.recv(65536))
+            time.sleep(0.002)
+        self.assertEqual([len(peer.next() or b""), peer.next()], [16 << 20, (4000, "")])
+
     def gated(self, **options):
         """A server whose handlers wait until app.gate is False; it counts them."""
         class App(Component):
