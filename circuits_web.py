@@ -7958,6 +7958,7 @@ class WebSocket:
     def lost(self):
         """The connection has ended."""
         self.state = _OVER
+        self.held = False           # what was held is nobody's, and its end may have the next one
         if self.code is None:
             self.code = ABNORMAL_CLOSURE
         self.drained()

@@ -16889,6 +16889,31 @@ class TestWebSocketClient(WebTest):
         wait_for(lambda: self.client.sockets[None].state == "over")
         self.assertEqual(self.client.sockets[None].code, 1012)
 
+    def test_what_was_held_is_not_taken_for_what_comes_after(self):
+        """A broken frame of a connection that is lost must not end the next one."""
+        class App(WSApp):
+            gate = True
+            through = 0
+
+            @handler("read", override=True)
+            async def read(self, message):
+                while self.gate:
+                    await sleep(0.01)
+                self.through += 1
+        self.answering(self.GOOD + b"\r\n" + ws_frame(0x81, b"x", False) * 5 + b"\xff\xff", self.GOOD + b"\r\n")
+        app = App()
+        client = circuits_web.WebSocketClient("ws://127.0.0.1:%d/" % self.port, max_ahead=1).register(app)
+        with serving(app):
+            held = wait_for(lambda: client.websocket and client.websocket.held and client.websocket)
+            app._reactor.call_soon(client._transport.abort)
+            wait_for(lambda: app.heard == ["connected", ("disconnected", 1006, "")])
+            app.fire(circuits_net.Connect(), "wsclient")
+            wait_for(lambda: client.connected)
+            app.gate = False
+            wait_for(lambda: app.through and not held.ahead)
+            self.assertTrue(client.connected)
+            self.assertEqual(app.heard, ["connected", ("disconnected", 1006, ""), "connected"])
+
     def test_answers_that_are_none(self):
         page = b"HTTP/1.1 503 Busy\r\nContent-Length: 4\r\nRetry-After: 9\r\n\r\nbusy"
         table = [(page, 503, "refused the handshake: 503 Busy"), (b"HTTP/1.1 200 OK\r\n\r\n", 200, "200 OK"),
