@@ -7730,9 +7730,9 @@ CLOSE_TIMEOUT = 10
 #: Bytes that may wait for a peer that reads slowly.
 MAX_UNREAD = 16 * 1024 * 1024
 
-#: Messages of one peer that handlers may work on at a time: a coroutine that
-#: waits for a database takes a kilobyte or two, besides its message.
-MAX_AHEAD = 1000
+#: Messages of one peer that handlers may work on at a time: what others send
+#: has its turn after them.  With 1000, one that floods delays them by 0.3 s.
+MAX_AHEAD = 100
 
 #: Batches of events that still have their turn before a close is answered:
 #: what came with it may want to be answered, too.

@@ -16440,6 +16440,22 @@ class TestWebSockets(WebTest):
         self.assertEqual((sorted(got), app.count), (sorted(sent), 5000))
         self.assertLess(app.most, 60)
 
+    def test_a_flood_leaves_others_their_turn(self):
+        most = []
+
+        class App(Component):
+            channel = "ws"
+
+            def read(self, sock, data):
+                most.append(sock.upper.ahead)
+                return data
+        WebTest.serve(self, circuits_web.WebSockets("/ws"), App())
+        peer = Peer(self)
+        peer.send(ws_frame(0x81, b"x") * 2000)
+        self.assertEqual([peer.next() for _ in range(2000)], ["x"] * 2000)
+        self.assertGreater(max(most), 1)
+        self.assertLess(max(most), 120)
+
     def test_a_flood_that_is_small_on_the_wire_is_held(self):
         app = self.gated(compress=True)
         deflate = circuits_web.Deflate()
