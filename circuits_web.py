@@ -6891,16 +6891,20 @@ class EventStream:
 
     def write(self, frame):
         """Hand over what encode() made."""
-        http = self._http
         response = self.response
         if self.closed:
             return
         if response.done or response._body is not self:
             self.close("somebody else answered or ended the response")
-        elif http is None:
+        elif self._http is None:
             self._early += frame
-        elif http._reactor.heard("stream", (http.channel,)):
-            http._reactor.tell(http, Stream, http.channel, response, frame)
+        else:
+            self._put(frame)
+
+    def _put(self, frame):
+        http = self._http
+        if http._reactor.heard("stream", (http.channel,)):
+            http._reactor.tell(http, Stream, http.channel, self.response, frame)
         else:
             http._reactor.tell(http, Write, http.channel, self._conn.sock, frame)
 
@@ -6914,7 +6918,7 @@ class EventStream:
         conn.deadline = http._now + self.keep_alive
         early, self._early = self._early, b""
         if early:
-            http._reactor.tell(http, Stream, http.channel, self.response, early)
+            self._put(encode_chunk(early) if self._joins_chunk() else early)
         if self.closed:
             self._end()
         elif http._leaving:

@@ -15214,6 +15214,19 @@ class TestEventStreams(StreamTest):
         with answer.connection.getresponse() as again:
             self.assertEqual(again.read(), b"plain")
 
+    def test_what_was_sent_early_comes_first(self):
+        test = self
+
+        class Spy(Component):
+            channel = "web"
+
+            def write(self, sock, data):        # its event is one before what was sent early
+                if data.startswith(b"HTTP/"):
+                    test.streams[-1].send("late")
+        self.start(Spy())
+        answer = self.listen("/early")
+        self.assertEqual([self.next(answer)[-1] for _ in range(3)], ["data: one", 'data: {"two": 2}', "data: late"])
+
     def test_listeners_of_stream_see_the_events(self):
         rec = Recorder()
         self.start(rec)
