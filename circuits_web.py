@@ -6907,16 +6907,20 @@ class EventStream:
 
     def write(self, frame):
         """Hand over what encode() made."""
-        http = self._http
         response = self.response
         if self.closed:
             return
         if response.done or response._body is not self:
             self.close("somebody else answered or ended the response")
-        elif http is None:
+        elif self._http is None:
             self._early += frame
-        elif http._reactor.heard("stream", (http.channel,)):
-            http._reactor.tell(http, Stream, http.channel, response, frame)
+        else:
+            self._put(frame)
+
+    def _put(self, frame):
+        http = self._http
+        if http._reactor.heard("stream", (http.channel,)):
+            http._reactor.tell(http, Stream, http.channel, self.response, frame)
         else:
             http._write(self._conn, frame)
 
@@ -6928,9 +6932,10 @@ class EventStream:
         self._conn = conn
         self._taken = http._now
         conn.deadline = http._now + self.keep_alive
-        if self._early:
-            http._reactor.tell(http, Stream, http.channel, self.response, bytes(self._early))
-            self._early = None
+        early, self._early = self._early, None
+        if early:
+            early = bytes(early)
+            self._put(encode_chunk(early) if self._joins_chunk() else early)
         if self.closed:
             self._end()
         elif http._leaving:
@@ -7749,9 +7754,9 @@ CLOSE_TIMEOUT = 10
 #: Bytes that may wait for a peer that reads slowly.
 MAX_UNREAD = 16 * 1024 * 1024
 
-#: Messages of one peer that handlers may work on at a time: a coroutine that
-#: waits for a database takes a kilobyte or two, besides its message.
-MAX_AHEAD = 1000
+#: Messages of one peer that handlers may work on at a time: what others send
+#: has its turn after them.  With 1000, one that floods delays them by 0.3 s.
+MAX_AHEAD = 100
 
 #: Batches of events that still have their turn before a close is answered:
 #: what came with it may want to be answered, too.
@@ -7977,6 +7982,7 @@ class WebSocket:
     def lost(self):
         """The connection has ended."""
         self.state = _OVER
+        self.held = False           # what was held is nobody's, and its end may have the next one
         if self.code is None:
             self.code = ABNORMAL_CLOSURE
         self.drained()
@@ -7994,14 +8000,15 @@ class WebSocket:
         end = self.end
         self.due = None
         if self.state != _OPEN or self.codec.closed:
+            if self._takes():
+                return self._hurry()        # what it was sent before the close frame
             if self.code is None:
                 self.reason = "no answer to a close frame"
             return end._abort(self)
         if self.held:
             self.heard = True               # it may be talking: it is we who do not listen
-        elif getattr(self.sock, "slow", False) and self.sock.moved:
-            self.sock.moved = False         # it takes what waits, so it is alive
-            self.heard = True
+        elif self._takes():
+            self.heard = True               # so it is alive
         if self.heard:
             self.heard = self.pinged = False
             self.due = now + end.ping_interval
@@ -8013,6 +8020,14 @@ class WebSocket:
             self.pinged = end.ping_timeout is not None
             self.due = now + (end.ping_timeout or end.ping_interval)
             end._put(self, self.codec.ping())
+
+    def _takes(self):
+        """Whether the peer took some of what waits since this was asked last."""
+        sock = self.sock
+        moved = self.waiting and getattr(sock, "moved", False)
+        if moved:
+            sock.moved = False
+        return moved
 
     # -- the end ------------------------------------------------------------
 

@@ -15482,6 +15482,19 @@ class TestEventStreams(StreamTest):
         with answer.connection.getresponse() as again:
             self.assertEqual(again.read(), b"plain")
 
+    def test_what_was_sent_early_comes_first(self):
+        test = self
+
+        class Spy(Component):
+            channel = "web"
+
+            def write(self, sock, data):        # its event is one before what was sent early
+                if data.startswith(b"HTTP/"):
+                    test.streams[-1].send("late")
+        self.start(Spy())
+        answer = self.listen("/early")
+        self.assertEqual([self.next(answer)[-1] for _ in range(3)], ["data: one", 'data: {"two": 2}', "data: late"])
+
     def test_listeners_of_stream_see_the_events(self):
         rec = Recorder()
         self.start(rec)
@@ -16658,6 +16671,25 @@ class TestWebSockets(WebTest):
             got = slow.next()
         self.assertIn(got, ((1013, "too slow"), None))  # None: it came too late to say so
 
+    def test_what_was_written_before_a_close_has_its_time(self):
+        class App(Component):
+            channel = "ws"
+
+            def read(self, sock, data):
+                self.fire(circuits_net.Write(sock, bytes(16 << 20)))
+                self.fire(circuits_net.Close(sock, 4000))
+        self.ws = circuits_web.WebSockets("/ws", close_timeout=0.3)
+        WebTest.serve(self, self.ws, App())
+        peer = Peer(self)
+        peer.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65536)
+        peer.send("go")
+        ws = wait_for(lambda: next((ws for ws in self.ws.sockets.values() if ws.state == "closing"), None))
+        due = ws.due
+        while ws.due == due:                    # close_timeout is over, and it is still reading
+            peer.codec.feed(peer.sock.recv(65536))
+            time.sleep(0.002)
+        self.assertEqual([len(peer.next() or b""), peer.next()], [16 << 20, (4000, "")])
+
     def gated(self, **options):
         """A server whose handlers wait until app.gate is False; it counts them."""
         class App(Component):
@@ -16701,6 +16733,22 @@ class TestWebSockets(WebTest):
                 peer.send(ws_frame(0x8a))
         self.assertEqual((sorted(got), app.count), (sorted(sent), 5000))
         self.assertLess(app.most, 60)
+
+    def test_a_flood_leaves_others_their_turn(self):
+        most = []
+
+        class App(Component):
+            channel = "ws"
+
+            def read(self, sock, data):
+                most.append(sock.upper.ahead)
+                return data
+        WebTest.serve(self, circuits_web.WebSockets("/ws"), App())
+        peer = Peer(self)
+        peer.send(ws_frame(0x81, b"x") * 2000)
+        self.assertEqual([peer.next() for _ in range(2000)], ["x"] * 2000)
+        self.assertGreater(max(most), 1)
+        self.assertLess(max(most), 120)
 
     def test_a_flood_that_is_small_on_the_wire_is_held(self):
         app = self.gated(compress=True)
@@ -17150,6 +17198,31 @@ class TestWebSocketClient(WebTest):
         self.hears("connected", "early")
         wait_for(lambda: self.client.sockets[None].state == "over")
         self.assertEqual(self.client.sockets[None].code, 1012)
+
+    def test_what_was_held_is_not_taken_for_what_comes_after(self):
+        """A broken frame of a connection that is lost must not end the next one."""
+        class App(WSApp):
+            gate = True
+            through = 0
+
+            @handler("read", override=True)
+            async def read(self, message):
+                while self.gate:
+                    await sleep(0.01)
+                self.through += 1
+        self.answering(self.GOOD + b"\r\n" + ws_frame(0x81, b"x", False) * 5 + b"\xff\xff", self.GOOD + b"\r\n")
+        app = App()
+        client = circuits_web.WebSocketClient("ws://127.0.0.1:%d/" % self.port, max_ahead=1).register(app)
+        with serving(app):
+            held = wait_for(lambda: client.websocket and client.websocket.held and client.websocket)
+            app._reactor.call_soon(client._transport.abort)
+            wait_for(lambda: app.heard == ["connected", ("disconnected", 1006, "")])
+            app.fire(circuits_net.Connect(), "wsclient")
+            wait_for(lambda: client.connected)
+            app.gate = False
+            wait_for(lambda: app.through and not held.ahead)
+            self.assertTrue(client.connected)
+            self.assertEqual(app.heard, ["connected", ("disconnected", 1006, ""), "connected"])
 
     def test_answers_that_are_none(self):
         page = b"HTTP/1.1 503 Busy\r\nContent-Length: 4\r\nRetry-After: 9\r\n\r\nbusy"
