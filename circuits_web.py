@@ -9724,17 +9724,54 @@ class _News(_ClientWaiting):
             self.link.waiting = None
 
 
+class _Transport(BaseComponent):
+    """The steps between the poller and the connections of a client.
+
+    Listens:  read(link, data), write(link, data), as between a server and HTTP
+    """
+
+    def _linked(self, sock):
+        """The _Link of a socket that the poller tells of."""
+        return [link for link in self.components if link._owns(sock)]
+
+    @_own_step
+    @handler("read")
+    def _on_read(self, link, data):
+        link.take(data)
+
+    @_own_step
+    @handler("write")
+    def _on_write(self, link, data):
+        link.put(data)
+
+    # The poller calls the links themselves, unless somebody listens to these.
+
+    @_own_step
+    @handler("_read", "_disconnect")
+    def _on_read_ready(self, sock):
+        for link in self._linked(sock):
+            link._read_ready(sock)
+
+    @_own_step
+    @handler("_write")
+    def _on_write_ready(self, sock):
+        for link in self._linked(sock):
+            link._write_ready(sock)
+
+
 class _Link(TCPClient, UNIXClient):
     """A connection of the client to one server, by TCP or a UNIX socket.
 
     To use:  open(order), ask(order), next_event(order), done(), drop()
+
+    A child of the _Transport, which listens in its place: a thousand handlers
+    of one name would make each plan of that name a thousand times as dear.
     """
 
-    def __init__(self, owner, key, number, limits):
-        super().__init__(channel="%s.%d" % (owner.channel, number), connect_timeout=None)
+    def __init__(self, owner, key, limits):
+        super().__init__(channel=owner._transport.channel, connect_timeout=None)
         self._attached = True       # it connects before it is told that it has joined
         self.owner = owner
-        self.number = number
         self.key = key              # what it may be used for again
         self.parser = ResponseParser(**limits)
         self.waiting = None         # the _News of the request that uses it
@@ -9753,11 +9790,16 @@ class _Link(TCPClient, UNIXClient):
         self._until = _INFINITE     # when it must be open
         self._pending = 0
 
+    def _listened(self):
+        return ()
+
     # -- what the transport tells -------------------------------------------
 
-    @_own_step
-    @handler("read")
-    def _on_read(self, data):
+    def _received(self, conn, data):
+        self._reactor.tell(self, Read, self.channel, self, data)
+
+    def take(self, data):
+        """Bytes arrived."""
         self.heard = True
         parser = self.parser
         parser.feed(data)
@@ -9795,18 +9837,16 @@ class _Link(TCPClient, UNIXClient):
             self._wake()
             self._leave_owner()
 
-    def _on_prepare_unregister(self, event, component):
-        """Nothing yet: who waits in what leaves with us is cancelled first."""
-
     def _detach(self, old):
-        super()._detach(old)
-        self.owner._numbers.append(self.number)     # now nobody can mistake another for us
+        super()._detach(old)        # after the tasks that left with us were cancelled
         if not self.gone:
             self.fail(Cancelled("%r left the tree in the middle of a request" % self.owner))
 
     def _tell_of(self, event_class, conn):
-        super()._tell_of(event_class, conn)
-        self._wake()
+        self._wake()                # it takes more again
+
+    def _more_follows(self, conn):
+        return False
 
     def _wake(self):
         waiting = self.waiting
@@ -9904,7 +9944,12 @@ class _Link(TCPClient, UNIXClient):
         self.heard = False
 
     def _put(self, data):
-        self._reactor.tell(self, Write, self.channel, data)
+        self._reactor.tell(self, Write, self.channel, self, data)
+
+    def put(self, data):
+        """Send bytes."""
+        if self._sock is not None:
+            self._send(self._sock, data)
 
     async def ask(self, order):
         """Send a request; returns the head of the response.
@@ -10298,12 +10343,11 @@ class Client(BaseComponent):
         self._context = context
         self._tls_options = {"verify": verify, "ca_certs": ca_certs, "certfile": certfile,
                              "keyfile": keyfile}
+        self._transport = _Transport(channel="%s.transport" % self.channel).register(self)
         self._pid = os.getpid()
         self._links = {}            # key -> number of connections
         self._idle = {}             # _Link -> None, the longest idle first
         self._turns = []            # of _Turn
-        self._number = 0
-        self._numbers = []          # that are free again: channels are few, plans are kept
         self._serving = False       # the queue is being looked at
         self._sweep = None          # the timer that closes idle ones
         self._main = None           # the connection that Connect() made
@@ -10311,7 +10355,7 @@ class Client(BaseComponent):
     @property
     def connected(self):
         """Whether there is a connection."""
-        return any(isinstance(link, _Link) and link.connected for link in self.components)
+        return any(link.connected for link in self._transport.components)
 
     # -- to ask -------------------------------------------------------------
 
@@ -10585,10 +10629,7 @@ class Client(BaseComponent):
             if not self._drop_idle(1):
                 return None
         self._links[key] = self._links.get(key, 0) + 1
-        if not self._numbers:
-            self._number += 1
-            self._numbers.append(self._number)
-        return _Link(self, key, self._numbers.pop(), self._limits).register(self)
+        return _Link(self, key, self._limits).register(self._transport)
 
     def _drop_idle(self, count=None):
         """Close the connections that are idle longest; True if there were any."""
@@ -10702,12 +10743,12 @@ class Client(BaseComponent):
     def _on_write(self, data):
         """Send bytes over the connection that Connect() made."""
         if self._main is not None:
-            self._main.write(data)
+            self._main.put(data)
 
     @handler("close")
     def close(self, sock=None):
         """Close all connections; requests in work fail."""
-        for link in [link for link in self.components if isinstance(link, _Link)]:
+        for link in list(self._transport.components):
             link.fail(ClientError("%r was closed" % self))
         for turn in list(self._turns):
             turn.finish(error=ClientError("%r was closed" % self))
@@ -10717,10 +10758,12 @@ class Client(BaseComponent):
         """Let the tree end those that wait: its own tasks silently, others by Cancelled."""
         if component is self.root:
             self.stopping = True
-            waits = [link.waiting for link in self.components if isinstance(link, _Link)]
-            for waiting in waits + self._turns:
+            links = list(self._transport.components)
+            for waiting in [link.waiting for link in links] + self._turns:
                 if waiting is not None:
                     self._reactor.await_name(waiting.event, waiting)
+            for link in links:
+                link.drop()
 
     @handler("started", channel="*")
     def _on_started(self, component, *args):
