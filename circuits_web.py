@@ -9618,18 +9618,17 @@ class ResponseObject:
         BadResponse for more than max_body, decompressed.
         """
         if self._content is None:
-            order, size, pieces = self._order, 0, []
-            while True:
-                piece = await self.read_piece()
-                if not piece:
-                    break
-                size += len(piece)
-                if size > order.max_body:
+            order = self._order
+            whole = BytesIO()       # no list: pieces of one byte would take forty each
+            piece = await self.read_piece()
+            while piece:
+                whole.write(piece)
+                if whole.tell() > order.max_body:
                     self.close()
                     raise BadResponse("%s: the body is larger than %d bytes: ask with stream=True, "
                                       "or raise max_body" % (order, order.max_body))
-                pieces.append(piece)
-            self._content = pieces[0] if len(pieces) == 1 else b"".join(pieces)
+                piece = await self.read_piece()
+            self._content = whole.getvalue()
         return self._content
 
     async def _discard(self):
@@ -10508,10 +10507,9 @@ class Client(BaseComponent):
             if name.lower() in _OUR_HEADERS and str(value).lower() != "close":
                 raise ValueError("the header %s is ours to send, but for Connection: close" % name)
             del headers[name]
-        for name, value in changes:
-            if value is not None:
-                headers.add_header(name, value.decode("latin-1") if isinstance(value, bytes)
-                                   else str(value))
+        for name, value in _pairs(changes):
+            headers.add_header(name, value.decode("latin-1") if isinstance(value, bytes)
+                               else str(value))
 
     # -- one request --------------------------------------------------------
 
@@ -10804,7 +10802,7 @@ class ResponseProtocol(BaseComponent):
     def _begin(self):
         self._parser = ResponseParser(max_body=self._max_body)
         self._response = None
-        self._pieces = []
+        self._content = bytearray()
 
     @handler("request")
     def _on_request(self, method, *args):
@@ -10831,7 +10829,7 @@ class ResponseProtocol(BaseComponent):
                 if event is None:
                     return
                 if isinstance(event, bytes):
-                    self._pieces.append(event)
+                    self._content += event
                     continue
                 if event is not END:
                     if event.status < 200 and event.status != 101:
@@ -10843,8 +10841,8 @@ class ResponseProtocol(BaseComponent):
                     if event.has_body:
                         continue
                 response, self._response = self._response, None
-                response._content = b"".join(self._pieces)
-                self._pieces = []
+                response._content = bytes(self._content)
+                self._content = bytearray()
                 self.fire(ClientResponse(response))
                 if response.status == 101:
                     return

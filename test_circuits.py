@@ -17293,11 +17293,11 @@ class TestClientPure(CircuitsTest):
             self.redirected(self.order("POST", "https://a/", data=b"x"), 307, "http://a/x")
 
     def test_the_head_that_goes_out(self):
-        order = self.order("post", "http://a:81/x", data={"a": "b"}, headers={"User-Agent": None, "X-A": 1},
+        order = self.order("post", "http://a:81/x", data={"a": "b"}, headers={"User-Agent": None, "X-A": [1, b"2"]},
                            cookies={"c": "d"})
         self.assertEqual(order.head().split(b"\r\n"), [
             b"POST /x HTTP/1.1", b"Host: a:81", b"Accept: */*", b"Accept-Encoding: gzip, deflate",
-            b"X-A: 1", b"Content-Type: application/x-www-form-urlencoded", b"Content-Length: 3",
+            b"X-A: 1", b"X-A: 2", b"Content-Type: application/x-www-form-urlencoded", b"Content-Length: 3",
             b"Cookie: c=d", b"", b""])
         self.assertIn(b"\r\nContent-Length: 0\r\n", self.order("PUT", "http://a/").head())
         self.assertNotIn(b"Content-Length", self.order("GET", "http://a/").head())
