@@ -11736,6 +11736,12 @@ class _CalledHTTP(HTTP):
         else:
             conn.sock.put(head)
 
+    @_own_step
+    @handler("write")
+    def _on_write(self, sock, data):
+        """What a transport does; an EventStream tells it so."""
+        sock.put(data)
+
     def _start_stream(self, conn, response):
         if isinstance(response._body, EventStream):
             conn.sock.put(b":\n\n")     # servers send no head before there is a piece
