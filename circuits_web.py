@@ -11410,7 +11410,7 @@ class Application(BaseComponent):
                 raise RuntimeError("this is the thread that runs the tree, and would wait for "
                                    "itself: call the application from another")
             return reactor
-        with _launching:
+        with _launching.setdefault(os.getpid(), allocate_lock()):
             root = self.root
             if not (reactor.running and reactor.pid == os.getpid()):
                 if reactor.pid not in (None, os.getpid()):
@@ -11434,17 +11434,9 @@ class Application(BaseComponent):
     base = BaseServer.base
 
 
-_launching = allocate_lock()        # held while a thread for a tree is started
-
-
-def _after_fork():
-    """A thread of the parent may have held it."""
-    global _launching
-    _launching = allocate_lock()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_after_fork)
+# Held while a thread for a tree is started: one for each process, as a thread
+# of the parent may have held the parent's when this one was forked.
+_launching = {}
 
 
 def _port_of(text):

@@ -20200,8 +20200,12 @@ class TestWSGIApplication(CircuitsTest):
             caller = test_circuits.WSGICaller(app)
             print(caller.get("/greet")[1], flush=True)
             for _ in range(3):
+                busy = circuits_web._launching[os.getpid()]
+                busy.acquire()      # as a thread might that is about to start the tree
                 pid = os.fork()
-                if not pid:
+                if pid:
+                    busy.release()
+                else:
                     print([caller.get("/greet/child")[1] for _ in range(3)] == [b"Hello child!"] * 3, flush=True)
                     os._exit(0)
                 os.waitpid(pid, 0)
