@@ -9783,6 +9783,7 @@ class _Link(TCPClient, UNIXClient):
         self.keeps = False          # it can be used again after this response
         self.paused = False
         self.gone = False
+        self.interim = 0            # 1xx responses before this one
         self.since = 0              # when it became idle
         self._timer = None
         self._deadline = _INFINITE
@@ -9958,6 +9959,7 @@ class _Link(TCPClient, UNIXClient):
         """
         self.order = order
         self.heard = self.keeps = False
+        self.interim = 0
         kept, self.used = self.used, True
         self.parser.max_body = _NO_LIMIT if order.stream else order.max_body
         self.parser.expect(order.method)
@@ -9984,18 +9986,23 @@ class _Link(TCPClient, UNIXClient):
 
     async def _head(self, order):
         """The head of the response; None if the connection ended without one."""
-        for _ in range(MAX_INTERIM):
+        while True:
+            head = self._final(order)
+            if head is not None or self._sock is None:
+                return head
+            await self.news()
+
+    def _final(self, order):
+        """The head of the response if it is here; those of interim ones are skipped."""
+        while True:
             head = self.next_event(order)
-            while head is None:
-                if self._sock is None:
-                    return None
-                await self.news()
-                head = self.next_event(order)
+            if head is None or head.status >= 200:
+                return head
             if head.status == 101:
                 raise BadResponse("%s: the server changes to another protocol, unasked" % order)
-            if head.status >= 200:
-                return head
-        raise BadResponse("%s: more than %d interim responses" % (order, MAX_INTERIM))
+            self.interim += 1
+            if self.interim > MAX_INTERIM:
+                raise BadResponse("%s: more than %d interim responses" % (order, MAX_INTERIM))
 
     async def _send_body(self, order, body):
         """Send the body piece by piece; the head of a response that comes early."""
@@ -10028,12 +10035,10 @@ class _Link(TCPClient, UNIXClient):
     async def _drained(self, order):
         """Wait while too much waits to be sent; the head of an early response."""
         while True:
-            head = self.next_event(order)
-            if head is not None and head.status >= 200:
-                return head
+            head = self._final(order)
             sock = self._sock
-            if sock is None or not sock.slow:
-                return None
+            if head is not None or sock is None or not sock.slow:
+                return head
             await self.news()
 
     def next_event(self, order):

@@ -18158,6 +18158,24 @@ class TestClient(ClientTest):
             return (await client.get(base)).text
         self.assertEqual(self.here(ask), "Hello World!")
 
+    def test_a_refusal_behind_an_interim_response_ends_the_upload(self):
+        for interim, outcome in ((1, "too big"), (50, "more than 20 interim responses")):
+            over = threading.Event()
+            server = self.script([])
+            server.read = lambda sock: sock.recv(10)
+            server.script[0].append(lambda sock, request: (
+                sock.sendall(b"HTTP/1.1 100 Continue\r\n\r\n" * interim + answer(b"too big", b"413 Too Large")),
+                over.wait(PATIENCE)))
+
+            async def ask(client):
+                try:
+                    return (await client.post(server.base, bytes(50 << 20), timeout=PATIENCE)).text
+                except circuits_web.ClientError as error:
+                    return str(error)
+                finally:
+                    over.set()
+            self.assertIn(outcome, self.fetch(ask, read_timeout=3))
+
     def test_streamed_in(self):
         async def ask(client, base):
             sizes = []
