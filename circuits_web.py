@@ -9452,6 +9452,8 @@ class _Inflater:
                     self._bits = 15 if headed else -15
                 engine = self._engine = self._new(self._bits)
             elif engine.eof:
+                if self._bits == 31 and self._rest == b"\x1f":
+                    break                   # the next member may begin so
                 if self._bits != 31 or not self._rest.startswith(b"\x1f\x8b"):
                     self._rest = b""        # padding; browsers ignore it as well
                     break

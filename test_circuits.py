@@ -17414,10 +17414,13 @@ class TestClientPure(CircuitsTest):
             inflater.feed(data[:len(data) // 3])
             list(iter(inflater.piece, b""))
             self.assertFalse(inflater.complete)
-        inflater = circuits_web._Inflater("gzip")
-        inflater.feed(deflated(31) * 2)                     # two members are one body
-        self.assertEqual(b"".join(iter(inflater.piece, b"")), text * 2)
-        inflater.feed(b"")
+        data = deflated(31)
+        for cut in (1, len(data), len(data) + 1, len(data) + 2):    # two members are one body
+            inflater, out = circuits_web._Inflater("gzip"), []
+            for part in ((data * 2)[:cut], (data * 2)[cut:], b"\x1f", b"\0"):
+                inflater.feed(part)
+                out.extend(iter(inflater.piece, b""))
+            self.assertEqual(b"".join(out), text * 2)
         self.assertTrue(circuits_web._Inflater("gzip").complete)
         for coding in ("gzip", "deflate"):
             inflater = circuits_web._Inflater(coding)
