@@ -9116,10 +9116,12 @@ class CookieJar:
 
     def take(self, url, lines):
         """Keep what the Set-Cookie *lines* of a response to *url* say."""
+        url = _parse_url(url) if isinstance(url, str) else url
+        secure = url.scheme == "https"
         for line in lines[:MAX_COOKIES_PER_HOST]:
-            cookie = self._read(_parse_url(url) if isinstance(url, str) else url, line)
+            cookie = self._read(url, line)
             if cookie is not None:
-                self._keep(cookie)
+                self._keep(cookie, secure)
 
     def header(self, url):
         """The value of Cookie in a request to *url*; "" if there is none."""
@@ -9182,15 +9184,16 @@ class CookieJar:
             return self._clock() + int(age) if int(age) > 0 else 0
         return parse_http_date(attributes.get("expires", ""))
 
-    def _keep(self, cookie):
+    def _keep(self, cookie, secure):
+        if not secure and any(self._hides(cookie, other) for cookies in self._hosts.values()
+                              for other in cookies.values()):
+            return              # RFC 6265bis, 5.7: http does not touch those of https
         cookies = self._hosts.setdefault(cookie.domain, {})
         key = cookie.path, cookie.name
         before = cookies.pop(key, None)
         if before is None:
             self._size += 1
             self._number += 1
-        elif before.secure and not cookie.secure:
-            cookie = before             # RFC 6265bis, 5.7: http does not touch those of https
         cookie.number = self._number if before is None else before.number
         cookies[key] = cookie
         if cookie.expires is not None and cookie.expires <= self._clock():
@@ -9200,6 +9203,14 @@ class CookieJar:
         while self._size > MAX_COOKIES:
             domain = next(iter(self._hosts))
             self._drop(domain, next(iter(self._hosts[domain])))
+
+    @staticmethod
+    def _hides(cookie, other):
+        """Whether *cookie* could be taken for the secure *other*."""
+        one, two = "." + cookie.domain, "." + other.domain
+        return other.secure and other.name == cookie.name \
+            and (one.endswith(two) or two.endswith(one)) \
+            and _path_matches(cookie.path, other.path)
 
     def _drop(self, domain, key):
         cookies = self._hosts[domain]
@@ -9211,13 +9222,13 @@ class CookieJar:
 
 def _is_address(host):
     """Whether a host is a number: those have no domains above them."""
-    return ":" in host or is_digits(host.rpartition(".")[2])
+    return ":" in host or is_digits(host.rstrip(".").rpartition(".")[2])
 
 
 def _is_suffix(domain):
     """Whether everybody can have a name below *domain*, as far as its form tells."""
     above, dot, last = domain.rpartition(".")
-    return not dot or "." not in above and len(last) == 2 and len(above) <= 3
+    return not last or not dot or "." not in above and len(last) == 2 and len(above) <= 3
 
 
 def _path_matches(path, prefix):

@@ -17152,7 +17152,10 @@ class TestClientPure(CircuitsTest):
             ("http://t.co/", "n=v; Domain=t.co", "http://t.co/", "n=v"),
             ("http://t.co/", "n=v; Domain=t.co", "http://x.t.co/", ""),
             ("http://localhost/", "n=v; Domain=localhost", "http://localhost/", "n=v"),
+            ("http://evil.com./", "n=v; Domain=com.", "http://a.com./", ""),
+            ("http://a.com./", "n=v; Domain=a.com.", "http://a.com./", "n=v"),
             ("http://1.2.3.4/", "n=v; Domain=3.4", "http://9.9.3.4/", ""),
+            ("http://1.2.3.4./", "n=v; Domain=3.4.", "http://9.9.3.4./", ""),
             ("http://1.2.3.4/", "n=v", "http://1.2.3.4/", "n=v"),
             ("http://[::1]/", "n=v", "http://[::1]/", "n=v"),
             ("https://a.example/", "n=v; Secure", "http://a.example/", ""),
@@ -17195,8 +17198,14 @@ class TestClientPure(CircuitsTest):
     def test_http_does_not_touch_the_cookies_of_https(self):
         jar = circuits_web.CookieJar()
         jar.take("https://a.example/", ["n=good; Secure"])
-        jar.take("http://a.example/", ["n=evil"])
-        self.assertEqual(jar.header("https://a.example/"), "n=good")
+        jar.take("http://a.example/", ["n=evil", "n=evil; Path=/x", "n=evil; Domain=a.example"])
+        jar.take("http://b.a.example/", ["n=evil; Domain=a.example", "N=other; Domain=a.example"])
+        self.assertEqual(jar.header("https://a.example/x"), "n=good; N=other")
+        jar.take("https://a.example/", ["n=new"])           # its server may
+        self.assertEqual(jar.header("http://a.example/"), "n=new; N=other")
+        jar.take("https://a.example/", ["n=again; Secure"])
+        jar.take("https://a.example/", ["n=; Max-Age=0"])
+        self.assertEqual(jar.header("https://a.example/"), "N=other")
 
     def test_cookies_are_bounded(self):
         jar = circuits_web.CookieJar()
