@@ -9253,10 +9253,12 @@ class CookieJar:
 
     def take(self, url, lines):
         """Keep what the Set-Cookie *lines* of a response to *url* say."""
+        url = _parse_url(url) if isinstance(url, str) else url
+        secure = url.scheme == "https"
         for line in lines[:MAX_COOKIES_PER_HOST]:
-            cookie = self._read(_parse_url(url) if isinstance(url, str) else url, line)
+            cookie = self._read(url, line)
             if cookie is not None:
-                self._keep(cookie)
+                self._keep(cookie, secure)
 
     def header(self, url):
         """The value of Cookie in a request to *url*; "" if there is none."""
@@ -9319,15 +9321,16 @@ class CookieJar:
             return self._clock() + int(age) if int(age) > 0 else 0
         return parse_http_date(attributes.get("expires", ""))
 
-    def _keep(self, cookie):
+    def _keep(self, cookie, secure):
+        if not secure and any(self._hides(cookie, other) for cookies in self._hosts.values()
+                              for other in cookies.values()):
+            return              # RFC 6265bis, 5.7: http does not touch those of https
         cookies = self._hosts.setdefault(cookie.domain, {})
         key = cookie.path, cookie.name
         before = cookies.pop(key, None)
         if before is None:
             self._size += 1
             self._number += 1
-        elif before.secure and not cookie.secure:
-            cookie = before             # RFC 6265bis, 5.7: http does not touch those of https
         cookie.number = self._number if before is None else before.number
         cookies[key] = cookie
         if cookie.expires is not None and cookie.expires <= self._clock():
@@ -9337,6 +9340,14 @@ class CookieJar:
         while self._size > MAX_COOKIES:
             domain = next(iter(self._hosts))
             self._drop(domain, next(iter(self._hosts[domain])))
+
+    @staticmethod
+    def _hides(cookie, other):
+        """Whether *cookie* could be taken for the secure *other*."""
+        one, two = "." + cookie.domain, "." + other.domain
+        return other.secure and other.name == cookie.name \
+            and (one.endswith(two) or two.endswith(one)) \
+            and _path_matches(cookie.path, other.path)
 
     def _drop(self, domain, key):
         cookies = self._hosts[domain]
@@ -9348,13 +9359,13 @@ class CookieJar:
 
 def _is_address(host):
     """Whether a host is a number: those have no domains above them."""
-    return ":" in host or is_digits(host.rpartition(".")[2])
+    return ":" in host or is_digits(host.rstrip(".").rpartition(".")[2])
 
 
 def _is_suffix(domain):
     """Whether everybody can have a name below *domain*, as far as its form tells."""
     above, dot, last = domain.rpartition(".")
-    return not dot or "." not in above and len(last) == 2 and len(above) <= 3
+    return not last or not dot or "." not in above and len(last) == 2 and len(above) <= 3
 
 
 def _path_matches(path, prefix):
@@ -9595,6 +9606,8 @@ class _Inflater:
                     self._bits = 15 if headed else -15
                 engine = self._engine = self._new(self._bits)
             elif engine.eof:
+                if self._bits == 31 and self._rest == b"\x1f":
+                    break                   # the next member may begin so
                 if self._bits != 31 or not self._rest.startswith(b"\x1f\x8b"):
                     self._rest = b""        # padding; browsers ignore it as well
                     break
@@ -9926,6 +9939,7 @@ class _Link(TCPClient, UNIXClient):
         self.keeps = False          # it can be used again after this response
         self.paused = False
         self.gone = False
+        self.interim = 0            # 1xx responses before this one
         self.since = 0              # when it became idle
         self._timer = None
         self._deadline = _INFINITE
@@ -10101,6 +10115,7 @@ class _Link(TCPClient, UNIXClient):
         """
         self.order = order
         self.heard = self.keeps = False
+        self.interim = 0
         kept, self.used = self.used, True
         self.parser.max_body = _NO_LIMIT if order.stream else order.max_body
         self.parser.expect(order.method)
@@ -10127,18 +10142,23 @@ class _Link(TCPClient, UNIXClient):
 
     async def _head(self, order):
         """The head of the response; None if the connection ended without one."""
-        for _ in range(MAX_INTERIM):
+        while True:
+            head = self._final(order)
+            if head is not None or self._sock is None:
+                return head
+            await self.news()
+
+    def _final(self, order):
+        """The head of the response if it is here; those of interim ones are skipped."""
+        while True:
             head = self.next_event(order)
-            while head is None:
-                if self._sock is None:
-                    return None
-                await self.news()
-                head = self.next_event(order)
+            if head is None or head.status >= 200:
+                return head
             if head.status == 101:
                 raise BadResponse("%s: the server changes to another protocol, unasked" % order)
-            if head.status >= 200:
-                return head
-        raise BadResponse("%s: more than %d interim responses" % (order, MAX_INTERIM))
+            self.interim += 1
+            if self.interim > MAX_INTERIM:
+                raise BadResponse("%s: more than %d interim responses" % (order, MAX_INTERIM))
 
     async def _send_body(self, order, body):
         """Send the body piece by piece; the head of a response that comes early."""
@@ -10171,12 +10191,10 @@ class _Link(TCPClient, UNIXClient):
     async def _drained(self, order):
         """Wait while too much waits to be sent; the head of an early response."""
         while True:
-            head = self.next_event(order)
-            if head is not None and head.status >= 200:
-                return head
+            head = self._final(order)
             sock = self._sock
-            if sock is None or not sock.slow:
-                return None
+            if head is not None or sock is None or not sock.slow:
+                return head
             await self.news()
 
     def next_event(self, order):
@@ -11556,7 +11574,7 @@ class Application(BaseComponent):
                 raise RuntimeError("this is the thread that runs the tree, and would wait for "
                                    "itself: call the application from another")
             return reactor
-        with _launching:
+        with _launching.setdefault(os.getpid(), allocate_lock()):
             root = self.root
             if not (reactor.running and reactor.pid == os.getpid()):
                 if reactor.pid not in (None, os.getpid()):
@@ -11580,17 +11598,9 @@ class Application(BaseComponent):
     base = BaseServer.base
 
 
-_launching = allocate_lock()        # held while a thread for a tree is started
-
-
-def _after_fork():
-    """A thread of the parent may have held it."""
-    global _launching
-    _launching = allocate_lock()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_after_fork)
+# Held while a thread for a tree is started: one for each process, as a thread
+# of the parent may have held the parent's when this one was forked.
+_launching = {}
 
 
 def _port_of(text):

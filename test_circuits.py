@@ -17649,7 +17649,10 @@ class TestClientPure(CircuitsTest):
             ("http://t.co/", "n=v; Domain=t.co", "http://t.co/", "n=v"),
             ("http://t.co/", "n=v; Domain=t.co", "http://x.t.co/", ""),
             ("http://localhost/", "n=v; Domain=localhost", "http://localhost/", "n=v"),
+            ("http://evil.com./", "n=v; Domain=com.", "http://a.com./", ""),
+            ("http://a.com./", "n=v; Domain=a.com.", "http://a.com./", "n=v"),
             ("http://1.2.3.4/", "n=v; Domain=3.4", "http://9.9.3.4/", ""),
+            ("http://1.2.3.4./", "n=v; Domain=3.4.", "http://9.9.3.4./", ""),
             ("http://1.2.3.4/", "n=v", "http://1.2.3.4/", "n=v"),
             ("http://[::1]/", "n=v", "http://[::1]/", "n=v"),
             ("https://a.example/", "n=v; Secure", "http://a.example/", ""),
@@ -17692,8 +17695,14 @@ class TestClientPure(CircuitsTest):
     def test_http_does_not_touch_the_cookies_of_https(self):
         jar = circuits_web.CookieJar()
         jar.take("https://a.example/", ["n=good; Secure"])
-        jar.take("http://a.example/", ["n=evil"])
-        self.assertEqual(jar.header("https://a.example/"), "n=good")
+        jar.take("http://a.example/", ["n=evil", "n=evil; Path=/x", "n=evil; Domain=a.example"])
+        jar.take("http://b.a.example/", ["n=evil; Domain=a.example", "N=other; Domain=a.example"])
+        self.assertEqual(jar.header("https://a.example/x"), "n=good; N=other")
+        jar.take("https://a.example/", ["n=new"])           # its server may
+        self.assertEqual(jar.header("http://a.example/"), "n=new; N=other")
+        jar.take("https://a.example/", ["n=again; Secure"])
+        jar.take("https://a.example/", ["n=; Max-Age=0"])
+        self.assertEqual(jar.header("https://a.example/"), "N=other")
 
     def test_cookies_are_bounded(self):
         jar = circuits_web.CookieJar()
@@ -17911,10 +17920,13 @@ class TestClientPure(CircuitsTest):
             inflater.feed(data[:len(data) // 3])
             list(iter(inflater.piece, b""))
             self.assertFalse(inflater.complete)
-        inflater = circuits_web._Inflater("gzip")
-        inflater.feed(deflated(31) * 2)                     # two members are one body
-        self.assertEqual(b"".join(iter(inflater.piece, b"")), text * 2)
-        inflater.feed(b"")
+        data = deflated(31)
+        for cut in (1, len(data), len(data) + 1, len(data) + 2):    # two members are one body
+            inflater, out = circuits_web._Inflater("gzip"), []
+            for part in ((data * 2)[:cut], (data * 2)[cut:], b"\x1f", b"\0"):
+                inflater.feed(part)
+                out.extend(iter(inflater.piece, b""))
+            self.assertEqual(b"".join(out), text * 2)
         self.assertTrue(circuits_web._Inflater("gzip").complete)
         for coding in ("gzip", "deflate"):
             inflater = circuits_web._Inflater(coding)
@@ -18654,6 +18666,24 @@ class TestClient(ClientTest):
                 await client.post(base + "/raw", Shrinking(b"abc"))
             return (await client.get(base)).text
         self.assertEqual(self.here(ask), "Hello World!")
+
+    def test_a_refusal_behind_an_interim_response_ends_the_upload(self):
+        for interim, outcome in ((1, "too big"), (50, "more than 20 interim responses")):
+            over = threading.Event()
+            server = self.script([])
+            server.read = lambda sock: sock.recv(10)
+            server.script[0].append(lambda sock, request: (
+                sock.sendall(b"HTTP/1.1 100 Continue\r\n\r\n" * interim + answer(b"too big", b"413 Too Large")),
+                over.wait(PATIENCE)))
+
+            async def ask(client):
+                try:
+                    return (await client.post(server.base, bytes(50 << 20), timeout=PATIENCE)).text
+                except circuits_web.ClientError as error:
+                    return str(error)
+                finally:
+                    over.set()
+            self.assertIn(outcome, self.fetch(ask, read_timeout=3))
 
     def test_streamed_in(self):
         async def ask(client, base):
@@ -20718,8 +20748,12 @@ class TestWSGIApplication(CircuitsTest):
             caller = test_circuits.WSGICaller(app)
             print(caller.get("/greet")[1], flush=True)
             for _ in range(3):
+                busy = circuits_web._launching[os.getpid()]
+                busy.acquire()      # as a thread might that is about to start the tree
                 pid = os.fork()
-                if not pid:
+                if pid:
+                    busy.release()
+                else:
                     print([caller.get("/greet/child")[1] for _ in range(3)] == [b"Hello child!"] * 3, flush=True)
                     os._exit(0)
                 os.waitpid(pid, 0)
