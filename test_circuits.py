@@ -16815,6 +16815,34 @@ class TestWebSockets(WebTest):
         peer.send("boom")
         self.assertEqual(peer.next(), (1011, ""))
 
+    def test_a_talk_that_only_sends_ends_with_its_peer(self):
+        over = []
+
+        async def ticks(ws):
+            try:
+                while True:
+                    ws.send("tick")
+                    await sleep(0.005)
+            finally:
+                over.append(ws.code)
+
+        async def polite(ws):
+            while not ws.closed:
+                ws.send("tick")
+                await sleep(0.005)
+        WebTest.serve(self, circuits_web.WebSockets("/ticks", talk=ticks),
+                      circuits_web.WebSockets("/polite", "other", talk=polite))
+        peer = Peer(self, "/ticks")
+        self.assertEqual(peer.next(), "tick")
+        peer.sock.close()
+        wait_for(lambda: over == [1006])
+        peer = Peer(self, "/polite")
+        peer.send(ws_frame(0x88, ws_close(4000)))
+        got = peer.next()
+        while got == "tick":
+            got = peer.next()
+        self.assertEqual([got, peer.next()], [(4000, ""), None])
+
     def test_a_talk_is_a_coroutine_and_messages_are_for_one(self):
         async def two(ws):
             got = []
