@@ -8026,6 +8026,7 @@ class WebSocket:
             return end._abort(self)
         if self.held:
             self.heard = True               # it may be talking: it is we who do not listen
+            end._put(self, self.codec.ping())       # fails, some time, if it has gone
         elif self._takes():
             self.heard = True               # so it is alive
         if self.heard:

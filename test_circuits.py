@@ -16858,6 +16858,15 @@ class TestWebSockets(WebTest):
         self.assertEqual(Peer(self, "/plain").next(), (1011, ""))
         wait_for(lambda: "talk is" in sys.stderr.getvalue())
 
+    def test_one_that_is_held_and_gone_is_noticed(self):
+        app = self.gated(max_ahead=50, ping_interval=0.02)
+        peer = Peer(self)
+        peer.send(*["x"] * 5000)
+        wait_for(self.held)
+        reset(peer.sock)
+        wait_for(lambda: not self.ws.sockets)
+        app.gate = False
+
     def test_one_that_is_held_can_be_closed(self):
         app = self.gated(max_ahead=50)
         peer = Peer(self)
