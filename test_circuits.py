@@ -15264,6 +15264,8 @@ class TestGroups(CircuitsTest):
         for policy, left in (("close", 2), ("skip", 3)):
             group = circuits_web.Group(policy, max_waiting=100)
             members = [group.add(FakeMember("a")) for _ in range(3)]
+            for member in members:
+                member.close = lambda reason: None      # a WebSocket closes later
             members[1].waiting = 101
             members[2].waiting = 100
             self.assertEqual(group.send("x"), 2)
@@ -15572,6 +15574,22 @@ class TestEventStreams(StreamTest):
                         stuck.recv(1000000)
                     self.assertEqual(self.do(lambda: self.group.send("again")), 2)
             wait_for(lambda: slow.closed and slow not in self.group)
+
+    def test_one_that_is_parted_from_has_no_second_request_answered(self):
+        """It would find the end of the stream, and then read on slowly."""
+        self.start(group=circuits_web.Group(max_waiting=100000))
+        with socket.create_connection(("127.0.0.1", self.port)) as stuck:
+            stuck.settimeout(PATIENCE)
+            stuck.sendall(b"GET /news HTTP/1.1\r\nHost: a\r\n\r\nGET /plain HTTP/1.1\r\nHost: a\r\n\r\n")
+            wait_for(lambda: len(self.group) == 1)
+            while self.do(lambda: self.group.send("x" * 200000)):
+                pass
+            got = b""
+            piece = stuck.recv(1000000)
+            while piece:
+                got = got[-100:] + piece
+                piece = stuck.recv(1000000)
+        self.assertTrue(got.endswith(b"\n\n\r\n0\r\n\r\n"), got[-100:])
 
     def test_the_end_of_one_may_be_told_to_the_others(self):
         self.start()
@@ -16141,6 +16159,20 @@ class TestWebSocketCodec(CircuitsTest):
                             self.assertEqual(text, message)
                             if forgets:
                                 reader = zlib.decompressobj(-bits)
+
+    def test_only_one_side_forgets(self):
+        text = "what was said before is referred to " * 3
+        for server, client in ((True, False), (False, True)):
+            deflate = circuits_web.Deflate(server, client)
+            for is_client, forgets in ((True, client), (False, server)):
+                sender = circuits_web.MessageCodec(is_client, deflate=deflate)
+                reader = circuits_web.MessageCodec(not is_client, deflate=deflate)
+                frames = [sender.encode(text) for _ in range(3)]
+                self.assertEqual(len(frames[1]) == len(frames[0]), forgets)
+                for frame in frames:
+                    reader.feed(frame)
+                    self.assertEqual(reader.next_event(), text)
+                    self.assertEqual(reader._inflater is None, forgets)
 
     def test_compressed_fragments(self):
         import zlib
@@ -16871,11 +16903,30 @@ class TestWebSockets(WebTest):
         app = self.gated(max_ahead=50)
         peer = Peer(self)
         peer.send(*["x"] * 5000)
-        wait_for(self.held)
-        self.app.fire(circuits_net.Close(self.held()[0].sock, 4000), "ws")
+        [ws] = wait_for(self.held)
+        self.app.fire(circuits_net.Close(ws.sock, 4000), "ws")
         self.assertEqual(peer.next(), (4000, ""))
         peer.send(ws_frame(0x88, ws_close(4000)))
         self.assertIsNone(peer.next())
+        wait_for(lambda: ws.code)
+        self.assertEqual(ws.code, 4000)             # its answer was read, behind what was held
+        app.gate = False
+
+    def test_one_that_is_held_is_not_given_up_nor_read_from(self):
+        app = self.gated(max_ahead=50, ping_interval=0.02, ping_timeout=0.02)
+        peer = Peer(self)
+        peer.send(*["x"] * 5000)
+        [ws] = wait_for(self.held)
+        self.assertFalse(self.app._reactor.poller.isReading(ws.sock))
+        self.app.fire(circuits_net.Write(ws.sock, bytes(16 << 20)), "ws")      # enough to make it slow
+        wait_for(lambda: ws.waiting)
+        got = []
+        while len(got) < 5:                         # pings, none of which it answers
+            got.append(peer.next())
+            if type(got[-1]) is bytearray:
+                got.clear()
+        self.assertEqual((ws.state, ws.held, ws.sock.slow), ("open", True, False))
+        self.assertFalse(self.app._reactor.poller.isReading(ws.sock))
         app.gate = False
 
     def test_who_sends_much_can_wait_for_room(self):
