@@ -16530,6 +16530,7 @@ class TestWebSockets(WebTest):
         self.assertEqual(self.ask("/ws", "POST", "x", Upgrade="websocket", Connection="upgrade")[0], 400)
         self.assertIn(b" 400 ", self.raw(b"GET /ws HTTP/1.0\r\nHost: a\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
                                          b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n"))
+        self.assertEqual(Peer(self, Content_Length="3", after=b"abc").status, 400)
         peer = Peer(self, Upgrade="h2c, WebSocket", Connection="keep-alive, UPGRADE")
         self.assertEqual(peer.status, 101)
         self.assertEqual(Peer(self, "/wsx").status, 200)            # a page beside it
@@ -16553,6 +16554,8 @@ class TestWebSockets(WebTest):
         for host, origin, status in table:
             with self.subTest(host=host, origin=origin):
                 self.assertEqual(Peer(self, Host=host, Origin=origin).status, status)
+        twice = "http://%s\r\nOrigin: http://evil.example" % host
+        self.assertEqual(Peer(self, Host=host, Origin=twice).status, 403)
         self.serve()
         self.assertEqual(Peer(self, Origin="null").status, 403)
         self.serve(origins="*")
@@ -16588,6 +16591,9 @@ class TestWebSockets(WebTest):
         self.serve(ws=Picky("/ws"))
         self.assertEqual(chosen(Sec_WebSocket_Protocol="a, b"), "b")
         self.assertEqual(self.echo.channel, "wsserver")
+        self.ws.select_subprotocol = lambda subprotocols: "other"
+        self.expect_stderr("select_subprotocol() takes one of ['a', 'b'], got 'other'")
+        self.assertEqual(Peer(self, Sec_WebSocket_Protocol="a, b").status, 500)
         peer = Peer(self)
         peer.send("x")
         self.assertEqual(peer.next(), "x")
