@@ -17374,6 +17374,11 @@ class TestWebSocketClient(WebTest):
         wait_for(lambda: self.heard[-1][0] == "disconnected")
         self.assertEqual(len(self.asked), 3)
         self.assertIsNone(self.client._transport._retry)
+        self.answering(*[b"HTTP/1.1 503 Busy\r\n\r\n"] * 5)        # one that refuses is asked ever more seldom
+        self.connect(reconnect=True)
+        wait_for(lambda: len(self.heard) == 5)
+        self.assertGreaterEqual(self.client._transport._failures, 5)
+        self.client.close()
 
     def test_a_talk(self):
         self.serve()
