@@ -16270,7 +16270,8 @@ class TestWebSocketCodec(CircuitsTest):
                     one.feed(other.encode("Hello" * 1000))
                     self.assertEqual(one.next_event(), "Hello" * 1000)
         self.assertIsNone(Deflate().agreed(""))
-        for answer in ("x", plain, plain + "; server_no_context_takeover; server_max_window_bits=13",
+        for answer in ("x", plain, plain + "; server_max_window_bits=12",
+                       plain + "; server_no_context_takeover; server_max_window_bits=13",
                        plain + "; server_no_context_takeover; server_max_window_bits",
                        plain + "; server_no_context_takeover; server_max_window_bits=9; client_max_window_bits=13",
                        plain + "; server_no_context_takeover; server_max_window_bits=9, x", plain + "; y"):
