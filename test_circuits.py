@@ -16920,10 +16920,12 @@ class TestWebSockets(WebTest):
         app.gate = False
 
     def test_one_that_is_held_is_not_given_up_nor_read_from(self):
-        app = self.gated(max_ahead=50, ping_interval=0.02, ping_timeout=0.02)
+        app = self.gated(max_ahead=50, close_timeout=0.08)
         peer = Peer(self)
         peer.send(*["x"] * 5000)
         [ws] = wait_for(self.held)
+        self.ws.ping_interval = self.ws.ping_timeout = 0.02
+        ws.due = 0                                  # from now on
         self.assertFalse(self.app._reactor.poller.isReading(ws.sock))
         self.app.fire(circuits_net.Write(ws.sock, bytes(16 << 20)), "ws")      # enough to make it slow
         wait_for(lambda: ws.waiting)
