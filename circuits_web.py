@@ -6997,12 +6997,16 @@ class Group:
     def __init__(self, slow="close", max_waiting=MAX_WAITING, history=0):
         if slow not in ("close", "skip"):
             raise ValueError('slow is "close" or "skip", got %r' % (slow,))
+        if not isinstance(history, int) or history < 0:
+            raise ValueError("history is a number of messages, got %r" % (history,))
         self.slow = slow
         self.max_waiting = max_waiting
         self._members = {}
         self._history = None
         if history:
-            self._history = deque(maxlen=history)       # (id, bytes)
+            self._history = deque()                 # (id, bytes)
+            self._most = history
+            self._kept = 0                          # bytes in there
             self._count = 0
             self._prefix = os.urandom(4).hex()      # not those of the last run
 
@@ -7079,10 +7083,12 @@ class Group:
             self._count += 1
             message = ServerEvent(message, message.event, "%s-%d" % (self._prefix, self._count),
                                   message.retry)
+        data = encode_event(message)
         history = self._history
-        history.append((message.id, encode_event(message)))
-        while sum(len(data) for _, data in history) > self.max_waiting // 2:
-            history.popleft()
+        history.append((message.id, data))
+        self._kept += len(data)
+        while len(history) > self._most or self._kept > self.max_waiting // 2:
+            self._kept -= len(history.popleft()[1])
         return message
 
     def _replay(self, stream):

@@ -15272,6 +15272,8 @@ class TestGroups(CircuitsTest):
             self.assertEqual((len(group), [len(m.got) for m in members]), (left, [1, 0, 1]))
         with self.assertRaisesRegex(ValueError, '"close" or "skip"'):
             circuits_web.Group("drop")
+        with self.assertRaisesRegex(ValueError, "a number of messages"):
+            circuits_web.Group(history=-1)
 
     def test_what_cannot_be_encoded_reaches_nobody(self):
         group = circuits_web.Group()
@@ -15547,6 +15549,7 @@ class TestEventStreams(StreamTest):
         for _ in range(3):                      # bounded in bytes, too
             self.do(lambda: self.group.send("x" * 60000))
         self.assertEqual(len(self.group._history), 2)
+        self.assertEqual(self.group._kept, sum(len(data) for _, data in self.group._history))
         self.do(lambda: self.group.send(circuits_web.ServerEvent("mine", id=7)))
         self.assertEqual(self.group._history[-1], ("7", b"id: 7\ndata: mine\n\n"))
 
