@@ -8049,6 +8049,7 @@ class WebSocket:
         frame = self.codec.close(code, reason)
         self.state = _CLOSING
         end._put(self, frame)
+        self._deliver()
         if closed:
             return self._finish()
         self._hurry()
@@ -8109,6 +8110,7 @@ class WebSocket:
         self.state = _OVER
         self.due = None
         self.code, self.reason = error.code, error.reason
+        self._deliver()
         self.end._hang_up(self)
 
     # -- out ----------------------------------------------------------------

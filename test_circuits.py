@@ -16802,6 +16802,14 @@ class TestWebSockets(WebTest):
         peer = Peer(self, "/echo")
         peer.send("x", "leave", "y")
         self.assertEqual([peer.next(), peer.next()], ["x", (1000, "")])
+        peer = Peer(self, "/echo")
+        peer.send("x")
+        self.assertEqual(peer.next(), "x")
+        count = len(over)
+        sock, = [sock for sock in self.app.http._gone if sock.upper.request.path == "/echo" and sock.upper.state == "open"]
+        self.app.fire(circuits_net.Close(sock, 4002), "ws")     # it need not wait for the peer
+        self.assertEqual(peer.next(), (4002, ""))
+        wait_for(lambda: len(over) > count)
         self.expect_stderr("ValueError")
         peer = Peer(self, "/echo")
         peer.send("boom")
