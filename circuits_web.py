@@ -7447,44 +7447,45 @@ class MessageCodec:
         self._message = self._inflater = None
 
     def _frame(self):
-        """Read the head of a frame; a short message, or a control frame, at once."""
+        """Read the head of a frame; a message that is all there, or a control
+        frame, at once."""
         buffer = self._buffer
         size = len(buffer)
         if size < 2:
             return None
         first, second = buffer[0], buffer[1]
         length = second & 127
-        start = 6 if self._masked else 2
-        end = start + length
-        if (first == 0x81 or first == 0x82) and length < 126 and size >= end \
-                and second & 128 == self._masked and self._message is None \
-                and length <= self.max_message:
-            # What nearly all frames are.  All of it says the same as below.
-            if self._masked:
-                mask = (buffer[2:6] * (length // 4 + 1))[:length]
-                data = (int.from_bytes(buffer[6:end], "little")
-                        ^ int.from_bytes(mask, "little")).to_bytes(length, "little")
-            else:
-                data = bytes(buffer[2:end])
-            del buffer[:end]
-            if first == 0x82:
-                return bytearray(data)
-            try:
-                return data.decode()    # PyPy's str(data, "utf-8") lets surrogates pass
-            except UnicodeDecodeError:
-                raise WebSocketError(INVALID_DATA, "a text that is not UTF-8") from None
-        self._check_frame(first, second)
         start = 2
         if length > 125:
             start = 4 if length == 126 else 10
-            if size < start:
-                return None
-            length = int.from_bytes(buffer[2:start], "big")
-            if length < (126 if start == 4 else 65536):
-                raise WebSocketError(PROTOCOL_ERROR, "a length in more bytes than it needs")
-            if length >> 63:
-                raise WebSocketError(PROTOCOL_ERROR, "a length with its highest bit set")
+            length = int.from_bytes(buffer[2:start], "big") if size >= start else None
+        if (first == 0x81 or first == 0x82) and length is not None \
+                and second & 128 == self._masked and self._message is None:
+            # What nearly all frames are.  All of it says the same as below.
+            end = start + length + (4 if self._masked else 0)
+            if size >= end and length <= self.max_message:
+                if start > 2:
+                    data = self._long(start, length, end)
+                elif self._masked:
+                    mask = (buffer[2:6] * (length // 4 + 1))[:length]
+                    data = (int.from_bytes(buffer[6:end], "little")
+                            ^ int.from_bytes(mask, "little")).to_bytes(length, "little")
+                    del buffer[:end]
+                else:
+                    data = bytes(buffer[2:end])
+                    del buffer[:end]
+                if first == 0x82:
+                    return bytearray(data) if start == 2 else data
+                try:
+                    return data.decode()    # PyPy's str(data, "utf-8") lets surrogates pass
+                except UnicodeDecodeError:
+                    raise WebSocketError(INVALID_DATA, "a text that is not UTF-8") from None
+        self._check_frame(first, second)
+        if length is None:
+            return None
         opcode = first & 15
+        if start > 2:
+            self._check_form(start, length)
         if opcode < _CLOSE_FRAME:
             self._check_length(first, opcode, length)
         if self._masked:
@@ -7505,6 +7506,29 @@ class MessageCodec:
         self._left = length
         self._mask = mask
         return None
+
+    @staticmethod
+    def _check_form(start, length):
+        """Whether a length in 16 or 64 bits needs them."""
+        if length < (126 if start == 4 else 65536):
+            raise WebSocketError(PROTOCOL_ERROR, "a length in more bytes than it needs")
+        if length >> 63:
+            raise WebSocketError(PROTOCOL_ERROR, "a length with its highest bit set")
+
+    def _long(self, start, length, end):
+        """The payload of a frame that is all here."""
+        self._check_form(start, length)
+        buffer = self._buffer
+        mask = buffer[start:start + 4]
+        if len(buffer) == end:
+            del buffer[:end - length]           # the common case: no copy
+            data, self._buffer = buffer, bytearray()
+        else:
+            data = buffer[end - length:end]
+            del buffer[:end]
+        if self._masked:
+            apply_mask(data, mask)
+        return data
 
     def _check_frame(self, first, second):
         """Whether a frame may begin with these two bytes, here and now."""
