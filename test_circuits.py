@@ -15958,6 +15958,10 @@ WS_CASES = [
     # more than Autobahn has
     ("a length in 16 bits that needs 7", [b"\x82\xfe\x00\x7d"], [1002]),
     ("a length in 64 bits that needs 16", [b"\x82\xff" + (65535).to_bytes(8, "big")], [1002]),
+    ("such a length, and all that follows", [b"\x82\xfe\x00\x05", (0x81, b"Hello")], [1002]),
+    ("a long text that is not UTF-8", [(0x81, b"x" * 200 + b"\xff")], [1007]),
+    ("long ones behind each other", [(0x81, b"x" * 200), (0x82, b"y" * 70000), (0x81, b"z" * 600)],
+     ["x" * 200, b"y" * 70000, "z" * 600]),
     ("a length with its highest bit", [b"\x82\xff\x80" + bytes(7)], [1002]),
     ("2 ** 62 bytes", [(0x81, b"a"), b"\x82\xff" + (1 << 62).to_bytes(8, "big")], ["a", 1009]),
     ("a ping that declares 2 ** 62 bytes", [b"\x89\xff" + (1 << 62).to_bytes(8, "big")], [1002]),
