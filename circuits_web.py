@@ -7838,6 +7838,24 @@ class _Message(Waiting):
             self.ws.reader = None
 
 
+class _Talk:
+    """Waits for the end of a talk."""
+
+    __slots__ = ("event", "ws")
+
+    def __init__(self, event, ws):
+        self.event = event
+        self.ws = ws
+
+    @property
+    def takes_errors(self):
+        """That the peer has gone, which send() says, is no error of the program."""
+        return self.ws.state == _OVER and isinstance(self.event._value._error, NotConnected)
+
+    def event_done(self, event):
+        self.ws.part(INTERNAL_ERROR if event._value.errors else None)
+
+
 class WebSocket:
     """One WebSocket, from its handshake on.
 
@@ -7846,6 +7864,7 @@ class WebSocket:
     request       of a server: the opening HTTPRequest, with its session
     subprotocol   what was agreed on, or None
     state         "open"; "closing": we said so, the peer did not yet; "over"
+    closed        it has ended, or is about to: we said so, or the peer
     code, reason  of the end: the peer's, or what it was told when it broke the
                   rules; 1005 if it gave none, 1006 if it left without a word
     waiting       bytes that were written and the peer has not taken yet
@@ -8031,6 +8050,7 @@ class WebSocket:
             return end._abort(self)
         if self.held:
             self.heard = True               # it may be talking: it is we who do not listen
+            end._put(self, self.codec.ping())       # fails, some time, if it has gone
         elif self._takes():
             self.heard = True               # so it is alive
         if self.heard:
@@ -8140,9 +8160,15 @@ class WebSocket:
     # -- out ----------------------------------------------------------------
 
     def send(self, message):
-        """Send text, or bytes as a binary message; ignored when it is not open."""
+        """Send text, or bytes as a binary message; ignored when it is not open.
+
+        In a talk NotConnected is raised when the peer has gone: most loops that
+        send should end there, and it is no error of the program.
+        """
         if self.state == _OPEN:
             self.write(self.codec.encode(message))
+        elif self.inbox is not None and self.state == _OVER:
+            raise NotConnected("the WebSocket has ended: %s" % (self.code or "we left"))
 
     def next(self):
         """To yield or await where talk= is given: the next message; None when it
@@ -8188,7 +8214,7 @@ class WebSocket:
 
     @property
     def closed(self):
-        return self.state != _OPEN
+        return self.state != _OPEN or self.codec.closed
 
     @property
     def kind(self):
@@ -8276,14 +8302,10 @@ class WebSocketEnd(BaseComponent):
             return ws.part(INTERNAL_ERROR)
         event = Event()             # without ws: it is a cycle with its Value
         event.channels = (self._above,)
-        event._waiters = [_Afterwards(self._talked, ws)]
+        event._waiters = [_Talk(event, ws)]
         event._state = SPECIAL
         event._value = Value(event, self)
         self.registerTask((event, talk))
-
-    def _talked(self, event, ws):
-        """The talk is over."""
-        ws.part(INTERNAL_ERROR if event._value.errors else None)
 
     def _put(self, ws, data):
         self._reactor.tell(self, Write, self._below, *ws.key, data)

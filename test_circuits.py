@@ -15264,6 +15264,8 @@ class TestGroups(CircuitsTest):
         for policy, left in (("close", 2), ("skip", 3)):
             group = circuits_web.Group(policy, max_waiting=100)
             members = [group.add(FakeMember("a")) for _ in range(3)]
+            for member in members:
+                member.close = lambda reason: None      # a WebSocket closes later
             members[1].waiting = 101
             members[2].waiting = 100
             self.assertEqual(group.send("x"), 2)
@@ -15572,6 +15574,22 @@ class TestEventStreams(StreamTest):
                         stuck.recv(1000000)
                     self.assertEqual(self.do(lambda: self.group.send("again")), 2)
             wait_for(lambda: slow.closed and slow not in self.group)
+
+    def test_one_that_is_parted_from_has_no_second_request_answered(self):
+        """It would find the end of the stream, and then read on slowly."""
+        self.start(group=circuits_web.Group(max_waiting=100000))
+        with socket.create_connection(("127.0.0.1", self.port)) as stuck:
+            stuck.settimeout(PATIENCE)
+            stuck.sendall(b"GET /news HTTP/1.1\r\nHost: a\r\n\r\nGET /plain HTTP/1.1\r\nHost: a\r\n\r\n")
+            wait_for(lambda: len(self.group) == 1)
+            while self.do(lambda: self.group.send("x" * 200000)):
+                pass
+            got = b""
+            piece = stuck.recv(1000000)
+            while piece:
+                got = got[-100:] + piece
+                piece = stuck.recv(1000000)
+        self.assertTrue(got.endswith(b"\n\n\r\n0\r\n\r\n"), got[-100:])
 
     def test_the_end_of_one_may_be_told_to_the_others(self):
         self.start()
@@ -16146,6 +16164,20 @@ class TestWebSocketCodec(CircuitsTest):
                             if forgets:
                                 reader = zlib.decompressobj(-bits)
 
+    def test_only_one_side_forgets(self):
+        text = "what was said before is referred to " * 3
+        for server, client in ((True, False), (False, True)):
+            deflate = circuits_web.Deflate(server, client)
+            for is_client, forgets in ((True, client), (False, server)):
+                sender = circuits_web.MessageCodec(is_client, deflate=deflate)
+                reader = circuits_web.MessageCodec(not is_client, deflate=deflate)
+                frames = [sender.encode(text) for _ in range(3)]
+                self.assertEqual(len(frames[1]) == len(frames[0]), forgets)
+                for frame in frames:
+                    reader.feed(frame)
+                    self.assertEqual(reader.next_event(), text)
+                    self.assertEqual(reader._inflater is None, forgets)
+
     def test_compressed_fragments(self):
         import zlib
         deflate = circuits_web.Deflate()
@@ -16242,7 +16274,8 @@ class TestWebSocketCodec(CircuitsTest):
                     one.feed(other.encode("Hello" * 1000))
                     self.assertEqual(one.next_event(), "Hello" * 1000)
         self.assertIsNone(Deflate().agreed(""))
-        for answer in ("x", plain, plain + "; server_no_context_takeover; server_max_window_bits=13",
+        for answer in ("x", plain, plain + "; server_max_window_bits=12",
+                       plain + "; server_no_context_takeover; server_max_window_bits=13",
                        plain + "; server_no_context_takeover; server_max_window_bits",
                        plain + "; server_no_context_takeover; server_max_window_bits=9; client_max_window_bits=13",
                        plain + "; server_no_context_takeover; server_max_window_bits=9, x", plain + "; y"):
@@ -16502,6 +16535,7 @@ class TestWebSockets(WebTest):
         self.assertEqual(self.ask("/ws", "POST", "x", Upgrade="websocket", Connection="upgrade")[0], 400)
         self.assertIn(b" 400 ", self.raw(b"GET /ws HTTP/1.0\r\nHost: a\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
                                          b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n"))
+        self.assertEqual(Peer(self, Content_Length="3", after=b"abc").status, 400)
         peer = Peer(self, Upgrade="h2c, WebSocket", Connection="keep-alive, UPGRADE")
         self.assertEqual(peer.status, 101)
         self.assertEqual(Peer(self, "/wsx").status, 200)            # a page beside it
@@ -16525,6 +16559,8 @@ class TestWebSockets(WebTest):
         for host, origin, status in table:
             with self.subTest(host=host, origin=origin):
                 self.assertEqual(Peer(self, Host=host, Origin=origin).status, status)
+        twice = "http://%s\r\nOrigin: http://evil.example" % host
+        self.assertEqual(Peer(self, Host=host, Origin=twice).status, 403)
         self.serve()
         self.assertEqual(Peer(self, Origin="null").status, 403)
         self.serve(origins="*")
@@ -16560,6 +16596,9 @@ class TestWebSockets(WebTest):
         self.serve(ws=Picky("/ws"))
         self.assertEqual(chosen(Sec_WebSocket_Protocol="a, b"), "b")
         self.assertEqual(self.echo.channel, "wsserver")
+        self.ws.select_subprotocol = lambda subprotocols: "other"
+        self.expect_stderr("select_subprotocol() takes one of ['a', 'b'], got 'other'")
+        self.assertEqual(Peer(self, Sec_WebSocket_Protocol="a, b").status, 500)
         peer = Peer(self)
         peer.send("x")
         self.assertEqual(peer.next(), "x")
@@ -16819,6 +16858,34 @@ class TestWebSockets(WebTest):
         peer.send("boom")
         self.assertEqual(peer.next(), (1011, ""))
 
+    def test_a_talk_that_only_sends_ends_with_its_peer(self):
+        over = []
+
+        async def ticks(ws):
+            try:
+                while True:
+                    ws.send("tick")
+                    await sleep(0.005)
+            finally:
+                over.append(ws.code)
+
+        async def polite(ws):
+            while not ws.closed:
+                ws.send("tick")
+                await sleep(0.005)
+        WebTest.serve(self, circuits_web.WebSockets("/ticks", talk=ticks),
+                      circuits_web.WebSockets("/polite", "other", talk=polite))
+        peer = Peer(self, "/ticks")
+        self.assertEqual(peer.next(), "tick")
+        peer.sock.close()
+        wait_for(lambda: over == [1006])
+        peer = Peer(self, "/polite")
+        peer.send(ws_frame(0x88, ws_close(4000)))
+        got = peer.next()
+        while got == "tick":
+            got = peer.next()
+        self.assertEqual([got, peer.next()], [(4000, ""), None])
+
     def test_a_talk_is_a_coroutine_and_messages_are_for_one(self):
         async def two(ws):
             got = []
@@ -16834,15 +16901,45 @@ class TestWebSockets(WebTest):
         self.assertEqual(Peer(self, "/plain").next(), (1011, ""))
         wait_for(lambda: "talk is" in sys.stderr.getvalue())
 
+    def test_one_that_is_held_and_gone_is_noticed(self):
+        app = self.gated(max_ahead=50, ping_interval=0.02)
+        peer = Peer(self)
+        peer.send(*["x"] * 5000)
+        wait_for(self.held)
+        reset(peer.sock)
+        wait_for(lambda: not self.ws.sockets)
+        app.gate = False
+
     def test_one_that_is_held_can_be_closed(self):
         app = self.gated(max_ahead=50)
         peer = Peer(self)
         peer.send(*["x"] * 5000)
-        wait_for(self.held)
-        self.app.fire(circuits_net.Close(self.held()[0].sock, 4000), "ws")
+        [ws] = wait_for(self.held)
+        self.app.fire(circuits_net.Close(ws.sock, 4000), "ws")
         self.assertEqual(peer.next(), (4000, ""))
         peer.send(ws_frame(0x88, ws_close(4000)))
         self.assertIsNone(peer.next())
+        wait_for(lambda: ws.code)
+        self.assertEqual(ws.code, 4000)             # its answer was read, behind what was held
+        app.gate = False
+
+    def test_one_that_is_held_is_not_given_up_nor_read_from(self):
+        app = self.gated(max_ahead=50, close_timeout=0.08)
+        peer = Peer(self)
+        peer.send(*["x"] * 5000)
+        [ws] = wait_for(self.held)
+        self.ws.ping_interval = self.ws.ping_timeout = 0.02
+        ws.due = 0                                  # from now on
+        self.assertFalse(self.app._reactor.poller.isReading(ws.sock))
+        self.app.fire(circuits_net.Write(ws.sock, bytes(16 << 20)), "ws")      # enough to make it slow
+        wait_for(lambda: ws.waiting)
+        got = []
+        while len(got) < 5:                         # pings, none of which it answers
+            got.append(peer.next())
+            if type(got[-1]) is bytearray:
+                got.clear()
+        self.assertEqual((ws.state, ws.held, ws.sock.slow), ("open", True, False))
+        self.assertFalse(self.app._reactor.poller.isReading(ws.sock))
         app.gate = False
 
     def test_who_sends_much_can_wait_for_room(self):
@@ -17284,6 +17381,11 @@ class TestWebSocketClient(WebTest):
         wait_for(lambda: self.heard[-1][0] == "disconnected")
         self.assertEqual(len(self.asked), 3)
         self.assertIsNone(self.client._transport._retry)
+        self.answering(*[b"HTTP/1.1 503 Busy\r\n\r\n"] * 5)        # one that refuses is asked ever more seldom
+        self.connect(reconnect=True)
+        wait_for(lambda: len(self.heard) == 5)
+        self.assertGreaterEqual(self.client._transport._failures, 5)
+        self.client.close()
 
     def test_a_talk(self):
         self.serve()
