@@ -9030,7 +9030,7 @@ def _read_url(text):
             netloc = netloc.encode("idna").decode("ascii")
         except UnicodeError as error:
             raise ValueError("the URL %r has a strange host: %s" % (text, error)) from error
-    if not netloc or not valid_host(netloc) or netloc.startswith(":"):
+    if not 0 < len(netloc) < 260 or not valid_host(netloc) or netloc.startswith(":"):
         raise ValueError("the URL %r has no host, or a strange one" % text)
     host, colon, port = netloc.lower().rpartition(":")
     if not colon or "]" in port:
@@ -9588,6 +9588,8 @@ class ResponseObject:
         """To yield or await: the next bytes of the body, b"" at its end."""
         if self._error is not None:
             raise self._error
+        if self._link is not None and self._link.waiting is not None:
+            raise RuntimeError("%r: another task waits for its next piece" % self)
         try:
             return await self._next()
         except BaseException as error:
