@@ -9384,9 +9384,15 @@ class _FilePart:
             self.start = self.length = None
 
     def __iter__(self):
-        if self.start is not None:
+        left = self.length          # it may grow meanwhile
+        if left is not None:
             self.file.seek(self.start)
-        return iter(lambda: self.file.read(MAX_PIECE), b"")
+        while left is None or left > 0:
+            piece = self.file.read(MAX_PIECE if left is None else min(left, MAX_PIECE))
+            if not piece:
+                break
+            left = left and left - len(piece)
+            yield piece
 
 
 def _form_name(text):
@@ -10333,7 +10339,7 @@ class Client(BaseComponent):
                  max_header_bytes=MAX_HEADER_BYTES, max_headers=MAX_HEADERS):
         super().__init__(channel=channel or self.channel)
         self.url = url
-        self._base = None if url is None else _parse_url(url)
+        self._home = self._base = None if url is None else _parse_url(url)
         self.response = None
         self.headers = Headers([("User-Agent", SERVER_VERSION), ("Accept", "*/*"),
                                 ("Accept-Encoding", _CODINGS_TAKEN)])
@@ -10478,7 +10484,7 @@ class Client(BaseComponent):
                 del order.headers["Accept-Encoding"]    # part of a compressed body is no use
         order.cookies = _cookie_pairs(cookies) if cookies else ""
         own = auth is None and order.url.login is None
-        if own and self.auth is not None and self._base.origin == order.url.origin:
+        if own and self.auth is not None and self._home.origin == order.url.origin:
             auth = self.auth
         auth = order.url.login if auth is None else auth
         order.auth = _basic(*auth) if isinstance(auth, (tuple, list)) else auth
@@ -10627,6 +10633,7 @@ class Client(BaseComponent):
                 raise
             if order.main:
                 self._main = link
+                self.fire(Connected(order.url.host, order.url.port))
         return link
 
     def _take(self, key, fresh=False):
@@ -10715,15 +10722,18 @@ class Client(BaseComponent):
         """Connect to the server of *url*, or to another; True if that succeeded."""
         if host is not None and not isinstance(host, str):
             return None             # what a server on our channel says
+        base = self._base
         if host is not None:
             host = "[%s]" % host if ":" in host else host
-            self._base = _parse_url("http%s://%s:%d/" % ("s" if secure else "", host, port))
-        if self._base is None:
+            base = _parse_url("http%s://%s:%d/" % ("s" if secure else "", host, port))
+        if base is None:
             raise ValueError("Connect() needs a host and a port where the client has no URL")
-        return self._connect()
+        if self._main is not None and base.origin != self._base.origin:
+            raise RuntimeError("%r is connected to %s: close it first" % (self, self._base.netloc))
+        self._base = base
+        return self._connect(base)
 
-    async def _connect(self):
-        base = self._base
+    async def _connect(self, base):
         if self._main is not None:
             return True
         order = self._order("GET", base.base, *(None,) * 8, False)
@@ -10734,8 +10744,7 @@ class Client(BaseComponent):
             self.fire(Unreachable(base.host, base.port, error))
             return False
         link.order = None
-        self._idle[link] = None
-        self.fire(Connected(base.host, base.port))
+        self._keep(link)
         return True
 
     @staticmethod

@@ -17127,6 +17127,8 @@ class TestClientPure(CircuitsTest):
         body = make(file, None, None)
         for _ in range(2):                          # from where it stood, each time
             self.assertEqual(b"".join(body.begin(body.parts[0])), b"456789")
+        file.write(b"and more")                     # it grows while it is sent
+        self.assertEqual(b"".join(body.begin(body.parts[0])), b"456789")
         self.assertIsNone(make(None, None, None))
         for arguments in (({"a": 1}, {"b": 2}, None), (None, {}, {"f": b""})):
             with self.assertRaisesRegex(ValueError, "one body"):
@@ -18661,6 +18663,27 @@ class TestClientEvents(ClientTest):
             value = yield app.call(circuits_web.ClientRequest("GET", "/"), "client")
             self.assertEqual(value.value.text, "there")
         self.drive(go, circuits_web.Client())
+
+    def test_connect_twice_is_one_connection(self):
+        server, other = self.script([answer(b"one"), answer(b"never")]), self.script([answer(b"never")])
+        client = circuits_web.Client(server.base, auth=("bob", "secret"))
+
+        def go(app):
+            values = yield circuits.gather(*[app.call(circuits_net.Connect(), "client") for _ in range(3)])
+            self.assertEqual([value.value for value in values], [True] * 3)
+            value = yield app.call(circuits_web.ClientRequest("GET", "/"), "client")
+            self.assertEqual((value.value.text, len(client._idle)), ("one", 1))
+            with self.assertRaisesRegex(RuntimeError, "is connected to 127.0.0.1:%d: close it first" % server.port):
+                yield app.call(circuits_net.Connect("127.0.0.1", other.port), "client")
+            client.close()
+            yield app.call(circuits_net.Connect("127.0.0.1", other.port), "client")
+            yield app.call(circuits_web.ClientRequest("GET", "/"), "client")
+        rec = self.drive(go, client)
+        self.assertEqual([event.args for event in rec.named("connected") if event.channels == ("client",)],
+                         [["127.0.0.1", server.port], ["127.0.0.1", other.port]])
+        self.assertEqual((server.connections, other.connections), (1, 1))
+        self.assertIn(b"Authorization", server.requests[0][1])
+        self.assertNotIn(b"Authorization", other.requests[0][1])
 
     def test_nobody_there(self):
         with socket.socket() as sock:
