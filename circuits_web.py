@@ -10255,14 +10255,15 @@ class _Turn(_ClientWaiting):
             max(0, seconds), self.finish, None, error)
 
     def install(self):
-        self.manager._turns.append(self)
+        self.manager._turns.setdefault(self.key, {})[self] = None
 
     def withdraw(self):
         super().withdraw()
         if self.timer is not None:
             self.manager._reactor.cancel(self.timer)
-        if self in self.manager._turns:
-            self.manager._turns.remove(self)
+        turns = self.manager._turns.get(self.key, {})
+        if turns.pop(self, self) is None and not turns:
+            del self.manager._turns[self.key]
 
 
 class ClientRequest(Event):
@@ -10372,7 +10373,7 @@ class Client(BaseComponent):
         self._pid = os.getpid()
         self._links = {}            # key -> number of connections
         self._idle = {}             # _Link -> None, the longest idle first
-        self._turns = []            # of _Turn
+        self._turns = {}            # key -> {_Turn: None}, who waits for a connection
         self._serving = False       # the queue is being looked at
         self._sweep = None          # the timer that closes idle ones
         self._main = None           # the connection that Connect() made
@@ -10667,9 +10668,8 @@ class Client(BaseComponent):
 
     def _keep(self, link):
         """A connection is free for the next request."""
-        for turn in self._turns:
-            if turn.key == link.key:
-                return turn.finish(link)
+        for turn in self._turns.get(link.key, ()):
+            return turn.finish(link)
         link.since = self.root.clock()
         self._idle[link] = None
         self._serve_queue()
@@ -10693,12 +10693,16 @@ class Client(BaseComponent):
             return
         self._serving = True
         try:
-            for turn in self._turns:
-                link = self._take(turn.key)
+            for key, turns in self._turns.items():
+                link = self._take(key)
                 if link is not None:
-                    return turn.finish(link)
+                    self._turns[key] = self._turns.pop(key)     # the others are next
+                    return next(iter(turns)).finish(link)
         finally:
             self._serving = False
+
+    def _who_waits(self):
+        return [turn for turns in self._turns.values() for turn in turns]
 
     def _close_idle(self):
         self._sweep = None
@@ -10777,7 +10781,7 @@ class Client(BaseComponent):
         """Close all connections; requests in work fail."""
         for link in list(self._transport.components):
             link.fail(ClientError("%r was closed" % self))
-        for turn in list(self._turns):
+        for turn in self._who_waits():
             turn.finish(error=ClientError("%r was closed" % self))
 
     @handler("stopped", channel="*")
@@ -10786,7 +10790,7 @@ class Client(BaseComponent):
         if component is self.root:
             self.stopping = True
             links = list(self._transport.components)
-            for waiting in [link.waiting for link in links] + self._turns:
+            for waiting in [link.waiting for link in links] + self._who_waits():
                 if waiting is not None:
                     self._reactor.await_name(waiting.event, waiting)
             for link in links:
@@ -10803,7 +10807,7 @@ class Client(BaseComponent):
         if self._sweep is not None:
             old.cancel(self._sweep)
             self._sweep = None
-        for turn in list(self._turns):
+        for turn in self._who_waits():
             turn.finish(error=Cancelled("%r left the tree before it had a connection" % self))
 
 

@@ -17861,7 +17861,7 @@ class TestClientConnections(ClientTest):
                     values = [tasks.start(client.get("%s/%d" % (server.base, n))) for n in range(40)]
                 return [value.value.text for value in values], client._turns
             texts, waiting = self.fetch(many, **options)
-            self.assertEqual((texts, waiting), (["/%d" % n for n in range(40)], []))
+            self.assertEqual((texts, waiting), (["/%d" % n for n in range(40)], {}))
             self.assertEqual((server.connections, max(most)), (expected, expected))
 
     def test_a_full_pool_gives_up_an_idle_one_to_another_host(self):
@@ -17870,6 +17870,47 @@ class TestClientConnections(ClientTest):
         async def ask(client):
             return [(await client.get(server.base)).text for server in (one, two)], len(client._links)
         self.assertEqual(self.fetch(ask, max_connections=1), (["one", "two"], 1))
+
+    def test_a_crowd_before_a_silent_server_holds_nobody_up(self):
+        release = threading.Event()
+        silent = self.script(*[[lambda sock, request: release.wait(PATIENCE)]] * 2)
+        other = self.script(*[[answer(b"%d" % n)] for n in range(40)])
+        asked = []
+
+        async def ask(client):
+            take = client._take
+            client._take = lambda *args: asked.append(args) or take(*args)
+            async with circuits.group(client) as tasks:
+                for _ in range(500):
+                    tasks.start(client.get(silent.base))
+                while len(client._turns.get(("", None, "http", "127.0.0.1", silent.port, None), ())) < 498:
+                    await sleep(0)
+                del asked[:]
+                texts = [(await client.get(other.base, headers={"Connection": "close"})).text for _ in range(40)]
+                self.assertLess(len(asked), 200)
+                tasks.cancel()
+                release.set()
+            return texts, client._turns
+        texts, waiting = self.fetch(ask, max_per_host=2)
+        self.assertEqual((texts, waiting), (["%d" % n for n in range(40)], {}))
+
+    def test_hosts_take_turns(self):
+        def slow(sock, request):
+            time.sleep(0.002)
+            sock.sendall(answer(b"ok"))
+        servers = [self.script(*[[slow]] * 10) for _ in range(2)]
+        order = []
+
+        async def ask(client):
+            async def one(server):
+                await client.get(server.base, headers={"Connection": "close"})
+                order.append(servers.index(server))
+            async with circuits.group(client) as tasks:
+                for server in servers:
+                    for _ in range(10):
+                        tasks.start(one(server))
+        self.fetch(ask, max_connections=1)
+        self.assertGreater(order[:10].count(1), 3)
 
     def test_who_waits_in_vain(self):
         server = self.script([lambda sock, request: sock.recv(1)])
@@ -17881,7 +17922,7 @@ class TestClientConnections(ClientTest):
                 try:
                     await client.get(server.base, timeout=0.02)
                 except circuits_web.ClientTimeout as error:
-                    self.assertEqual(client._turns, [])
+                    self.assertEqual(client._turns, {})
                     tasks.cancel()
                     return str(error), first
         self.assertIn("busy for 0.02 s: raise max_per_host", self.fetch(ask, max_per_host=1)[0])
@@ -17903,7 +17944,7 @@ class TestClientConnections(ClientTest):
                     await sleep(0)
                     self.assertEqual(len(client._turns), 1)
                     others.cancel()
-                self.assertEqual(client._turns, [])
+                self.assertEqual(client._turns, {})
                 release.set()
             return (await client.get(server.base)).text
         self.assertEqual(self.fetch(ask, max_per_host=1), "next")
