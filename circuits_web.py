@@ -11580,6 +11580,8 @@ class _Caller:
         size = MAX_PIECE if self.left is None else min(self.left, MAX_PIECE)
         try:
             data = self.environ["wsgi.input"].read(size) if size else b""
+        except OSError:                 # the client has left, or breaks the rules
+            raise BadInput("the body could not be read") from None
         except Exception as error:
             raise BadInput("the body could not be read") from error
         self.total += len(data)

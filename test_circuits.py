@@ -20045,15 +20045,19 @@ class TestWSGIApplication(CircuitsTest):
 
     def test_a_body_that_fails_to_arrive(self):
         class Input(io.BytesIO):
+            def __init__(self, error):
+                self.error = error
+
             def read(self, size):
-                raise OSError("the client has left")
+                raise self.error
         caller = self.call(Greeter())
-        self.expect_stderr("the client has left")
-        environ = caller.environ("/", "POST", CONTENT_LENGTH="5")
-        environ["wsgi.input"] = Input()
-        said = []
-        self.app(environ, lambda *args: said.append(args))
-        self.assertEqual(said[0][0], "400 Bad Request")
+        self.expect_stderr("a fault of the server")
+        for error in (ConnectionResetError("the client has left"), ValueError("a fault of the server")):
+            environ = caller.environ("/", "POST", CONTENT_LENGTH="5")
+            environ["wsgi.input"] = Input(error)
+            said = []
+            self.app(environ, lambda *args: said.append(args))
+            self.assertEqual(said[0][0], "400 Bad Request")
 
     def test_a_body_that_is_taken_piece_by_piece(self):
         class Root(circuits_web.Controller):
