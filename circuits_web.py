@@ -9215,7 +9215,7 @@ def _read_url(text):
             netloc = netloc.encode("idna").decode("ascii")
         except UnicodeError as error:
             raise ValueError("the URL %r has a strange host: %s" % (text, error)) from error
-    if not netloc or not valid_host(netloc) or netloc.startswith(":"):
+    if not 0 < len(netloc) < 260 or not valid_host(netloc) or netloc.startswith(":"):
         raise ValueError("the URL %r has no host, or a strange one" % text)
     host, colon, port = netloc.lower().rpartition(":")
     if not colon or "]" in port:
@@ -9779,6 +9779,8 @@ class ResponseObject:
         """To yield or await: the next bytes of the body, b"" at its end."""
         if self._error is not None:
             raise self._error
+        if self._link is not None and self._link.waiting is not None:
+            raise RuntimeError("%r: another task waits for its next piece" % self)
         try:
             return await self._next()
         except BaseException as error:
@@ -10438,14 +10440,15 @@ class _Turn(_ClientWaiting):
             max(0, seconds), self.finish, None, error)
 
     def install(self):
-        self.manager._turns.append(self)
+        self.manager._turns.setdefault(self.key, {})[self] = None
 
     def withdraw(self):
         super().withdraw()
         if self.timer is not None:
             self.manager._reactor.cancel(self.timer)
-        if self in self.manager._turns:
-            self.manager._turns.remove(self)
+        turns = self.manager._turns.get(self.key, {})
+        if turns.pop(self, self) is None and not turns:
+            del self.manager._turns[self.key]
 
 
 class ClientRequest(Event):
@@ -10555,7 +10558,7 @@ class Client(BaseComponent):
         self._pid = os.getpid()
         self._links = {}            # key -> number of connections
         self._idle = {}             # _Link -> None, the longest idle first
-        self._turns = []            # of _Turn
+        self._turns = {}            # key -> {_Turn: None}, who waits for a connection
         self._serving = False       # the queue is being looked at
         self._sweep = None          # the timer that closes idle ones
         self._main = None           # the connection that Connect() made
@@ -10850,9 +10853,8 @@ class Client(BaseComponent):
 
     def _keep(self, link):
         """A connection is free for the next request."""
-        for turn in self._turns:
-            if turn.key == link.key:
-                return turn.finish(link)
+        for turn in self._turns.get(link.key, ()):
+            return turn.finish(link)
         link.since = self.root.clock()
         self._idle[link] = None
         self._serve_queue()
@@ -10876,12 +10878,16 @@ class Client(BaseComponent):
             return
         self._serving = True
         try:
-            for turn in self._turns:
-                link = self._take(turn.key)
+            for key, turns in self._turns.items():
+                link = self._take(key)
                 if link is not None:
-                    return turn.finish(link)
+                    self._turns[key] = self._turns.pop(key)     # the others are next
+                    return next(iter(turns)).finish(link)
         finally:
             self._serving = False
+
+    def _who_waits(self):
+        return [turn for turns in self._turns.values() for turn in turns]
 
     def _close_idle(self):
         self._sweep = None
@@ -10960,7 +10966,7 @@ class Client(BaseComponent):
         """Close all connections; requests in work fail."""
         for link in list(self._transport.components):
             link.fail(ClientError("%r was closed" % self))
-        for turn in list(self._turns):
+        for turn in self._who_waits():
             turn.finish(error=ClientError("%r was closed" % self))
 
     @handler("stopped", channel="*")
@@ -10969,7 +10975,7 @@ class Client(BaseComponent):
         if component is self.root:
             self.stopping = True
             links = list(self._transport.components)
-            for waiting in [link.waiting for link in links] + self._turns:
+            for waiting in [link.waiting for link in links] + self._who_waits():
                 if waiting is not None:
                     self._reactor.await_name(waiting.event, waiting)
             for link in links:
@@ -10986,7 +10992,7 @@ class Client(BaseComponent):
         if self._sweep is not None:
             old.cancel(self._sweep)
             self._sweep = None
-        for turn in list(self._turns):
+        for turn in self._who_waits():
             turn.finish(error=Cancelled("%r left the tree before it had a connection" % self))
 
 
@@ -11759,6 +11765,8 @@ class _Caller:
         size = MAX_PIECE if self.left is None else min(self.left, MAX_PIECE)
         try:
             data = self.environ["wsgi.input"].read(size) if size else b""
+        except OSError:                 # the client has left, or breaks the rules
+            raise BadInput("the body could not be read") from None
         except Exception as error:
             raise BadInput("the body could not be read") from error
         self.total += len(data)
