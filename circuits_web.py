@@ -7453,44 +7453,45 @@ class MessageCodec:
         self._message = self._inflater = None
 
     def _frame(self):
-        """Read the head of a frame; a short message, or a control frame, at once."""
+        """Read the head of a frame; a message that is all there, or a control
+        frame, at once."""
         buffer = self._buffer
         size = len(buffer)
         if size < 2:
             return None
         first, second = buffer[0], buffer[1]
         length = second & 127
-        start = 6 if self._masked else 2
-        end = start + length
-        if (first == 0x81 or first == 0x82) and length < 126 and size >= end \
-                and second & 128 == self._masked and self._message is None \
-                and length <= self.max_message:
-            # What nearly all frames are.  All of it says the same as below.
-            if self._masked:
-                mask = (buffer[2:6] * (length // 4 + 1))[:length]
-                data = (int.from_bytes(buffer[6:end], "little")
-                        ^ int.from_bytes(mask, "little")).to_bytes(length, "little")
-            else:
-                data = bytes(buffer[2:end])
-            del buffer[:end]
-            if first == 0x82:
-                return bytearray(data)
-            try:
-                return data.decode()    # PyPy's str(data, "utf-8") lets surrogates pass
-            except UnicodeDecodeError:
-                raise WebSocketError(INVALID_DATA, "a text that is not UTF-8") from None
-        self._check_frame(first, second)
         start = 2
         if length > 125:
             start = 4 if length == 126 else 10
-            if size < start:
-                return None
-            length = int.from_bytes(buffer[2:start], "big")
-            if length < (126 if start == 4 else 65536):
-                raise WebSocketError(PROTOCOL_ERROR, "a length in more bytes than it needs")
-            if length >> 63:
-                raise WebSocketError(PROTOCOL_ERROR, "a length with its highest bit set")
+            length = int.from_bytes(buffer[2:start], "big") if size >= start else None
+        if (first == 0x81 or first == 0x82) and length is not None \
+                and second & 128 == self._masked and self._message is None:
+            # What nearly all frames are.  All of it says the same as below.
+            end = start + length + (4 if self._masked else 0)
+            if size >= end and length <= self.max_message:
+                if start > 2:
+                    data = self._long(start, length, end)
+                elif self._masked:
+                    mask = (buffer[2:6] * (length // 4 + 1))[:length]
+                    data = (int.from_bytes(buffer[6:end], "little")
+                            ^ int.from_bytes(mask, "little")).to_bytes(length, "little")
+                    del buffer[:end]
+                else:
+                    data = bytes(buffer[2:end])
+                    del buffer[:end]
+                if first == 0x82:
+                    return bytearray(data) if start == 2 else data
+                try:
+                    return data.decode()    # PyPy's str(data, "utf-8") lets surrogates pass
+                except UnicodeDecodeError:
+                    raise WebSocketError(INVALID_DATA, "a text that is not UTF-8") from None
+        self._check_frame(first, second)
+        if length is None:
+            return None
         opcode = first & 15
+        if start > 2:
+            self._check_form(start, length)
         if opcode < _CLOSE_FRAME:
             self._check_length(first, opcode, length)
         if self._masked:
@@ -7511,6 +7512,29 @@ class MessageCodec:
         self._left = length
         self._mask = mask
         return None
+
+    @staticmethod
+    def _check_form(start, length):
+        """Whether a length in 16 or 64 bits needs them."""
+        if length < (126 if start == 4 else 65536):
+            raise WebSocketError(PROTOCOL_ERROR, "a length in more bytes than it needs")
+        if length >> 63:
+            raise WebSocketError(PROTOCOL_ERROR, "a length with its highest bit set")
+
+    def _long(self, start, length, end):
+        """The payload of a frame that is all here."""
+        self._check_form(start, length)
+        buffer = self._buffer
+        mask = buffer[start:start + 4]
+        if len(buffer) == end:
+            del buffer[:end - length]           # the common case: no copy
+            data, self._buffer = buffer, bytearray()
+        else:
+            data = buffer[end - length:end]
+            del buffer[:end]
+        if self._masked:
+            apply_mask(data, mask)
+        return data
 
     def _check_frame(self, first, second):
         """Whether a frame may begin with these two bytes, here and now."""
@@ -9197,7 +9221,7 @@ def _read_url(text):
             netloc = netloc.encode("idna").decode("ascii")
         except UnicodeError as error:
             raise ValueError("the URL %r has a strange host: %s" % (text, error)) from error
-    if not netloc or not valid_host(netloc) or netloc.startswith(":"):
+    if not 0 < len(netloc) < 260 or not valid_host(netloc) or netloc.startswith(":"):
         raise ValueError("the URL %r has no host, or a strange one" % text)
     host, colon, port = netloc.lower().rpartition(":")
     if not colon or "]" in port:
@@ -9761,6 +9785,8 @@ class ResponseObject:
         """To yield or await: the next bytes of the body, b"" at its end."""
         if self._error is not None:
             raise self._error
+        if self._link is not None and self._link.waiting is not None:
+            raise RuntimeError("%r: another task waits for its next piece" % self)
         try:
             return await self._next()
         except BaseException as error:
@@ -10420,14 +10446,15 @@ class _Turn(_ClientWaiting):
             max(0, seconds), self.finish, None, error)
 
     def install(self):
-        self.manager._turns.append(self)
+        self.manager._turns.setdefault(self.key, {})[self] = None
 
     def withdraw(self):
         super().withdraw()
         if self.timer is not None:
             self.manager._reactor.cancel(self.timer)
-        if self in self.manager._turns:
-            self.manager._turns.remove(self)
+        turns = self.manager._turns.get(self.key, {})
+        if turns.pop(self, self) is None and not turns:
+            del self.manager._turns[self.key]
 
 
 class ClientRequest(Event):
@@ -10537,7 +10564,7 @@ class Client(BaseComponent):
         self._pid = os.getpid()
         self._links = {}            # key -> number of connections
         self._idle = {}             # _Link -> None, the longest idle first
-        self._turns = []            # of _Turn
+        self._turns = {}            # key -> {_Turn: None}, who waits for a connection
         self._serving = False       # the queue is being looked at
         self._sweep = None          # the timer that closes idle ones
         self._main = None           # the connection that Connect() made
@@ -10832,9 +10859,8 @@ class Client(BaseComponent):
 
     def _keep(self, link):
         """A connection is free for the next request."""
-        for turn in self._turns:
-            if turn.key == link.key:
-                return turn.finish(link)
+        for turn in self._turns.get(link.key, ()):
+            return turn.finish(link)
         link.since = self.root.clock()
         self._idle[link] = None
         self._serve_queue()
@@ -10858,12 +10884,16 @@ class Client(BaseComponent):
             return
         self._serving = True
         try:
-            for turn in self._turns:
-                link = self._take(turn.key)
+            for key, turns in self._turns.items():
+                link = self._take(key)
                 if link is not None:
-                    return turn.finish(link)
+                    self._turns[key] = self._turns.pop(key)     # the others are next
+                    return next(iter(turns)).finish(link)
         finally:
             self._serving = False
+
+    def _who_waits(self):
+        return [turn for turns in self._turns.values() for turn in turns]
 
     def _close_idle(self):
         self._sweep = None
@@ -10942,7 +10972,7 @@ class Client(BaseComponent):
         """Close all connections; requests in work fail."""
         for link in list(self._transport.components):
             link.fail(ClientError("%r was closed" % self))
-        for turn in list(self._turns):
+        for turn in self._who_waits():
             turn.finish(error=ClientError("%r was closed" % self))
 
     @handler("stopped", channel="*")
@@ -10951,7 +10981,7 @@ class Client(BaseComponent):
         if component is self.root:
             self.stopping = True
             links = list(self._transport.components)
-            for waiting in [link.waiting for link in links] + self._turns:
+            for waiting in [link.waiting for link in links] + self._who_waits():
                 if waiting is not None:
                     self._reactor.await_name(waiting.event, waiting)
             for link in links:
@@ -10968,7 +10998,7 @@ class Client(BaseComponent):
         if self._sweep is not None:
             old.cancel(self._sweep)
             self._sweep = None
-        for turn in list(self._turns):
+        for turn in self._who_waits():
             turn.finish(error=Cancelled("%r left the tree before it had a connection" % self))
 
 
@@ -11741,6 +11771,8 @@ class _Caller:
         size = MAX_PIECE if self.left is None else min(self.left, MAX_PIECE)
         try:
             data = self.environ["wsgi.input"].read(size) if size else b""
+        except OSError:                 # the client has left, or breaks the rules
+            raise BadInput("the body could not be read") from None
         except Exception as error:
             raise BadInput("the body could not be read") from error
         self.total += len(data)

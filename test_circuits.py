@@ -15979,6 +15979,10 @@ WS_CASES = [
     # more than Autobahn has
     ("a length in 16 bits that needs 7", [b"\x82\xfe\x00\x7d"], [1002]),
     ("a length in 64 bits that needs 16", [b"\x82\xff" + (65535).to_bytes(8, "big")], [1002]),
+    ("such a length, and all that follows", [b"\x82\xfe\x00\x05", (0x81, b"Hello")], [1002]),
+    ("a long text that is not UTF-8", [(0x81, b"x" * 200 + b"\xff")], [1007]),
+    ("long ones behind each other", [(0x81, b"x" * 200), (0x82, b"y" * 70000), (0x81, b"z" * 600)],
+     ["x" * 200, b"y" * 70000, "z" * 600]),
     ("a length with its highest bit", [b"\x82\xff\x80" + bytes(7)], [1002]),
     ("2 ** 62 bytes", [(0x81, b"a"), b"\x82\xff" + (1 << 62).to_bytes(8, "big")], ["a", 1009]),
     ("a ping that declares 2 ** 62 bytes", [b"\x89\xff" + (1 << 62).to_bytes(8, "big")], [1002]),
@@ -17663,7 +17667,7 @@ class TestClientPure(CircuitsTest):
                 ("a", "URL must be absolute"), ("/x", "URL must be absolute"), ("", "URL must be absolute"),
                 ("ftp://x/", "Invalid URL scheme"), ("file:///etc/passwd", "Invalid URL scheme"),
                 ("http://", "no host"), ("http://:80/", "no host"), ("http:///x", "no host"),
-                ("http://a\\@b/", "two ways"), ("http://a@b@c/", "two ways"), ("http://a\\b/", "two ways"),
+                ("http://%s/" % ("a." * 130), "no host"), ("http://a\\@b/", "two ways"), ("http://a@b@c/", "two ways"), ("http://a\\b/", "two ways"),
                 ("http://a b/", "no host"), ("http://a:0/", "port"), ("http://a:99999/", "port"),
                 ("http://a:\u0661/", "no host|strange"), ("http://\udc80/", "strange host"),
                 ("http://a\uff0fb/", "no host"), ("http://a/\r\nX: y", "control character"),
@@ -18469,7 +18473,7 @@ class TestClientConnections(ClientTest):
                     values = [tasks.start(client.get("%s/%d" % (server.base, n))) for n in range(40)]
                 return [value.value.text for value in values], client._turns
             texts, waiting = self.fetch(many, **options)
-            self.assertEqual((texts, waiting), (["/%d" % n for n in range(40)], []))
+            self.assertEqual((texts, waiting), (["/%d" % n for n in range(40)], {}))
             self.assertEqual((server.connections, max(most)), (expected, expected))
 
     def test_a_full_pool_gives_up_an_idle_one_to_another_host(self):
@@ -18478,6 +18482,47 @@ class TestClientConnections(ClientTest):
         async def ask(client):
             return [(await client.get(server.base)).text for server in (one, two)], len(client._links)
         self.assertEqual(self.fetch(ask, max_connections=1), (["one", "two"], 1))
+
+    def test_a_crowd_before_a_silent_server_holds_nobody_up(self):
+        release = threading.Event()
+        silent = self.script(*[[lambda sock, request: release.wait(PATIENCE)]] * 2)
+        other = self.script(*[[answer(b"%d" % n)] for n in range(40)])
+        asked = []
+
+        async def ask(client):
+            take = client._take
+            client._take = lambda *args: asked.append(args) or take(*args)
+            async with circuits.group(client) as tasks:
+                for _ in range(500):
+                    tasks.start(client.get(silent.base))
+                while len(client._turns.get(("", None, "http", "127.0.0.1", silent.port, None), ())) < 498:
+                    await sleep(0)
+                del asked[:]
+                texts = [(await client.get(other.base, headers={"Connection": "close"})).text for _ in range(40)]
+                self.assertLess(len(asked), 200)
+                tasks.cancel()
+                release.set()
+            return texts, client._turns
+        texts, waiting = self.fetch(ask, max_per_host=2)
+        self.assertEqual((texts, waiting), (["%d" % n for n in range(40)], {}))
+
+    def test_hosts_take_turns(self):
+        def slow(sock, request):
+            time.sleep(0.002)
+            sock.sendall(answer(b"ok"))
+        servers = [self.script(*[[slow]] * 10) for _ in range(2)]
+        order = []
+
+        async def ask(client):
+            async def one(server):
+                await client.get(server.base, headers={"Connection": "close"})
+                order.append(servers.index(server))
+            async with circuits.group(client) as tasks:
+                for server in servers:
+                    for _ in range(10):
+                        tasks.start(one(server))
+        self.fetch(ask, max_connections=1)
+        self.assertGreater(order[:10].count(1), 3)
 
     def test_who_waits_in_vain(self):
         server = self.script([lambda sock, request: sock.recv(1)])
@@ -18489,7 +18534,7 @@ class TestClientConnections(ClientTest):
                 try:
                     await client.get(server.base, timeout=0.02)
                 except circuits_web.ClientTimeout as error:
-                    self.assertEqual(client._turns, [])
+                    self.assertEqual(client._turns, {})
                     tasks.cancel()
                     return str(error), first
         self.assertIn("busy for 0.02 s: raise max_per_host", self.fetch(ask, max_per_host=1)[0])
@@ -18511,7 +18556,7 @@ class TestClientConnections(ClientTest):
                     await sleep(0)
                     self.assertEqual(len(client._turns), 1)
                     others.cancel()
-                self.assertEqual(client._turns, [])
+                self.assertEqual(client._turns, {})
                 release.set()
             return (await client.get(server.base)).text
         self.assertEqual(self.fetch(ask, max_per_host=1), "next")
@@ -18815,6 +18860,33 @@ class TestClient(ClientTest):
             self.assertEqual((len(await response.load()), len(response.content)), (5000000, 5000000))
             return len(client._idle)
         self.assertEqual(self.here(ask), 1)
+
+    def test_one_reader_at_a_time(self):
+        def dribble(sock, request):
+            sock.sendall(answer(b"together")[:-6])
+            heard.wait(PATIENCE)
+            sock.sendall(b"gether")
+        heard = threading.Event()
+        server = self.script([dribble])
+        read = []
+
+        class Other(Component):
+            @handler("look")
+            async def look(self, response):
+                read.append(await response.load())
+
+        async def ask(client):
+            response = await client.get(server.base, stream=True)
+            first = Event.create("look", response)
+            client.fire(first)
+            await sleep(0)
+            await sleep(0)
+            with self.assertRaisesRegex(RuntimeError, "another task waits"):
+                await response.read_piece()
+            heard.set()
+            await client.wait(first)
+        self.fetch(ask, None, Other(channel="client"))
+        self.assertEqual(read, [b"together"])
 
     def test_one_that_is_not_read_to_its_end(self):
         async def ask(client, base):
@@ -20585,15 +20657,19 @@ class TestWSGIApplication(CircuitsTest):
 
     def test_a_body_that_fails_to_arrive(self):
         class Input(io.BytesIO):
+            def __init__(self, error):
+                self.error = error
+
             def read(self, size):
-                raise OSError("the client has left")
+                raise self.error
         caller = self.call(Greeter())
-        self.expect_stderr("the client has left")
-        environ = caller.environ("/", "POST", CONTENT_LENGTH="5")
-        environ["wsgi.input"] = Input()
-        said = []
-        self.app(environ, lambda *args: said.append(args))
-        self.assertEqual(said[0][0], "400 Bad Request")
+        self.expect_stderr("a fault of the server")
+        for error in (ConnectionResetError("the client has left"), ValueError("a fault of the server")):
+            environ = caller.environ("/", "POST", CONTENT_LENGTH="5")
+            environ["wsgi.input"] = Input(error)
+            said = []
+            self.app(environ, lambda *args: said.append(args))
+            self.assertEqual(said[0][0], "400 Bad Request")
 
     def test_a_body_that_is_taken_piece_by_piece(self):
         class Root(circuits_web.Controller):
