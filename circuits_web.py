@@ -170,14 +170,14 @@ __sealed__ = "bd999ccdda9a4f6e60e31f1dcb253832391db69ad7c63df2f505df4f17ab85a4"
 __all__ = (
     "AllowedHosts", "Application", "BadResponse", "BaseController",
     "BaseServer", "BodyStream", "CORS", "Client", "ClientError",
-    "ClientTimeout", "Compress", "ConnectError", "Controller", "CookieJar",
-    "Deflate", "DigestAuth", "Dispatcher", "EventStream", "Forbidden",
-    "Gateway", "Group", "HTTP", "HTTPError", "HTTPException", "HTTPRequest",
-    "HTTPResponse", "Headers", "Health", "JSONController", "JSONRPC",
-    "Logger", "MemoryStore", "MessageCodec", "NotConnected", "NotFound",
-    "Redirect", "Request", "Response", "ResponseObject", "ReverseProxy",
-    "SQLiteStore", "SecurityHeaders", "Server", "ServerEvent", "Session",
-    "Sessions", "Static", "StatusError", "Store", "Stream",
+    "ClientTimeout", "Compress", "ConnectError", "ControlFrame", "Controller",
+    "CookieJar", "Deflate", "DigestAuth", "Dispatcher", "EventStream",
+    "Forbidden", "Gateway", "Group", "HTTP", "HTTPError", "HTTPException",
+    "HTTPRequest", "HTTPResponse", "Headers", "Health", "JSONController",
+    "JSONRPC", "Logger", "MemoryStore", "MessageCodec", "NotConnected",
+    "NotFound", "Redirect", "Request", "Response", "ResponseObject",
+    "ReverseProxy", "SQLiteStore", "SecurityHeaders", "Server", "ServerEvent",
+    "Session", "Sessions", "Static", "StatusError", "Store", "Stream",
     "TooManyRedirects", "Unauthorized", "VirtualHosts", "WebSocket",
     "WebSocketClient", "WebSocketCodec", "WebSocketError", "WebSockets",
     "WebSocketsDispatcher", "Workers", "XMLRPC", "basic_auth", "check_auth",
@@ -8542,7 +8542,7 @@ class WebSockets(WebSocketEnd):
             subprotocols = (subprotocols,)
         super().__init__(channel, wschannel, **options)
         self.path = None if path is None else "/" + path.strip("/")
-        self.origins = frozenset(origin.lower().rstrip("/") for origin in origins)
+        self.origins = frozenset(map(_origin, origins))
         self.subprotocols = subprotocols
 
     @_own_step
@@ -8660,6 +8660,19 @@ class WebSocketsDispatcher(WebSockets):
 
     def __init__(self, path=None, wschannel="wsserver", channel=None, **options):
         super().__init__(path, wschannel, channel, **options)
+
+
+def _origin(text):
+    """An origin as browsers say it: without the usual port.
+
+    >>> _origin("HTTPS://Example.com:443/")
+    'https://example.com'
+    """
+    origin = text.lower().rstrip("/")
+    if "://" not in origin and origin not in ("*", "null"):
+        raise ValueError('an origin is "*", "null" or like "https://example.com", got %r' % (text,))
+    usual = ":443" if origin.startswith("https:") else ":80"
+    return origin[:-len(usual)] if origin.endswith(usual) else origin
 
 
 def _is_websocket_key(text):

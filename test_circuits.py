@@ -16551,7 +16551,7 @@ class TestWebSockets(WebTest):
         self.assertEqual([Peer(self, path).status for path in ("/", "/greet")], [101, 101])
 
     def test_pages_of_others_are_refused(self):
-        self.serve(origins=["https://App.example/", "null"])
+        self.serve(origins=["https://App.example:443/", "null"])
         host = "127.0.0.1:%d" % self.port
         table = [(host, "http://" + host, 101), (host, None, 101), (host, "https://evil.example", 403),
                  (host, "http://127.0.0.1", 403), (host, "http://127.0.0.1:1", 403), (host, "https://app.example", 101),
@@ -16683,6 +16683,14 @@ class TestWebSockets(WebTest):
             alive.send(ws_frame(0x8a))
             got = alive.next()
         self.assertEqual(got, "x")
+        self.serve(ping_interval=0.02, ping_timeout=3600)       # the next one does not wait for the timeout
+        peer = Peer(self)
+        for _ in range(3):
+            self.assertEqual(peer.next(), (9, b""))
+            peer.send(ws_frame(0x8a))
+        self.serve(ping_interval=0.02, ping_timeout=None)       # an answer may take any time
+        peer = Peer(self)
+        self.assertEqual([peer.next() for _ in range(4)], [(9, b"")] * 4)
         self.serve(ping_interval=None)
         peer = Peer(self)
         peer.send("x")
@@ -17074,6 +17082,8 @@ class TestWebSockets(WebTest):
                       dict(wschannel="web")):
             with self.assertRaises(ValueError):
                 circuits_web.WebSockets("/", **wrong)
+        with self.assertRaisesRegex(ValueError, 'like "https://example.com", got \'example.com\''):
+            circuits_web.WebSockets("/", origins=["https://a", "example.com"])
         with self.assertRaises(TypeError):
             circuits_web.WebSockets("/", compress=9)
         with self.assertRaises(TypeError):
