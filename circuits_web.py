@@ -1178,7 +1178,7 @@ class MessageParser:
         self._scanned = 0           # no end of head before this offset
         self._empty = 0             # empty lines before this head
         self._checked = False       # the start line of an unfinished head is fine
-        self._state = self._read_head
+        self._state = MessageParser._read_head      # a function: a method would be a cycle
         self._head = None
         self._left = 0              # bytes of the body, or of the chunk, to come
         self._total = 0             # bytes of the body so far
@@ -1197,7 +1197,7 @@ class MessageParser:
         if self.error is not None:
             raise self.error
         try:
-            return self._state()
+            return self._state(self)
         except ProtocolError as error:
             self.error = error
             self._buffer = bytearray()
@@ -1219,7 +1219,7 @@ class MessageParser:
 
     def reset(self):
         """Forget the message that was read; the next one begins."""
-        self._state = self._read_head
+        self._state = MessageParser._read_head
         self._head = None
 
     # -- heads --------------------------------------------------------------
@@ -1243,8 +1243,9 @@ class MessageParser:
             self._head = head
             self._total = self._extensions = 0
             self._left = head.length
-            self._state = self._read_chunk if head.chunked else (
-                self._read_to_end if head.length is None else self._read_length)
+            self._state = MessageParser._read_chunk if head.chunked else (
+                MessageParser._read_to_end if head.length is None
+                else MessageParser._read_length)
         return head
 
     def _judge_head(self, raw, end):
@@ -1456,7 +1457,7 @@ class MessageParser:
                 left = self._chunk_size(bytes(buffer[position:end]))
                 position = end + 2
                 if not left:
-                    self._state = self._read_trailers
+                    self._state = MessageParser._read_trailers
                     break
                 self._grow(left)
             elif left < 0:
@@ -1480,7 +1481,7 @@ class MessageParser:
         if out:
             return bytes(out)
         if left == 0:
-            return self._state()
+            return self._state(self)
         return self._cut_body()
 
     def _unfinished_chunk_line(self, position):
@@ -1854,7 +1855,7 @@ class MultipartParser:
         self.fields = {}
         self._delimiter = b"\r\n--" + boundary.encode()
         self._buffer = bytearray(b"\r\n")       # so that the first one looks like the others
-        self._state = self._preamble
+        self._state = MultipartParser._preamble
         self._skipped = 0
         self._count = 0
         self._text = 0              # bytes of the fields so far
@@ -1866,7 +1867,7 @@ class MultipartParser:
         """Take the next piece of the body."""
         self._buffer += data
         try:
-            while self._state():
+            while self._state(self):
                 pass
         except BadInput:
             self.close()
@@ -1874,7 +1875,7 @@ class MultipartParser:
 
     def finish(self):
         """The body is over: the fields."""
-        if self._state != self._epilogue:
+        if self._state != MultipartParser._epilogue:
             self.close()
             raise BadInput("the multipart body is cut off")
         self._buffer = bytearray()
@@ -1890,7 +1891,7 @@ class MultipartParser:
         self._files = []
         self.fields = {}
         self._buffer = bytearray()
-        self._state = self._failed
+        self._state = MultipartParser._failed
 
     def _failed(self):
         raise BadInput("the multipart body was given up")
@@ -1910,14 +1911,14 @@ class MultipartParser:
         del self._buffer[:at]
         if found:
             del self._buffer[:len(self._delimiter)]
-            self._state = self._after_delimiter
+            self._state = MultipartParser._after_delimiter
         return found
 
     def _after_delimiter(self):
         """What follows a boundary: CRLF and a part, or -- and the end."""
         buffer = self._buffer
         if buffer.startswith(b"--"):
-            self._state = self._epilogue
+            self._state = MultipartParser._epilogue
             return True
         end = buffer.find(b"\r\n", 0, 64)
         if end < 0:
@@ -1927,7 +1928,7 @@ class MultipartParser:
         if bytes(buffer[:end]).strip(b" \t"):
             raise BadInput("a boundary is followed by something else")
         del buffer[:end]            # the CRLF stays: a part may have no headers
-        self._state = self._part_headers
+        self._state = MultipartParser._part_headers
         return True
 
     def _epilogue(self):
@@ -1946,7 +1947,7 @@ class MultipartParser:
         raw = bytes(buffer[2:end])
         del buffer[:end + 2]        # the CRLF stays: an empty part ends with it
         self._begin_part(self._parse_headers(raw))
-        self._state = self._content
+        self._state = MultipartParser._content
         return True
 
     def _parse_headers(self, raw):
@@ -2002,7 +2003,7 @@ class MultipartParser:
             return False
         del self._buffer[:len(self._delimiter)]
         self._end_part(name, filename, headers, spool)
-        self._state = self._after_delimiter
+        self._state = MultipartParser._after_delimiter
         return True
 
     def _end_part(self, name, filename, headers, spool):

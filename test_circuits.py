@@ -11133,6 +11133,15 @@ class TestHTTPCodec(CircuitsTest):
         for body in b"ab", b"cd":
             self.assertEqual(parsed(circuits_web.RequestParser(heads=heads), form + body)[1], body)
 
+    @unittest.skipUnless(sys.implementation.name == "cpython", "needs reference counting")
+    def test_parsers_are_no_cycles(self):
+        for make in (circuits_web.RequestParser, circuits_web.ResponseParser,
+                     lambda: circuits_web.MultipartParser("b")):
+            parser = make()
+            gone = weakref.ref(parser)
+            del parser
+            self.assertIsNone(gone())
+
     def test_heads_with_secrets_and_long_ones_are_not_kept(self):
         heads = {}
         for line in b"Cookie: a=b", b"Authorization: Basic x", b"X-Long: " + 1000 * b"x":
