@@ -6874,10 +6874,11 @@ class EventStream:
         if conn is not None:
             self._end()
         if self.on_close is not None:
-            if conn is None:
+            owner = self.request.server if self._http is None else self._http
+            if owner is None:
                 self.on_close(self)
             else:               # later: it may send to a group that is sending, and so on
-                self._http._reactor.call_soon(lambda: self.on_close(self))
+                owner._reactor.call_soon(lambda: self.on_close(self))
 
     # -- as a member of groups ----------------------------------------------
 

@@ -15623,6 +15623,29 @@ class TestEventStreams(StreamTest):
         for answer in answers:
             self.leave(answer)
 
+    def test_the_end_of_one_that_was_not_open_yet_is_told_later_too(self):
+        """A callback that fails must not keep a message from the members behind."""
+        def fail(stream):
+            raise ValueError("the callback's own")
+
+        class Slow(circuits_web.Controller):
+            channel = "/slow"
+
+            async def index(this):
+                stream = self.group.add(circuits_web.EventStream(this.request, this.response, on_close=fail))
+                await sleep(PATIENCE)
+                return stream
+        self.start(Slow(), group=circuits_web.Group(max_waiting=1000))
+        self.expect_stderr("the callback's own")
+        with socket.create_connection(("127.0.0.1", self.port)) as stuck:
+            stuck.sendall(b"GET /slow HTTP/1.1\r\nHost: a\r\n\r\n")
+            wait_for(lambda: len(self.group) == 1)
+            answer = self.listen()
+            wait_for(lambda: len(self.group) == 2)
+            self.assertEqual(self.do(lambda: [self.group.send("x" * 600) for _ in range(4)]), [2, 2, 1, 1])
+            self.assertEqual([self.next(answer) for _ in range(4)], [["data: " + "x" * 600]] * 4)
+        wait_for(lambda: "own" in sys.stderr.getvalue())
+
     def test_send_parts_from_a_slow_client_itself(self):
         self.start()
         with socket.create_connection(("127.0.0.1", self.port)) as stuck:
