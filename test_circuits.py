@@ -51,6 +51,7 @@ import urllib.error
 import urllib.parse
 import urllib.request
 import warnings
+import weakref
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 SHARED = os.path.join(os.path.dirname(HERE), "shared")
@@ -2536,7 +2537,6 @@ class TestTree(CircuitsTest):
             Only().register(root)
 
     def test_plans_do_not_keep_what_left(self):
-        import weakref
         app = make_app()
         children = [Component(channel=("c", i)) for i in range(20)]
         for child in children:
