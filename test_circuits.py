@@ -16414,7 +16414,7 @@ class TestWebSockets(WebTest):
         peer.send("Hello", peer.codec.encode(b"\x00\xff"), "\u20ac" * 50000)
         self.assertEqual([peer.next() for _ in range(3)], ["Hello", b"\x00\xff", "\u20ac" * 50000])
         self.assertEqual(self.get(), (200, b"Hello World!"))
-        self.assertEqual(len(self.ws.sockets), 1)
+        [sock] = self.ws.sockets
         peer.send(peer.codec.ping(b"p"))
         self.assertEqual(peer.next(), (10, b"p"))
         peer.send("last", peer.codec.close(1000, "bye"))            # what came before the close is answered
@@ -16423,6 +16423,8 @@ class TestWebSockets(WebTest):
         self.assertEqual(self.echo.heard[0], ("connect", "/ws", "127.0.0.1"))
         self.assertEqual(self.echo.heard[-1], ("disconnect", 1000, "bye", "/ws"))
         self.assertEqual(self.app.http._gone, {})
+        self.assertIsNone(sock.upper)
+        self.assertNotIn(sock, circuits_web.Group())
 
     def test_what_follows_the_handshake_in_one_segment_is_kept(self):
         self.serve()
@@ -16916,8 +16918,12 @@ class TestWebSockets(WebTest):
             while not ws.closed:
                 ws.send("tick")
                 await sleep(0.005)
+
+        async def lost(ws):
+            raise circuits_web.NotConnected("something else is")
         WebTest.serve(self, circuits_web.WebSockets("/ticks", talk=ticks),
-                      circuits_web.WebSockets("/polite", "other", talk=polite))
+                      circuits_web.WebSockets("/polite", "other", talk=polite),
+                      circuits_web.WebSockets("/lost", "third", talk=lost))
         peer = Peer(self, "/ticks")
         self.assertEqual(peer.next(), "tick")
         peer.sock.close()
@@ -16928,6 +16934,9 @@ class TestWebSockets(WebTest):
         while got == "tick":
             got = peer.next()
         self.assertEqual([got, peer.next()], [(4000, ""), None])
+        self.assertEqual(sys.stderr.getvalue(), "")
+        self.expect_stderr("something else is")
+        self.assertEqual(Peer(self, "/lost").next(), (1011, ""))
 
     def test_a_talk_is_a_coroutine_and_messages_are_for_one(self):
         async def two(ws):
