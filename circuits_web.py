@@ -8162,6 +8162,7 @@ class WebSocket:
         self.state = _OVER
         self.due = None
         self.code, self.reason = error.code, error.reason
+        error.__traceback__ = None      # its frames hold us, and the codec holds it
         self._deliver()
         self.end._hang_up(self)
 

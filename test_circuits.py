@@ -15415,6 +15415,26 @@ class TestEventStreams(StreamTest):
         answer = self.listen("/sources?kind=suicide")
         self.assertEqual((self.next(answer), self.next(answer)), (["data: last"], None))
 
+    def test_a_source_is_closed_that_was_never_asked(self):
+        closed = []
+
+        class Source:
+            __iter__ = __next__ = lambda self: self
+
+            def close(self):
+                closed.append(True)
+
+        class Ended(circuits_web.Controller):
+            channel = "/ended"
+
+            def index(self):
+                stream = circuits_web.EventStream(self.request, self.response, Source())
+                stream.close()
+                return stream
+        self.start(Ended())
+        self.assertEqual(self.get("/ended"), (200, b""))
+        self.assertEqual(closed, [True])
+
     def test_a_source_that_fails_is_cut_not_ended(self):
         def failing():
             yield "a"
@@ -16492,6 +16512,24 @@ class TestWebSockets(WebTest):
         peer.send("x")
         self.assertEqual([peer.next(), peer.next()], ["x!", "X"])
 
+        class Both(Component):
+            channel = "ws"
+
+            async def read(self, sock, data):
+                await sleep(0.01)
+                return data + "2"
+
+            @handler("read")
+            async def _on_read(self, sock, data):
+                await sleep(0.001)
+                return data + "1"
+        WebTest.serve(self, circuits_web.WebSockets("/ws"), Both())
+        peer = Peer(self)
+        peer.send("x")
+        self.assertEqual([peer.next(), peer.next()], ["x1", "x2"])      # each once
+        peer.send("y")
+        self.assertEqual(peer.next(), "y1")
+
     def test_the_documented_layout(self):
         """Everything hangs below the root, as in the examples of both releases."""
         from circuits.net.sockets import Write
@@ -16656,6 +16694,21 @@ class TestWebSockets(WebTest):
                     self.assertEqual(peer.next(), (code, mock_any))     # at once: what else was said is moot
                     self.assertIsNone(peer.next())
         wait_for(lambda: {heard[1] for heard in self.echo.heard if heard[0] == "disconnect"} == {1002, 1007, 1009})
+
+    @unittest.skipUnless(sys.implementation.name == "cpython", "counts references")
+    def test_one_that_broke_the_rules_is_not_left_to_the_collector(self):
+        self.serve()
+        gc.disable()
+        self.addCleanup(gc.enable)
+        peer = Peer(self)
+        wait_for(lambda: self.ws.sockets)
+        codec = weakref.ref(next(iter(self.ws.sockets.values())).codec)
+        peer.send(ws_frame(0x80, b"x"))
+        self.assertEqual(peer.next(), (1002, mock_any))
+        peer.sock.close()
+        wait_for(lambda: not self.ws.sockets)
+        self.app.fire(Event.create("nothing"))
+        wait_for(lambda: codec() is None)
 
     def test_codes_of_the_end(self):
         """1000, 1001, 1005, 1006, 1012: who says what, and what the application learns."""
