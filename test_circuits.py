@@ -16519,9 +16519,8 @@ class TestWebSockets(WebTest):
                 await sleep(0.01)
                 return data + "2"
 
-            @handler("read")
-            async def _on_read(self, sock, data):
-                await sleep(0.001)
+            @handler("read", priority=1)
+            def _on_read(self, sock, data):
                 return data + "1"
         WebTest.serve(self, circuits_web.WebSockets("/ws"), Both())
         peer = Peer(self)
