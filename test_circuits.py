@@ -17279,7 +17279,8 @@ class TestClientPure(CircuitsTest):
                 self.redirected(self.order("GET", "http://a/"), 302, location)
 
     def test_credentials_stay_with_their_origin(self):
-        secret = {"Authorization": "token", "cookie": "a=b", "Host": "a", "X-Other": "kept"}
+        secret = {"Authorization": "token", "cookie": "a=b", "Host": "a", "X-Other": "kept",
+                  "Proxy-Authorization": "token"}
         for location, kept in (("http://a/x", True), ("http://a:81/", False), ("https://a/", False),
                                ("http://b/", False), ("http://a.b/", False)):
             for options in ({"headers": secret}, {"auth": ("bob", "pw"), "cookies": {"a": "b"}}):
@@ -17310,6 +17311,8 @@ class TestClientPure(CircuitsTest):
             b"POST /x HTTP/1.1", b"Host: a:81", b"Accept: */*", b"Accept-Encoding: gzip, deflate",
             b"X-A: 1", b"X-A: 2", b"Content-Type: application/x-www-form-urlencoded", b"Content-Length: 3",
             b"Cookie: c=d", b"", b""])
+        order = self.order("GET", "http://a/", headers={"Cookie": "mine=1"}, cookies={"c": "d"})
+        self.assertEqual(order.head().count(b"ookie:"), 1)
         self.assertIn(b"\r\nContent-Length: 0\r\n", self.order("PUT", "http://a/").head())
         self.assertNotIn(b"Content-Length", self.order("GET", "http://a/").head())
         self.assertIn(b"\r\nTransfer-Encoding: chunked\r\n", self.order("GET", "http://a/", data=iter([])).head())
@@ -17824,6 +17827,49 @@ class TestClientConnections(ClientTest):
         connections, error = self.two(answer(), and_close)
         self.assertEqual(connections, 1)
         self.assertIn("ended within the head", str(error))
+        connections, error = self.two(answer(), b"HTTP/1.1 100 Continue\r\n\r\n")
+        self.assertEqual(connections, 1)
+        self.assertIn("ended before the response", str(error))
+
+    def test_an_answer_to_half_a_request_ends_the_connection(self):
+        def read(sock):
+            data = b""
+            while not data.endswith(b"half\r\n") and b"GET /" not in data:
+                piece = sock.recv(65536)
+                if not piece:
+                    return None
+                data += piece
+            return data
+
+        async def ask(client):
+            async def body():
+                yield b"half"
+                while not list(client._transport.components)[0].heard:
+                    await sleep(0.001)
+                yield b"more"
+            return (await client.post(server.base, body())).text, (await client.get(server.base)).text
+        server = self.script([answer(b"early"), answer(b"same")], [answer(b"fresh")])
+        server.read = read
+        self.assertEqual(self.fetch(ask), ("early", "fresh"))
+
+    def test_what_an_idle_server_says_ends_it(self):
+        server = self.script([answer(), answer(b"same")], [answer(b"fresh")])
+
+        async def ask(client):
+            await client.get(server.base)
+            link, = client._idle
+            link.take(answer(b"smuggled"))
+            self.assertTrue(link.gone)
+            return (await client.get(server.base)).text
+        self.assertEqual(self.fetch(ask), "fresh")
+
+    def test_the_body_of_a_redirect_is_not_read_for_ever(self):
+        def endless(sock, request):
+            sock.sendall(b"HTTP/1.1 302 Found\r\nLocation: /there\r\nTransfer-Encoding: chunked\r\n\r\n")
+            while True:
+                sock.sendall(b"1000\r\n%b\r\n" % bytes(4096))
+        server = self.script([endless], [answer(b"there")])
+        self.assertEqual(self.fetch(lambda client: client.get(server.base, timeout=PATIENCE)).text, "there")
 
     def test_closed_after_idle_time(self):
         ended = threading.Event()
@@ -18579,6 +18625,11 @@ class TestClientProxy(ClientTest):
         self.assertEqual(self.fetch(lambda client: client.get(server.base), trust_env=True).text, "by proxy")
         os.environ["no_proxy"] = "127.0.0.1"
         self.assertEqual(self.fetch(lambda client: client.get(server.base), trust_env=True).text, "direct")
+        os.environ["no_proxy"] = "localhost"            # a redirect changes the way
+        server = self.script([answer(b"direct")])
+        proxy = self.script([answer(b"", b"302 Found", b"Location: http://localhost:%d/" % server.port)])
+        os.environ["http_proxy"] = "127.0.0.1:%d" % proxy.port
+        self.assertEqual(self.fetch(lambda client: client.get("http://a.invalid/"), trust_env=True).text, "direct")
 
 
 class TestClientEvents(ClientTest):
@@ -20051,13 +20102,17 @@ class TestWSGIApplication(CircuitsTest):
             def read(self, size):
                 raise self.error
         caller = self.call(Greeter())
-        self.expect_stderr("a fault of the server")
-        for error in (ConnectionResetError("the client has left"), ValueError("a fault of the server")):
+
+        def refused(error):
             environ = caller.environ("/", "POST", CONTENT_LENGTH="5")
             environ["wsgi.input"] = Input(error)
             said = []
             self.app(environ, lambda *args: said.append(args))
             self.assertEqual(said[0][0], "400 Bad Request")
+        refused(ConnectionResetError("the client has left"))
+        self.assertEqual(sys.stderr.getvalue(), "")
+        self.expect_stderr("a fault of the server")
+        refused(ValueError("a fault of the server"))
 
     def test_a_body_that_is_taken_piece_by_piece(self):
         class Root(circuits_web.Controller):
