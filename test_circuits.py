@@ -17995,6 +17995,34 @@ class TestClientConnections(ClientTest):
             return (await client.get(server.base)).text
         self.assertEqual(self.fetch(ask, max_per_host=1), "next")
 
+    def test_cancelled_or_closed_just_as_it_is_ones_turn(self):
+        for close, connections in ((False, 1), (True, 2)):
+            release = threading.Event()
+
+            def held(sock, request):
+                release.wait(PATIENCE)
+                sock.sendall(answer())
+            server = self.script([held, answer(b"next")], [answer(b"fresh"), answer(b"fresh")])
+
+            async def ask(client):
+                def handed_over(link):
+                    del client._keep
+                    client._keep(link)
+                    link.drop() if close else others.cancel()
+                client._keep = handed_over
+                async with circuits.group(client) as tasks:
+                    tasks.start(client.get(server.base))
+                    await sleep(0)
+                    async with circuits.group(client) as others:
+                        others.start(client.get(server.base))
+                        while not client._turns:
+                            await sleep(0)
+                        release.set()
+                return (await client.get(server.base, timeout=5)).text, len(client._transport.components), dict(client._links)
+            text, open_ones, links = self.fetch(ask, max_per_host=1)
+            self.assertEqual((text, open_ones, list(links.values())), ("fresh" if close else "next", 1, [1]))
+            self.assertEqual(server.connections, connections)
+
     def test_cancelled_in_the_middle(self):
         ended = threading.Event()
 
