@@ -17209,6 +17209,14 @@ class TestClientPure(CircuitsTest):
         jar.take("https://a.example/", ["n=; Max-Age=0"])
         self.assertEqual(jar.header("https://a.example/"), "N=other")
 
+    def test_a_unix_socket_is_not_localhost(self):
+        client = circuits_web.Client()
+        for url, kept in (("http+unix://%2Fx/", 0), ("http://localhost/", 1)):
+            response = circuits_web.ResponseObject(200)
+            client._take_cookies(client._order("GET", url, *[None] * 9), response, ["a=b"])
+            self.assertEqual((len(client.cookies), response.cookies), (kept, {"a": "b"}))
+        self.assertNotIn(b"Cookie", client._order("GET", "http+unix://%2Fx/", *[None] * 9).head())
+
     def test_cookies_are_bounded(self):
         jar = circuits_web.CookieJar()
         for n in range(circuits_web.MAX_COOKIES_PER_HOST * 3):
