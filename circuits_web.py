@@ -10037,6 +10037,8 @@ class _Link(TCPClient, UNIXClient):
                     piece = await source.__anext__() if asynchronous else next(source)
                 except (StopIteration, StopAsyncIteration):
                     break
+                if not isinstance(piece, (str, bytes, bytearray, memoryview)):
+                    raise TypeError("a body consists of bytes or text, got %r in it" % (piece,))
                 data = as_bytes(piece)
                 if not chunked:
                     left -= len(data)
@@ -10493,10 +10495,13 @@ class Client(BaseComponent):
         order.max_body = self.max_body
         connect = read = None
         if isinstance(timeout, tuple):
-            connect, read, timeout = (timeout + (None,))[:3]
+            connect, read, timeout = (timeout + (None, None))[:3]
         order.connect_timeout = self.connect_timeout if connect is None else connect
         order.read_timeout = self.read_timeout if read is None else read
         order.timeout = self.timeout if timeout is None else timeout
+        if not (order.connect_timeout > 0 and order.read_timeout > 0 and order.timeout > 0):
+            raise ValueError("a timeout is seconds, more than 0, or float('inf'), got %r" % (
+                (order.connect_timeout, order.read_timeout, order.timeout),))
         order.deadline = self.root.clock() + order.timeout
         order.proxy = self._proxy_for(order.url)
         return order
@@ -10537,6 +10542,9 @@ class Client(BaseComponent):
         for name, value in _pairs(changes):
             headers.add_header(name, value.decode("latin-1") if isinstance(value, bytes)
                                else str(value))
+        if len(headers.get_all("Host")) > 1 or not valid_host(headers.get("Host", "")):
+            raise ValueError("Host is one name, with a port or without, got %r"
+                             % headers.get_all("Host"))
 
     # -- one request --------------------------------------------------------
 

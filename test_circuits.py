@@ -17374,9 +17374,15 @@ class TestClientPure(CircuitsTest):
 
     def test_timeouts(self):
         for timeout, expected in ((None, (5.0, 60.0, 300.0)), (7, (5.0, 60.0, 7)), ((1, 2), (1, 2, 300.0)),
-                                  ((1, None, 3), (1, 60.0, 3))):
+                                  ((1, None, 3), (1, 60.0, 3)), ((1,), (1, 60.0, 300.0))):
             order = self.order("GET", "http://a/", timeout=timeout)
             self.assertEqual((order.connect_timeout, order.read_timeout, order.timeout), expected)
+        for timeout in (0, -1, float("nan"), (0, 1), (1, 0), (1, 1, float("nan"))):
+            with self.assertRaisesRegex(ValueError, "a timeout is seconds"):
+                self.order("GET", "http://a/", timeout=timeout)
+        for host in ("a b", "a/b", "a:x", ["a", "b"]):
+            with self.assertRaisesRegex(ValueError, "Host is one name"):
+                self.order("GET", "http://a/", headers={"Host": host})
 
     def test_options_are_checked(self):
         for options in ({"url": "nonsense"}, {"proxy": "https://a/"}, {"proxy": "a:1"}, {"headers": {"A": "\r\n"}},
@@ -18292,6 +18298,9 @@ class TestClient(ClientTest):
                     return super().seek(to, whence) + (5 if whence else 0)
             with self.assertRaisesRegex(circuits_web.ClientError, "not the 8 bytes that it was said to be"):
                 await client.post(base + "/raw", Shrinking(b"abc"))
+            for piece in (None, 5):
+                with self.assertRaisesRegex(TypeError, "consists of bytes or text, got %r" % piece):
+                    await client.post(base + "/raw", iter([b"x", piece]))
             return (await client.get(base)).text
         self.assertEqual(self.here(ask), "Hello World!")
 
