@@ -19722,6 +19722,11 @@ class GatewayTests:
             kind = environ["PATH_INFO"]
             if kind == "/memory":
                 made.append(io.BytesIO(b"memory"))
+            elif kind == "/pipe":
+                reader, writer = os.pipe()
+                os.write(writer, b"piped")
+                os.close(writer)
+                made.append(open(reader, "rb"))
             elif kind == "/gzip":
                 import gzip
                 with gzip.open(os.path.join(folder, "g"), "wb") as file:
@@ -19736,7 +19741,7 @@ class GatewayTests:
         self.gate(app)
         whole = b"0123456789" * 100000
         for path, body in (("/", whole), ("/rest", whole[10:]), ("/five", b"01234"), ("/memory", b"memory"),
-                           ("/gzip", b"unpacked")):
+                           ("/gzip", b"unpacked"), ("/pipe", b"piped")):
             self.assertEqual(self.get(path), (200, body), path)
         self.assertEqual(self.ask("/", "HEAD")[1]["Content-Length"], "1000000")
         wait_for(lambda: all(file.closed for file in made))
@@ -19933,6 +19938,35 @@ class TestGatewayInThreads(GatewayTests, WebTest):
         gate.set()
         self.assertEqual(self.get("/last"), (200, b"x"))
         self.assertEqual(sorted(calls), ["/0", "/1", "/2", "/last"])
+
+    def test_what_comes_when_nobody_waits_is_closed(self):
+        folder = self.folder(x="a file")
+        gate, calls = threading.Event(), []
+        self.addCleanup(gate.set)
+
+        def app(environ, start_response):
+            noted = Noted(b"x" * 50000 for _ in iter(int, 1))
+            calls.append(noted)
+            gate.wait(PATIENCE)
+            start_response("200 OK", [])
+            if environ["PATH_INFO"] == "/file":
+                calls.append(open(os.path.join(folder, "x"), "rb"))
+                return environ["wsgi.file_wrapper"](calls[-1])
+            return noted
+        self.gate(app)
+        for path, stop in ((b"/file", False), (b"/", True)):
+            with socket.create_connection(("127.0.0.1", self.port), PATIENCE) as sock:
+                sock.sendall(b"GET %b HTTP/1.1\r\nHost: a\r\n\r\n" % path)
+                wait_for(lambda: calls)
+                if stop:
+                    self.app.stop()
+                    self.app.join(PATIENCE)
+            if not stop:
+                wait_for(lambda: not self.app.http._connections)
+            gate.set()
+            wait_for(lambda: calls[-1].closed)
+            gate.clear()
+            del calls[:]
 
     def test_a_thread_survives_system_exit(self):
         def app(environ, start_response):
