@@ -315,6 +315,11 @@ class Event:
         if self._state in (FRESH, QUEUED, EXPECTED):
             self._state = SPECIAL
 
+    def _expect(self, waiter):
+        """Have waiter.event_done(self) called when this is done, which it is not yet."""
+        self._waiters = (self._waiters or []) + [waiter]
+        self._state = EXPECTED if self._state in (FRESH, QUEUED, EXPECTED) else SPECIAL
+
     def child(self, name, *args, **kwargs):
         """Make the event ``<this name>_<name>`` whose *parent* is this one."""
         event = Event.create("%s_%s" % (self.name, name), *args, **kwargs)
@@ -1398,13 +1403,11 @@ class EventWaiting(Waiting):
         elif self.fires:
             if event._state == FRESH:
                 event._state = EXPECTED
+                event._waiters = [self]
             else:
                 event = self.event = reactor.again(event)
                 event._state = SPECIAL
-            if event._waiters is None:
-                event._waiters = [self]
-            else:
-                event._waiters.append(self)
+                event._expect(self)
             event.alert_done = True
             event._value = None
             if self._cause is None:
@@ -1423,8 +1426,7 @@ class EventWaiting(Waiting):
         """Wait for this one: a waiter by name has met its event."""
         self.event = event
         event.alert_done = True
-        event._waiters = (event._waiters or []) + [self]
-        event._state = SPECIAL
+        event._expect(self)
 
     def matches(self, event):
         """Whether *event* is on a channel that a handler of ours would hear."""
@@ -1819,6 +1821,13 @@ _FEEDBACK = {"_success": SUCCESS, "_complete": COMPLETE, "_done": DONE_EVENT,
              "_value_changed": CHANGED}
 _SUFFIXES = tuple(_FEEDBACK)
 
+# What is known of the handlers that a manager has for a name: they are of its
+# class, and on its own channel; they are all the framework's own next steps.
+PLAIN, OWN_STEPS = 1, 2
+
+# Under what a _read, or feedback of it, is heard or waited for.
+_READS = frozenset(["*", "_read"] + ["_read" + suffix for suffix in _SUFFIXES])
+
 
 class Plan:
     """What the dispatcher needs to know of a (name, channels).
@@ -1954,6 +1963,12 @@ class _Causing:
                          or reactor.successor is not None)
 
 
+def _flags_of(functions):
+    """PLAIN | OWN_STEPS, of some handlers."""
+    return (PLAIN if all(function.channel is None for function in functions) else 0) | (
+        OWN_STEPS if all(getattr(function, "own_step", False) for function in functions) else 0)
+
+
 class Reactor:
     """The queue, the plans, the timers and the poller of one tree."""
 
@@ -1972,7 +1987,7 @@ class Reactor:
         self.cause = None           # the tracked event whose handlers are running
         self.successor = None       # this tree was joined to that reactor's
         self.forget_plans()
-        self.index = None           # name -> {manager: None}, in joining order
+        self.index = None           # name -> {manager: PLAIN | OWN_STEPS}, in joining order
         self.awaited = None         # name -> [EventWaiting]
         self.timers = ()            # heap of [deadline, number, callback, args]
         self.cancelled = 0          # entries of it whose callback is None
@@ -2123,8 +2138,12 @@ class Reactor:
         also = getattr(event, "_also", None)
         if also:
             names.insert(1, also)
+        wanted = None if "*" in channels else ("*",) + channels
         for key in names:
-            for manager in self._listeners(key):
+            for manager, flags in self._listeners(key).items():
+                if flags & PLAIN and wanted is not None \
+                        and manager.channel not in wanted and manager not in wanted:
+                    continue        # the quick way past a thousand of them: see _hears()
                 for function in manager._handlers_named(key):
                     if self._hears(manager, function, channels) and not (
                             exact and function.names and self._hears(manager, function, ())):
@@ -2146,10 +2165,7 @@ class Reactor:
         elif name == "generate_events":
             handlers.append((self.root._on_idle, WANTS_EVENT))
         handlers.sort(key=lambda item: (-item[0].priority, not item[1] & FILTER))
-        public = public or any(
-            not getattr(function, "own_step", False) for suffix in _FEEDBACK
-            for manager in self._listeners(name + suffix)
-            for function in manager._handlers_named(name + suffix))
+        public = public or any(self._has_public(name + suffix) for suffix in _SUFFIXES)
         return Plan(tuple(handlers), self._watched(name, event), public)
 
     @staticmethod
@@ -2188,11 +2204,15 @@ class Reactor:
             index = self.index = {}
             for manager in sorted(flatten(self.root), key=lambda m: m._joined):
                 for key in manager._listened():
-                    index.setdefault(key, {})[manager] = None
+                    index.setdefault(key, {})[manager] = manager._flags(key)
         return index
 
     def _listeners(self, name):
-        return self._indexed().get(name, ())
+        return self._indexed().get(name, {})
+
+    def _has_public(self, name):
+        """Whether a handler of *name* is not one of the framework's own steps."""
+        return any(not flags & OWN_STEPS for flags in self._listeners(name).values())
 
     def heard(self, name, channels):
         """Whether anybody but the framework's own next step listens to this.
@@ -2208,11 +2228,8 @@ class Reactor:
     def reads_in_private(self):
         """Whether nobody but the framework's own steps hears _read, on any channel."""
         if self.private is None:
-            index = self._indexed()
-            self.private = not (index.get("*") or self.awaited and "_read" in self.awaited) and all(
-                getattr(function, "own_step", False)
-                for name in ("_read",) + tuple("_read" + suffix for suffix in _FEEDBACK)
-                for manager in index.get(name, ()) for function in manager._handlers_named(name))
+            awaited = self.awaited and not _READS.isdisjoint(self.awaited)
+            self.private = not awaited and not any(self._has_public(name) for name in _READS)
         return self.private
 
     def concerns(self, name, channel):
@@ -2267,7 +2284,6 @@ class Reactor:
         if "*" in names:
             return self.forget_plans()
         self.quiet = False
-        self.private = None
         for name in names:
             self.plans.pop(name, None)
             self._forget_stems(name)
@@ -2289,23 +2305,59 @@ class Reactor:
         """*manager* joined, or got handlers for *names*."""
         if not names:
             return
-        if self.index is not None:
-            for name in names:
-                self.index.setdefault(name, {})[manager] = None
-        self.forget(names)
+        index = self.index
+        if index is None:
+            return self.forget(names)
+        for name in names:
+            table = index.setdefault(name, {})
+            new = not table or not self._has_public(name)
+            flags = table[manager] = manager._flags(name)
+            self._forget_heard(name, manager, flags, new and (not flags & OWN_STEPS
+                                                              or len(table) == 1))
+            if self.private and name in _READS and not flags & OWN_STEPS:
+                self.private = False
 
     def drop_listener(self, manager, names):
         """*manager* left, or has no handler for *names* any more."""
         if not names:
             return
-        if self.index is not None:
-            for name in names:
-                table = self.index.get(name)
-                if table is not None:
-                    table.pop(manager, None)
-                    if not table:
-                        del self.index[name]
-        self.forget(names)
+        index = self.index
+        if index is None:
+            return self.forget(names)
+        for name in names:
+            table = index.get(name, {})
+            flags = table.pop(manager, 0)
+            if not table:
+                index.pop(name, None)
+            self._forget_heard(name, manager, flags, not table or (
+                not flags & OWN_STEPS and not self._has_public(name)))
+            if not self.private and name in _READS:
+                self.private = None
+
+    def _forget_heard(self, name, manager, flags, feedback):
+        """*manager* came or went: which plans of *name* are out of date.
+
+        Those of other channels than its own are not, so that a thousand
+        components with channels of their own need not make theirs anew.
+        feedback  whether this changes if somebody, or the public, hears *name*
+        """
+        if name == "*":
+            return self.forget_plans()
+        table = self.plans.get(name)
+        if table is None:
+            pass
+        elif not flags & PLAIN or len(table) < 8:
+            del self.plans[name]
+        else:
+            own = manager.channel
+            for channels, plan in list(table.items()):
+                if (own == "*" or own in channels or "*" in channels or manager in channels
+                        or any(step.__self__ is manager for step, _ in plan.handlers)):
+                    del table[channels]
+        if name == "generate_events":
+            self.quiet = False
+        if feedback:
+            self._forget_stems(name)
 
     # -- dispatching --------------------------------------------------------
 
@@ -2326,20 +2378,25 @@ class Reactor:
             self.alert = cause is not None or self.successor is not None
 
     def _flush(self, batches):
-        """Dispatch some batches; fewer if somebody has to be told of each turn."""
+        """Dispatch some batches, and say how many; fewer if the queue is empty, or if
+        somebody has to be told of each turn.
+        """
+        if self.batch is not None:      # a handler runs the loop around us
+            self.flush()
+            return 1
         queue = self.queue
         context, self.clean = self.clean, None
         if context is None:
             context = Context()
         try:
-            for _ in range(batches):
+            for done in range(1, batches + 1):
                 if self.sort:
                     self._sort()
                 self.batch = batch = repeat(None, len(queue))
                 context = self._dispatch_apart(batch, context)
                 if self.halted or self.cause is not None:
                     self._settle_down()
-                if not queue or not self.quiet or not self.running:
+                if not queue or not self.running or self.host is None and not self.quiet:
                     break
             if not context:
                 self.clean = context
@@ -2348,6 +2405,7 @@ class Reactor:
             self._settle_down()
             if self.guest:
                 self.rest()
+        return done
 
     def _settle_down(self):
         """Nothing is being dispatched."""
@@ -2534,11 +2592,10 @@ class Reactor:
             return
         if event._state == QUEUED and plan.watched < EVERYTHING:
             # Another one: feedback, and nothing else.
-            value = event._value
             event._state = DONE
-            count = value._count
-            if event.success and plan.watched & SUCCESS and not value.errors:
-                self.post(plan.success(event, value.value if count else None),
+            value = event._value if kept else None
+            if event.success and plan.watched & SUCCESS and not (kept and value.errors):
+                self.post(plan.success(event, value.value if kept else None),
                           event.success_channels or event.channels)
             if not kept:
                 event._value = None             # see dispatch()
@@ -2720,7 +2777,8 @@ class Reactor:
             if self.awaited is None:
                 self.awaited = {}
             self.awaited.setdefault(name, []).append(waiting)
-            self.private = None
+            if name in _READS:
+                self.private = None
             for plan in list(self.plans.get(name, {}).values()):
                 plan.watched |= AWAITED
             self._forget_stems(name)
@@ -2733,7 +2791,8 @@ class Reactor:
                 waits.remove(waiting)
                 if not waits:
                     del self.awaited[name]
-                    self.private = None
+                    if name in _READS:
+                        self.private = None
                     self._forget_stems(name)
                     for plan in list(self.plans.get(name, {}).values()):
                         if plan.watched != EVERYTHING:
@@ -3070,6 +3129,7 @@ class Manager:
     _targeted = False       # a plan has this manager as a channel
     _moved = None           # to override: called when the reactor changes
     _class_handlers = {}    # name -> tuple of functions, per class
+    _class_flags = {}       # name -> PLAIN | OWN_STEPS
     _class_components = ()
     _is_ground = True
     _thread = None          # that start() made
@@ -3255,6 +3315,12 @@ class Manager:
         if self._taken:
             return [key for key in keys if any(True for _ in self._handlers_named(key))]
         return list(keys)
+
+    def _flags(self, key):
+        """PLAIN | OWN_STEPS, of the handlers under one index key."""
+        if self._extra is None and self._taken is None:
+            return self._class_flags[key]
+        return _flags_of(list(self._handlers_named(key))) & ~PLAIN
 
     def _handlers_named(self, key):
         """The handler functions, or bound methods, under one index key."""
@@ -3772,6 +3838,7 @@ class BaseComponent(Manager):
             for key in dict.fromkeys(_names_of(function)):
                 table.setdefault(key, []).append(function)
         cls._class_handlers = {key: tuple(functions) for key, functions in table.items()}
+        cls._class_flags = {key: _flags_of(functions) for key, functions in table.items()}
         cls._handler_aliases = frozenset(aliases)
         cls._is_ground = False
         for key, function in aliases.items():
@@ -4645,13 +4712,13 @@ class AsyncioHost:
         reactor.awake()
         try:
             batches = 0
+            reactor.ident = self.ident
             if self._look or not reactor.queue or self._batches >= BATCHES_PER_POLL:
                 self._look = False
                 self._batches = 0
                 reactor.generate(-1)
-            while reactor.queue and batches < BATCHES_PER_POLL:
-                reactor.flush()
-                batches += 1
+            if reactor.queue:
+                batches = reactor._flush(BATCHES_PER_POLL)
             self._batches += batches
         except BaseException as error:          # SystemExit after stop()
             self.error = self.error or error
@@ -4669,7 +4736,9 @@ class AsyncioHost:
 
     def _wants_idle(self):
         """Whether somebody listens to generate_events, which tells of each pause."""
-        return self.reactor.running and self.reactor.plan("generate_events", ("*",)).public
+        reactor = self.reactor
+        return not reactor.quiet and reactor.running and reactor.plan(
+            "generate_events", ("*",)).public
 
     def wake(self):
         """Call the next turn; safe from any thread."""

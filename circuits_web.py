@@ -1,4 +1,4 @@
-"""HTTP servers, controllers and static files, as components that send each other events.
+"""HTTP, WebSocket and WSGI, servers and clients, as components that send each other events.
 
     from circuits_web import Controller, Server
 
@@ -1178,7 +1178,7 @@ class MessageParser:
         self._scanned = 0           # no end of head before this offset
         self._empty = 0             # empty lines before this head
         self._checked = False       # the start line of an unfinished head is fine
-        self._state = self._read_head
+        self._state = MessageParser._read_head      # a function: a method would be a cycle
         self._head = None
         self._left = 0              # bytes of the body, or of the chunk, to come
         self._total = 0             # bytes of the body so far
@@ -1197,7 +1197,7 @@ class MessageParser:
         if self.error is not None:
             raise self.error
         try:
-            return self._state()
+            return self._state(self)
         except ProtocolError as error:
             self.error = error
             self._buffer = bytearray()
@@ -1219,7 +1219,7 @@ class MessageParser:
 
     def reset(self):
         """Forget the message that was read; the next one begins."""
-        self._state = self._read_head
+        self._state = MessageParser._read_head
         self._head = None
 
     # -- heads --------------------------------------------------------------
@@ -1243,8 +1243,9 @@ class MessageParser:
             self._head = head
             self._total = self._extensions = 0
             self._left = head.length
-            self._state = self._read_chunk if head.chunked else (
-                self._read_to_end if head.length is None else self._read_length)
+            self._state = MessageParser._read_chunk if head.chunked else (
+                MessageParser._read_to_end if head.length is None
+                else MessageParser._read_length)
         return head
 
     def _judge_head(self, raw, end):
@@ -1456,7 +1457,7 @@ class MessageParser:
                 left = self._chunk_size(bytes(buffer[position:end]))
                 position = end + 2
                 if not left:
-                    self._state = self._read_trailers
+                    self._state = MessageParser._read_trailers
                     break
                 self._grow(left)
             elif left < 0:
@@ -1480,7 +1481,7 @@ class MessageParser:
         if out:
             return bytes(out)
         if left == 0:
-            return self._state()
+            return self._state(self)
         return self._cut_body()
 
     def _unfinished_chunk_line(self, position):
@@ -1714,6 +1715,10 @@ MAX_PART_HEADER_COUNT = 20
 #: Bytes of a body or an upload that stay in memory; more goes to disk.
 MAX_MEMORY = 1024 * 1024
 
+#: Bytes that each of many uploads in one form may keep there; the first ones
+#: share out more.
+MIN_MEMORY = 65536
+
 
 class Spool:
     """Bytes in memory that move to an unnamed file when they become many.
@@ -1850,7 +1855,7 @@ class MultipartParser:
         self.fields = {}
         self._delimiter = b"\r\n--" + boundary.encode()
         self._buffer = bytearray(b"\r\n")       # so that the first one looks like the others
-        self._state = self._preamble
+        self._state = MultipartParser._preamble
         self._skipped = 0
         self._count = 0
         self._text = 0              # bytes of the fields so far
@@ -1862,7 +1867,7 @@ class MultipartParser:
         """Take the next piece of the body."""
         self._buffer += data
         try:
-            while self._state():
+            while self._state(self):
                 pass
         except BadInput:
             self.close()
@@ -1870,7 +1875,7 @@ class MultipartParser:
 
     def finish(self):
         """The body is over: the fields."""
-        if self._state != self._epilogue:
+        if self._state != MultipartParser._epilogue:
             self.close()
             raise BadInput("the multipart body is cut off")
         self._buffer = bytearray()
@@ -1886,7 +1891,7 @@ class MultipartParser:
         self._files = []
         self.fields = {}
         self._buffer = bytearray()
-        self._state = self._failed
+        self._state = MultipartParser._failed
 
     def _failed(self):
         raise BadInput("the multipart body was given up")
@@ -1906,14 +1911,14 @@ class MultipartParser:
         del self._buffer[:at]
         if found:
             del self._buffer[:len(self._delimiter)]
-            self._state = self._after_delimiter
+            self._state = MultipartParser._after_delimiter
         return found
 
     def _after_delimiter(self):
         """What follows a boundary: CRLF and a part, or -- and the end."""
         buffer = self._buffer
         if buffer.startswith(b"--"):
-            self._state = self._epilogue
+            self._state = MultipartParser._epilogue
             return True
         end = buffer.find(b"\r\n", 0, 64)
         if end < 0:
@@ -1923,7 +1928,7 @@ class MultipartParser:
         if bytes(buffer[:end]).strip(b" \t"):
             raise BadInput("a boundary is followed by something else")
         del buffer[:end]            # the CRLF stays: a part may have no headers
-        self._state = self._part_headers
+        self._state = MultipartParser._part_headers
         return True
 
     def _epilogue(self):
@@ -1942,7 +1947,7 @@ class MultipartParser:
         raw = bytes(buffer[2:end])
         del buffer[:end + 2]        # the CRLF stays: an empty part ends with it
         self._begin_part(self._parse_headers(raw))
-        self._state = self._content
+        self._state = MultipartParser._content
         return True
 
     def _parse_headers(self, raw):
@@ -1978,7 +1983,8 @@ class MultipartParser:
             if charset.lower() in ("utf-8", "iso-8859-1"):
                 filename = unquote(rest.partition("'")[2], charset)
         limit = self.max_field - self._text if filename is None else self.max_file
-        self._part = [params["name"], filename, headers, Spool(self.max_memory), limit]
+        memory = max(min(self.max_memory, MIN_MEMORY), self.max_memory // (len(self._files) + 1))
+        self._part = [params["name"], filename, headers, Spool(memory), limit]
         self._crlf = True
 
     def _content(self):
@@ -1997,7 +2003,7 @@ class MultipartParser:
             return False
         del self._buffer[:len(self._delimiter)]
         self._end_part(name, filename, headers, spool)
-        self._state = self._after_delimiter
+        self._state = MultipartParser._after_delimiter
         return True
 
     def _end_part(self, name, filename, headers, spool):
@@ -3024,8 +3030,7 @@ class _Afterwards:
 
 def _when_done(event, waiter):
     """Have *waiter* told when *event* is done, which it is not yet."""
-    event._waiters = (event._waiters or []) + [waiter]
-    event._state = SPECIAL
+    event._expect(waiter)
 
 
 def _unfinished(value):
@@ -3396,8 +3401,7 @@ class HTTP(BaseComponent):
 
     def _expire(self, conn):
         response = conn.response
-        if response is not None and isinstance(response._body, EventStream) \
-                and response.started and not conn.closing:
+        if response is not None and not conn.closing and self._keeps_time(conn):
             return response._body.beat(self._now)
         if conn.closing or response is not None and response.started \
                 or conn.request is None and not conn.parser:
@@ -3514,14 +3518,18 @@ class HTTP(BaseComponent):
                     self._announce_request(conn)
                     return self._has_more(conn)
                 spool, conn.spool = conn.spool, None
-                conn.deadline = None
+                if not self._keeps_time(conn):
+                    conn.deadline = None if conn.drain is None else self._now + self._write_timeout
                 spool.end()
                 return False
             if type(item) is bytes:
                 conn.spool.write(item)
-                conn.deadline += len(item) / self._min_rate
+                keeps_time = self._keeps_time(conn)
+                if not keeps_time and conn.deadline is not None:
+                    conn.deadline += len(item) / self._min_rate
                 if isinstance(conn.spool, BodyStream) and conn.spool.ahead > MAX_BODY_AHEAD:
-                    conn.deadline = None            # it is the handler that is slow
+                    if not keeps_time:
+                        conn.deadline = None        # it is the handler that is slow
                     self._pause(conn, True)
                     return False
                 continue
@@ -3533,6 +3541,11 @@ class HTTP(BaseComponent):
                 self._announce_request(conn)
                 if conn.closing:
                     return False                    # it was answered early
+
+    @staticmethod
+    def _keeps_time(conn):
+        """Whether the deadline is that of an open EventStream, for its next comment."""
+        return conn.response.started and isinstance(conn.response._body, EventStream)
 
     @staticmethod
     def _has_more(conn):
@@ -3606,8 +3619,7 @@ class HTTP(BaseComponent):
         channels = (self.channel,)
         if self._reactor.heard("request", channels):
             self.fire(event, self.channel)
-            event._waiters = [_Answer(self, event, request, response)]
-            event._state = SPECIAL
+            event._expect(_Answer(self, event, request, response))
         else:
             self._ask(conn, event, channels)
 
@@ -3791,8 +3803,7 @@ class HTTP(BaseComponent):
         channels = (self.channel,)
         if reactor.heard("response", channels):
             event = Response(response)
-            event._waiters = [_Afterwards(self._response_handled, response)]
-            event._state = SPECIAL
+            event._expect(_Afterwards(self._response_handled, response))
             self.fire(event, self.channel, priority=1)
         else:
             for step, _ in reactor.plan("response", channels).handlers:
@@ -4022,8 +4033,9 @@ class HTTP(BaseComponent):
                         self._reactor.tell(self, Stream, self.channel, response, piece)
                     conn.deadline = self._now + self._write_timeout
                 yield _Drained(conn)
-                if events is None:
-                    conn.deadline = None        # it is the body that is slow
+                if events is None:              # it is the body that is slow; of either side
+                    conn.deadline = None if conn.spool is None or conn.paused \
+                        else self._now + self._body_timeout
         except Exception as error:
             self._reactor.failed(None, None, error)
             response.close = True
@@ -6815,7 +6827,7 @@ class EventStream:
         self.keep_alive = keep_alive
         self.max_waiting = max_waiting
         self.on_close = on_close
-        self._early = b""           # written before there was a connection for it
+        self._early = bytearray()   # written before there was a connection for it
         self._http = None
         self._conn = None
         self._taken = 0             # when the client was last seen to read
@@ -6829,6 +6841,10 @@ class EventStream:
         response.stream = True
         if response.done:           # the client left while this was being prepared
             self.close()
+
+    def __repr__(self):
+        state = "closed" if self.closed else "open" if self._http is not None else "to be opened"
+        return "<EventStream %s, %d bytes wait>" % (state, self.waiting)
 
     def send(self, data, event=None, id=None, retry=None):
         """Send a message, see ServerEvent; False if the stream has ended."""
@@ -6886,23 +6902,28 @@ class EventStream:
         return encode_chunk(data) if self._joins_chunk() else data
 
     def replay(self, data):
-        """Send what encode_event() made, of any number of messages."""
+        """Send a piece of the stream as it is: what encode_event() made, of any
+        number of messages."""
         self.write(encode_chunk(data) if self._joins_chunk() else data)
 
     def write(self, frame):
         """Hand over what encode() made."""
-        http = self._http
         response = self.response
         if self.closed:
             return
         if response.done or response._body is not self:
             self.close("somebody else answered or ended the response")
-        elif http is None:
+        elif self._http is None:
             self._early += frame
-        elif http._reactor.heard("stream", (http.channel,)):
-            http._reactor.tell(http, Stream, http.channel, response, frame)
         else:
-            http._reactor.tell(http, Write, http.channel, self._conn.sock, frame)
+            self._put(frame)
+
+    def _put(self, frame):
+        http = self._http
+        if http._reactor.heard("stream", (http.channel,)):
+            http._reactor.tell(http, Stream, http.channel, self.response, frame)
+        else:
+            http._write(self._conn, frame)
 
     # -- what HTTP calls ----------------------------------------------------
 
@@ -6912,9 +6933,10 @@ class EventStream:
         self._conn = conn
         self._taken = http._now
         conn.deadline = http._now + self.keep_alive
-        early, self._early = self._early, b""
+        early, self._early = self._early, None
         if early:
-            http._reactor.tell(http, Stream, http.channel, self.response, early)
+            early = bytes(early)
+            self._put(encode_chunk(early) if self._joins_chunk() else early)
         if self.closed:
             self._end()
         elif http._leaving:
@@ -6969,7 +6991,8 @@ class Group:
                  without an id get one
 
     A message is str, bytes (UTF-8 for EventStreams), ServerEvent, or what JSON
-    can write.  Members leave by themselves when their connection ends.
+    can write.  Members leave by themselves when their connection ends.  Use a
+    group in the thread of its tree only; each worker process has its own.
     """
 
     def __init__(self, slow="close", max_waiting=MAX_WAITING, history=0):
@@ -7008,11 +7031,14 @@ class Group:
             if member.groups:
                 member.groups.discard(self)
 
+    def __repr__(self):
+        return "<Group of %d>" % len(self._members)
+
     def __len__(self):
         return len(self._members)
 
     def __bool__(self):
-        return True
+        return True                 # also one without members
 
     def __contains__(self, stream):
         return _member(stream) in self._members
@@ -7069,7 +7095,6 @@ class Group:
             missed.append(data)
         if missed:
             stream.replay(b"".join(reversed(missed)))
-
 
 
 # ---------------------------------------------------------------------------
@@ -7423,47 +7448,45 @@ class MessageCodec:
         self._message = self._inflater = None
 
     def _frame(self):
-        """Read the head of a frame; a short message, or a control frame, at once."""
+        """Read the head of a frame; a message that is all there, or a control
+        frame, at once."""
         buffer = self._buffer
         size = len(buffer)
         if size < 2:
             return None
         first, second = buffer[0], buffer[1]
         length = second & 127
-        if (first == 0x81 or first == 0x82) and length < 126 and second & 128 == self._masked \
-                and self._message is None and length <= self.max_message:
-            # What nearly all frames are.  All of it says the same as below.
-            if self._masked:
-                end = 6 + length
-                if size < end:
-                    return None
-                mask = (buffer[2:6] * (length // 4 + 1))[:length]
-                data = (int.from_bytes(buffer[6:end], "little")
-                        ^ int.from_bytes(mask, "little")).to_bytes(length, "little")
-            else:
-                end = 2 + length
-                if size < end:
-                    return None
-                data = bytes(buffer[2:end])
-            del buffer[:end]
-            if first == 0x82:
-                return bytearray(data)
-            try:
-                return data.decode()    # PyPy's str(data, "utf-8") lets surrogates pass
-            except UnicodeDecodeError:
-                raise WebSocketError(INVALID_DATA, "a text that is not UTF-8") from None
-        self._check_frame(first, second)
         start = 2
         if length > 125:
             start = 4 if length == 126 else 10
-            if size < start:
-                return None
-            length = int.from_bytes(buffer[2:start], "big")
-            if length < (126 if start == 4 else 65536):
-                raise WebSocketError(PROTOCOL_ERROR, "a length in more bytes than it needs")
-            if length >> 63:
-                raise WebSocketError(PROTOCOL_ERROR, "a length with its highest bit set")
+            length = int.from_bytes(buffer[2:start], "big") if size >= start else None
+        if (first == 0x81 or first == 0x82) and length is not None \
+                and second & 128 == self._masked and self._message is None:
+            # What nearly all frames are.  All of it says the same as below.
+            end = start + length + (4 if self._masked else 0)
+            if size >= end and length <= self.max_message:
+                if start > 2:
+                    data = self._long(start, length, end)
+                elif self._masked:
+                    mask = (buffer[2:6] * (length // 4 + 1))[:length]
+                    data = (int.from_bytes(buffer[6:end], "little")
+                            ^ int.from_bytes(mask, "little")).to_bytes(length, "little")
+                    del buffer[:end]
+                else:
+                    data = bytes(buffer[2:end])
+                    del buffer[:end]
+                if first == 0x82:
+                    return bytearray(data) if start == 2 else data
+                try:
+                    return data.decode()    # PyPy's str(data, "utf-8") lets surrogates pass
+                except UnicodeDecodeError:
+                    raise WebSocketError(INVALID_DATA, "a text that is not UTF-8") from None
+        self._check_frame(first, second)
+        if length is None:
+            return None
         opcode = first & 15
+        if start > 2:
+            self._check_form(start, length)
         if opcode < _CLOSE_FRAME:
             self._check_length(first, opcode, length)
         if self._masked:
@@ -7484,6 +7507,29 @@ class MessageCodec:
         self._left = length
         self._mask = mask
         return None
+
+    @staticmethod
+    def _check_form(start, length):
+        """Whether a length in 16 or 64 bits needs them."""
+        if length < (126 if start == 4 else 65536):
+            raise WebSocketError(PROTOCOL_ERROR, "a length in more bytes than it needs")
+        if length >> 63:
+            raise WebSocketError(PROTOCOL_ERROR, "a length with its highest bit set")
+
+    def _long(self, start, length, end):
+        """The payload of a frame that is all here."""
+        self._check_form(start, length)
+        buffer = self._buffer
+        mask = buffer[start:start + 4]
+        if len(buffer) == end:
+            del buffer[:end - length]           # the common case: no copy
+            data, self._buffer = buffer, bytearray()
+        else:
+            data = buffer[end - length:end]
+            del buffer[:end]
+        if self._masked:
+            apply_mask(data, mask)
+        return data
 
     def _check_frame(self, first, second):
         """Whether a frame may begin with these two bytes, here and now."""
@@ -7733,9 +7779,9 @@ CLOSE_TIMEOUT = 10
 #: Bytes that may wait for a peer that reads slowly.
 MAX_UNREAD = 16 * 1024 * 1024
 
-#: Messages of one peer that handlers may work on at a time: a coroutine that
-#: waits for a database takes a kilobyte or two, besides its message.
-MAX_AHEAD = 1000
+#: Messages of one peer that handlers may work on at a time: what others send
+#: has its turn after them.  With 1000, one that floods delays them by 0.3 s.
+MAX_AHEAD = 100
 
 #: Batches of events that still have their turn before a close is answered:
 #: what came with it may want to be answered, too.
@@ -7770,27 +7816,71 @@ class _Room(Waiting):
             self.ws.waiters.remove(self)
 
 
+class _Message(Waiting):
+    """Wait for the next message of a WebSocket."""
+
+    __slots__ = ("ws",)
+
+    def __init__(self, ws):
+        super().__init__()
+        self.ws = ws
+
+    def install(self):
+        ws = self.ws
+        if ws.reader is not None or ws.inbox is None:
+            return self.finish(None, RuntimeError(
+                "somebody waits for its next message already" if ws.inbox is not None else
+                "its messages are events: give talk= to have them here"))
+        ws.reader = self
+        ws._deliver()
+
+    def withdraw(self):
+        if self.ws.reader is self:
+            self.ws.reader = None
+
+
+class _Talk:
+    """Waits for the end of a talk."""
+
+    __slots__ = ("event", "ws")
+
+    def __init__(self, event, ws):
+        self.event = event
+        self.ws = ws
+
+    @property
+    def takes_errors(self):
+        """That the peer has gone, which send() says, is no error of the program."""
+        return self.ws.state == _OVER and isinstance(self.event._value._error, NotConnected)
+
+    def event_done(self, event):
+        self.ws.part(INTERNAL_ERROR if event._value.errors else None)
+
+
 class WebSocket:
     """One WebSocket, from its handshake on.
 
-    sock          the connection, the key that events about it carry; its
-                  attribute *upper* is this object
+    sock          the connection, the key that events about it carry; until it
+                  is gone its attribute *upper* is this object, else None
     request       of a server: the opening HTTPRequest, with its session
     subprotocol   what was agreed on, or None
     state         "open"; "closing": we said so, the peer did not yet; "over"
+    closed        it has ended, or is about to: we said so, or the peer
     code, reason  of the end: the peer's, or what it was told when it broke the
                   rules; 1005 if it gave none, 1006 if it left without a word
     waiting       bytes that were written and the peer has not taken yet
     groups        the groups it is a member of, a set, or None
 
-    To call: send(message), part(code, reason), ping(data); room(), to wait for.
-    Of a group: kind, encode(message), write(frame), close(reason).
+    Use it in the thread of the tree only.
+    To call: send(message), part(code, reason), ping(data).
+    To yield or await: room(), and with talk= next(), or ``async for``.
+    Of a group: kind, closed, encode(message), write(frame), close(reason).
     Of HTTP: begin(), receive(data), drained(), lost(), going_away().
     """
 
     __slots__ = ("end", "key", "codec", "request", "subprotocol", "sock", "state", "code",
                  "reason", "groups", "due", "heard", "pinged", "waiters", "last", "ahead",
-                 "ahead_bytes", "held")
+                 "ahead_bytes", "held", "inbox", "reader")
 
     def __init__(self, end, key, codec, sock=None, request=None, subprotocol=None):
         self.end = end
@@ -7811,6 +7901,8 @@ class WebSocket:
         self.ahead = 0              # messages whose handlers are not through
         self.ahead_bytes = 0        # in them
         self.held = False           # they are too many: nothing is read
+        self.inbox = None           # messages that next() has not taken; None: they are events
+        self.reader = None          # the _Message of who waits for one
 
     def __repr__(self):
         return "<WebSocket %s%s>" % (self.state, " %d %s" % (self.code, self.reason)
@@ -7828,6 +7920,9 @@ class WebSocket:
             self.due = end.root.clock() + end.ping_interval
             end._watch()
         end._opened(self)
+        if end.talk is not None:
+            self.inbox = deque()
+            end._begin_talk(self)
 
     def receive(self, data):
         """Bytes arrived."""
@@ -7858,26 +7953,32 @@ class WebSocket:
                     elif self.pinged and self.state == _OPEN:
                         self.heard = self.pinged = False
                         self.due = end.root.clock() + end.ping_interval
-                elif self.state == _OPEN:
+                elif self.state != _OPEN:
+                    pass
+                elif self.inbox is not None:
+                    self.inbox.append(message)
+                    self._count(len(message))
+                    self._deliver()
+                else:
                     event = end._reactor.tell(end, Read, end._above, *self.key, message)
                     if event is not None:
                         event.request = self.request
                         last, self.last = self.last, (ref(event), len(message))
                         if last is not None:
-                            event = last[0]()
+                            event, size = last[0](), last[1]
                             if event is not None and event._state != DONE:
-                                self._count(event, last[1])
+                                event.size = size
+                                _when_done(event, self)
+                                self._count(size)
         except WebSocketError as error:
             self._fail(error)
         if pongs:
             self.write(b"".join(pongs))
 
-    def _count(self, event, size):
+    def _count(self, size):
         """A message came while the handlers of the one before are not through:
         from a number of those on, nothing is read from the peer."""
         end = self.end
-        event.size = size
-        _when_done(event, self)
         self.ahead += 1
         self.ahead_bytes += size
         if self.ahead > end.max_ahead or self.ahead_bytes > end.max_ahead_bytes:
@@ -7886,12 +7987,27 @@ class WebSocket:
 
     def event_done(self, event):
         """The handlers of a message that was counted are through."""
+        self._uncount(event.size)
+
+    def _uncount(self, size):
         end = self.end
         self.ahead -= 1
-        self.ahead_bytes -= event.size
+        self.ahead_bytes -= size
         if self.held and self.ahead <= end.max_ahead // 2 \
                 and self.ahead_bytes <= end.max_ahead_bytes // 2:
             self._go_on()
+
+    def _deliver(self):
+        """Give who waits for it the next message, or the end."""
+        reader = self.reader
+        if reader is None:
+            return
+        if self.inbox:
+            message = self.inbox.popleft()
+            reader.finish(message)
+            self._uncount(len(message))
+        elif self.state != _OPEN or self.codec.closed:
+            reader.finish(None)
 
     def _go_on(self):
         self.held = False
@@ -7910,9 +8026,11 @@ class WebSocket:
     def lost(self):
         """The connection has ended."""
         self.state = _OVER
+        self.held = False           # what was held is nobody's, and its end may have the next one
         if self.code is None:
             self.code = ABNORMAL_CLOSURE
         self.drained()
+        self._deliver()
         end = self.end
         end.sockets.pop(self.key[0] if self.key else None, None)
         if hasattr(self.sock, "upper"):
@@ -7926,14 +8044,16 @@ class WebSocket:
         end = self.end
         self.due = None
         if self.state != _OPEN or self.codec.closed:
+            if self._takes():
+                return self._hurry()        # what it was sent before the close frame
             if self.code is None:
                 self.reason = "no answer to a close frame"
             return end._abort(self)
         if self.held:
             self.heard = True               # it may be talking: it is we who do not listen
-        elif getattr(self.sock, "slow", False) and self.sock.moved:
-            self.sock.moved = False         # it takes what waits, so it is alive
-            self.heard = True
+            end._put(self, self.codec.ping())       # fails, some time, if it has gone
+        elif self._takes():
+            self.heard = True               # so it is alive
         if self.heard:
             self.heard = self.pinged = False
             self.due = now + end.ping_interval
@@ -7945,6 +8065,14 @@ class WebSocket:
             self.pinged = end.ping_timeout is not None
             self.due = now + (end.ping_timeout or end.ping_interval)
             end._put(self, self.codec.ping())
+
+    def _takes(self):
+        """Whether the peer took some of what waits since this was asked last."""
+        sock = self.sock
+        moved = self.waiting and getattr(sock, "moved", False)
+        if moved:
+            sock.moved = False
+        return moved
 
     # -- the end ------------------------------------------------------------
 
@@ -7966,6 +8094,7 @@ class WebSocket:
         frame = self.codec.close(code, reason)
         self.state = _CLOSING
         end._put(self, frame)
+        self._deliver()
         if closed:
             return self._finish()
         self._hurry()
@@ -7995,7 +8124,9 @@ class WebSocket:
             self._finish()
         else:
             self._hurry()
-            self._answer_close(_TURNS_BEFORE_CLOSE)
+            self._deliver()
+            if self.inbox is None:          # else when the talk is over
+                self._answer_close(_TURNS_BEFORE_CLOSE)
 
     def _answer_close(self, turns):
         """Have close(sock) answer the peer's close frame, when what is in the
@@ -8024,14 +8155,35 @@ class WebSocket:
         self.state = _OVER
         self.due = None
         self.code, self.reason = error.code, error.reason
+        self._deliver()
         self.end._hang_up(self)
 
     # -- out ----------------------------------------------------------------
 
     def send(self, message):
-        """Send text, or bytes as a binary message; ignored when it is not open."""
+        """Send text, or bytes as a binary message; ignored when it is not open.
+
+        In a talk NotConnected is raised when the peer has gone: most loops that
+        send should end there, and it is no error of the program.
+        """
         if self.state == _OPEN:
             self.write(self.codec.encode(message))
+        elif self.inbox is not None and self.state == _OVER:
+            raise NotConnected("the WebSocket has ended: %s" % (self.code or "we left"))
+
+    def next(self):
+        """To yield or await where talk= is given: the next message; None when it
+        is over."""
+        return _Message(self)
+
+    def __aiter__(self):
+        return self
+
+    async def __anext__(self):
+        message = await self.next()
+        if message is None:
+            raise StopAsyncIteration
+        return message
 
     def room(self):
         """To yield or await before sending more: over at once, unless the peer
@@ -8062,6 +8214,10 @@ class WebSocket:
         self.part(TRY_AGAIN_LATER, reason)
 
     @property
+    def closed(self):
+        return self.state != _OPEN or self.codec.closed
+
+    @property
     def kind(self):
         """Members of one kind can be sent the same frames."""
         return "websocket", self.codec.shares
@@ -8086,6 +8242,16 @@ class WebSocketEnd(BaseComponent):
                    bytes, nothing is read from it until they are half as many
     compress       offer, or accept, permessage-deflate: True, or a Deflate.
                    By default not: it costs more time than most networks do
+    talk           a coroutine function, or one that yields, called with each
+                   WebSocket that opens.  Messages are then no events: it takes
+                   them one after another, and is read from no faster.  When it
+                   ends, the WebSocket does: with 1011 if it failed
+
+        async def echo(ws):
+            async for message in ws:            # or: message = yield ws.next()
+                ws.send(message)
+
+        server + WebSockets("/echo", talk=echo)
 
     sockets        the WebSockets that are open, or about to end, by their sock
 
@@ -8094,7 +8260,7 @@ class WebSocketEnd(BaseComponent):
 
     def __init__(self, channel, above, max_message=MAX_MESSAGE, ping_interval=PING_INTERVAL,
                  ping_timeout=PING_TIMEOUT, close_timeout=CLOSE_TIMEOUT, max_waiting=MAX_UNREAD,
-                 max_ahead=MAX_AHEAD, compress=False):
+                 max_ahead=MAX_AHEAD, compress=False, talk=None):
         for name, seconds in (("ping_interval", ping_interval), ("ping_timeout", ping_timeout),
                               ("close_timeout", close_timeout)):
             if not seconds > 0 if seconds is not None else name == "close_timeout":
@@ -8111,6 +8277,7 @@ class WebSocketEnd(BaseComponent):
         self.max_waiting = max_waiting
         self.max_ahead = max_ahead
         self.max_ahead_bytes = 4 * max_message
+        self.talk = talk
         self.deflate = Deflate() if compress is True else compress or None
         self.sockets = {}
         self._sweeper = None
@@ -8124,6 +8291,22 @@ class WebSocketEnd(BaseComponent):
 
     def _lost(self, ws):
         """To override: the connection has ended."""
+
+    def _begin_talk(self, ws):
+        try:
+            talk = self.talk(ws)
+            if not isinstance(talk, (GeneratorType, CoroutineType)):
+                raise TypeError("talk is a coroutine function, or one that yields, got %r"
+                                % (self.talk,))
+        except Exception as error:
+            self._reactor.failed(None, None, error)
+            return ws.part(INTERNAL_ERROR)
+        event = Event()             # without ws: it is a cycle with its Value
+        event.channels = (self._above,)
+        event._waiters = [_Talk(event, ws)]
+        event._state = SPECIAL
+        event._value = Value(event, self)
+        self.registerTask((event, talk))
 
     def _put(self, ws, data):
         self._reactor.tell(self, Write, self._below, *ws.key, data)
@@ -8195,7 +8378,7 @@ class WebSocketEnd(BaseComponent):
         now = self.root.clock()
         watched = [ws for ws in self.sockets.values() if ws.due is not None]
         for ws in watched:
-            if ws.due <= now:
+            if ws.due is not None and ws.due <= now:
                 ws.overdue(now)
         if watched:
             self._watch()
@@ -8368,7 +8551,9 @@ class WebSockets(WebSocketEnd):
                 response.headers["Sec-WebSocket-Version"] = "13"
             return HTTPError(request, response, 400, description=problem)
         if not self._origin_fits(request):
-            return HTTPError(request, response, 403, description="a page of another site")
+            return HTTPError(request, response, 403, description=(
+                "The page is of another site.  See origins= of WebSockets; a proxy has to pass "
+                "Host on, or X-Forwarded-Host to a ReverseProxy."))
         return self._accept(request, response)
 
     def _is_ours(self, request):
@@ -8563,7 +8748,8 @@ class WebSocketClient(WebSocketEnd):
 
     It connects by itself when its tree runs.  ``yield self.call(Connect(),
     "wsclient")`` waits until it is open, and raises NotConnected if it cannot
-    be; what is written until then is sent when it is.
+    be; what is written until then is sent when it is.  Beside WebSockets in one
+    tree one of them needs another wschannel: both have "ws" by default.
     """
 
     channel = "wsclient"
@@ -11616,7 +11802,9 @@ class _CalledHTTP(HTTP):
     @handler("stopped", channel="*")
     def _on_stopped(self, component):
         for conn in list(self._connections.values()) if component is self.root else ():
-            if conn.response.started:
+            if isinstance(conn.response._body, EventStream):
+                conn.response._body.close("the server stops")
+            elif conn.response.started:
                 self._hang_up(conn)
             else:
                 self._refuse(conn, ProtocolError(503, "the server stops"))
@@ -11770,12 +11958,6 @@ class _CalledHTTP(HTTP):
             conn.sock.put(head + (data,))
         else:
             conn.sock.put(head)
-
-    @_own_step
-    @handler("write")
-    def _on_write(self, sock, data):
-        """What a transport does; an EventStream tells it so."""
-        sock.put(data)
 
     def _start_stream(self, conn, response):
         if isinstance(response._body, EventStream):

@@ -150,10 +150,55 @@ def bench_dispatch(options):
     dispatch("success feedback", 0.30, Bare(1, True), Ours(1, event=praised, feedback=True), options)
 
 
+class Chain(Component):
+    """Each event fires the next: one in flight at any time."""
+
+    def go(self, times):
+        self.left, self.start = times, cpu()
+        self.fire(Ping())
+
+    def ping(self):
+        self.left -= 1
+        if self.left:
+            self.fire(Ping())
+        else:
+            self.us = (cpu() - self.start) / 20000 * 1e6
+            self.stop()
+
+    def started(self, component):
+        self.fire(Event.create("go", 20000))
+
+
+async def chain_callbacks(times):
+    """The same with asyncio's call_soon."""
+    import asyncio
+    loop = asyncio.get_running_loop()
+    over = loop.create_future()
+
+    def ping(left):
+        if left:
+            loop.call_soon(ping, left - 1)
+        else:
+            over.set_result(None)
+    start = cpu()
+    ping(times)
+    await over
+    return (cpu() - start) / times * 1e6
+
+
 def bench_call(options):
-    app = Calls()
-    app.run()
-    print("%-34s %5.2f us        goal 15" % ("call round trip, idle", app.us), flush=True)
+    import asyncio
+    calls, chains = [], []
+    for _ in range(options[0]):
+        app, chain = Calls(), Chain()
+        app.run()
+        chain.run()
+        calls.append((asyncio.run(await_tasks(20000)) / app.us, app.us))
+        chains.append((asyncio.run(chain_callbacks(20000)) / chain.us, chain.us))
+    for name, goal, pairs in (("each event fires the next", 1.0, chains),
+                              ("call round trip, idle", 0.5, calls)):
+        ratio, us = (statistics.median(column) for column in zip(*pairs))
+        print("%-34s %5.2f of asyncio  goal %.2f   %6.2f us" % (name, ratio, goal, us), flush=True)
 
 
 class AsyncCalls(Component):
@@ -211,6 +256,41 @@ def bench_async(options):
         "a handler beside async ones", ratio, us), flush=True)
 
 
+class Alarm(Component):
+    def started(self, component):
+        for i in range(self.left):
+            Timer(0.2 + i / 10000, Ping()).register(self)
+
+    def ping(self):
+        self.left -= 1
+        if not self.left:
+            self.stop()
+
+
+def due_timers(times):
+    """Microseconds for each of some Timers, from making it to its end."""
+    app, start = Alarm(), cpu()
+    app.left = times
+    app.run()
+    return (cpu() - start) / times * 1e6
+
+
+async def await_timers(times):
+    """The same with asyncio's call_later."""
+    import asyncio
+    loop = asyncio.get_running_loop()
+    over, left, start = loop.create_future(), list(range(times)), cpu()
+
+    def ping(i):
+        left.pop()
+        if not left:
+            over.set_result(None)
+    for i in range(times):
+        loop.call_later(0.2 + i / 10000, ping, i)
+    await over
+    return (cpu() - start) / times * 1e6
+
+
 def bench_timers(options):
     app = Ours(1)
     before = timed(app, options[1])
@@ -221,6 +301,11 @@ def bench_timers(options):
     after = timed(app, options[1])
     print("%-34s %+5.2f us/event  goal 0 (of %.2f)" % (
         "10,000 sleeping timers add", after - before, before), flush=True)
+    import asyncio
+    ratios = [(asyncio.run(await_timers(5000)), due_timers(5000)) for _ in range(options[0])]
+    print("%-34s %5.2f of asyncio  goal 1.00   %6.2f us" % (
+        "5,000 timers made, due in 0.5 s", statistics.median(a / o for a, o in ratios),
+        statistics.median(o for _, o in ratios)), flush=True)
 
 
 def bench_component(options):
