@@ -11266,7 +11266,7 @@ class Gateway(BaseComponent):
         try:
             task = Task(call.run)
             self.fire(task, self._pool)
-            _when_done(task, _Afterwards(call.over))
+            _when_done(task, _Called(call.over))
             body = yield call.head
         finally:
             if body is not call.pipe:
@@ -11278,6 +11278,14 @@ class Gateway(BaseComponent):
     def _on_stopped(self, component):
         for pipe in list(self._pipes) if component is self.root else ():
             pipe.close()                # else a thread would wait for ever
+
+
+class _Called(_Afterwards):
+    """What is told when a thread is through."""
+
+    __slots__ = ()
+
+    takes_errors = True
 
 
 class _Call:
@@ -11513,7 +11521,9 @@ class _ThreadCall(_Call):
 
     def over(self, task):
         """The thread is through, or there was none, or no need of one."""
-        self.head.finish(error=task.value._error)
+        error = task.value._error
+        if self.reactor.running or not isinstance(error, Cancelled):    # else all ends
+            self.head.finish(error=error)
 
     def _announce(self, body):
         self.reactor.call_soon(lambda: self._announced(body))

@@ -20557,6 +20557,27 @@ class TestGatewayInThreads(GatewayTests, WebTest):
         self.assertEqual(self.get("/last"), (200, b"x"))
         self.assertEqual(sorted(calls), ["/0", "/1", "/2", "/last"])
 
+    def test_stopping_with_a_queue_is_silent(self):
+        gate, calls = threading.Event(), []
+        self.addCleanup(gate.set)
+
+        def app(environ, start_response):
+            calls.append(environ)
+            gate.wait(PATIENCE)
+            start_response("200 OK", [])
+            return [b"x"]
+        self.gate(app)
+        for number in range(6):
+            sock = socket.create_connection(("127.0.0.1", self.port), PATIENCE)
+            self.addCleanup(sock.close)
+            sock.sendall(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+            wait_for(lambda: len(self.app.http._connections) == number + 1)
+        wait_for(lambda: len(calls) == 3)
+        self.app.stop()
+        self.app.join(PATIENCE)
+        self.assertEqual(len(calls), 3)
+        self.assertEqual(self.app.http._connections, {})
+
     def test_what_comes_when_nobody_waits_is_closed(self):
         folder = self.folder(x="a file")
         gate, calls = threading.Event(), []
