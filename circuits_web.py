@@ -10244,6 +10244,8 @@ class _Link(TCPClient, UNIXClient):
                     piece = await source.__anext__() if asynchronous else next(source)
                 except (StopIteration, StopAsyncIteration):
                     break
+                if not isinstance(piece, (str, bytes, bytearray, memoryview)):
+                    raise TypeError("a body consists of bytes or text, got %r in it" % (piece,))
                 data = as_bytes(piece)
                 if not chunked:
                     left -= len(data)
@@ -10700,10 +10702,13 @@ class Client(BaseComponent):
         order.max_body = self.max_body
         connect = read = None
         if isinstance(timeout, tuple):
-            connect, read, timeout = (timeout + (None,))[:3]
+            connect, read, timeout = (timeout + (None, None))[:3]
         order.connect_timeout = self.connect_timeout if connect is None else connect
         order.read_timeout = self.read_timeout if read is None else read
         order.timeout = self.timeout if timeout is None else timeout
+        if not (order.connect_timeout > 0 and order.read_timeout > 0 and order.timeout > 0):
+            raise ValueError("a timeout is seconds, more than 0, or float('inf'), got %r" % (
+                (order.connect_timeout, order.read_timeout, order.timeout),))
         order.deadline = self.root.clock() + order.timeout
         order.proxy = self._proxy_for(order.url)
         return order
@@ -10744,6 +10749,9 @@ class Client(BaseComponent):
         for name, value in _pairs(changes):
             headers.add_header(name, value.decode("latin-1") if isinstance(value, bytes)
                                else str(value))
+        if len(headers.get_all("Host")) > 1 or not valid_host(headers.get("Host", "")):
+            raise ValueError("Host is one name, with a port or without, got %r"
+                             % headers.get_all("Host"))
 
     # -- one request --------------------------------------------------------
 
@@ -11279,7 +11287,7 @@ class Gateway(BaseComponent):
         try:
             task = Task(call.run)
             self.fire(task, self._pool)
-            _when_done(task, _Afterwards(call.over))
+            _when_done(task, _Called(call.over))
             body = yield call.head
         finally:
             if body is not call.pipe:
@@ -11291,6 +11299,14 @@ class Gateway(BaseComponent):
     def _on_stopped(self, component):
         for pipe in list(self._pipes) if component is self.root else ():
             pipe.close()                # else a thread would wait for ever
+
+
+class _Called(_Afterwards):
+    """What is told when a thread is through."""
+
+    __slots__ = ()
+
+    takes_errors = True
 
 
 class _Call:
@@ -11526,7 +11542,9 @@ class _ThreadCall(_Call):
 
     def over(self, task):
         """The thread is through, or there was none, or no need of one."""
-        self.head.finish(error=task.value._error)
+        error = task.value._error
+        if self.reactor.running or not isinstance(error, Cancelled):    # else all ends
+            self.head.finish(error=error)
 
     def _announce(self, body):
         self.reactor.call_soon(lambda: self._announced(body))

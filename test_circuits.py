@@ -17924,6 +17924,14 @@ class TestClientPure(CircuitsTest):
         jar.take("https://a.example/", ["n=; Max-Age=0"])
         self.assertEqual(jar.header("https://a.example/"), "N=other")
 
+    def test_a_unix_socket_is_not_localhost(self):
+        client = circuits_web.Client()
+        for url, kept in (("http+unix://%2Fx/", 0), ("http://localhost/", 1)):
+            response = circuits_web.ResponseObject(200)
+            client._take_cookies(client._order("GET", url, *[None] * 9), response, ["a=b"])
+            self.assertEqual((len(client.cookies), response.cookies), (kept, {"a": "b"}))
+        self.assertNotIn(b"Cookie", client._order("GET", "http+unix://%2Fx/", *[None] * 9).head())
+
     def test_cookies_are_bounded(self):
         jar = circuits_web.CookieJar()
         for n in range(circuits_web.MAX_COOKIES_PER_HOST * 3):
@@ -17994,7 +18002,8 @@ class TestClientPure(CircuitsTest):
                 self.redirected(self.order("GET", "http://a/"), 302, location)
 
     def test_credentials_stay_with_their_origin(self):
-        secret = {"Authorization": "token", "cookie": "a=b", "Host": "a", "X-Other": "kept"}
+        secret = {"Authorization": "token", "cookie": "a=b", "Host": "a", "X-Other": "kept",
+                  "Proxy-Authorization": "token"}
         for location, kept in (("http://a/x", True), ("http://a:81/", False), ("https://a/", False),
                                ("http://b/", False), ("http://a.b/", False)):
             for options in ({"headers": secret}, {"auth": ("bob", "pw"), "cookies": {"a": "b"}}):
@@ -18025,6 +18034,8 @@ class TestClientPure(CircuitsTest):
             b"POST /x HTTP/1.1", b"Host: a:81", b"Accept: */*", b"Accept-Encoding: gzip, deflate",
             b"X-A: 1", b"X-A: 2", b"Content-Type: application/x-www-form-urlencoded", b"Content-Length: 3",
             b"Cookie: c=d", b"", b""])
+        order = self.order("GET", "http://a/", headers={"Cookie": "mine=1"}, cookies={"c": "d"})
+        self.assertEqual(order.head().count(b"ookie:"), 1)
         self.assertIn(b"\r\nContent-Length: 0\r\n", self.order("PUT", "http://a/").head())
         self.assertNotIn(b"Content-Length", self.order("GET", "http://a/").head())
         self.assertIn(b"\r\nTransfer-Encoding: chunked\r\n", self.order("GET", "http://a/", data=iter([])).head())
@@ -18078,9 +18089,15 @@ class TestClientPure(CircuitsTest):
 
     def test_timeouts(self):
         for timeout, expected in ((None, (5.0, 60.0, 300.0)), (7, (5.0, 60.0, 7)), ((1, 2), (1, 2, 300.0)),
-                                  ((1, None, 3), (1, 60.0, 3))):
+                                  ((1, None, 3), (1, 60.0, 3)), ((1,), (1, 60.0, 300.0))):
             order = self.order("GET", "http://a/", timeout=timeout)
             self.assertEqual((order.connect_timeout, order.read_timeout, order.timeout), expected)
+        for timeout in (0, -1, float("nan"), (0, 1), (1, 0), (1, 1, float("nan"))):
+            with self.assertRaisesRegex(ValueError, "a timeout is seconds"):
+                self.order("GET", "http://a/", timeout=timeout)
+        for host in ("a b", "a/b", "a:x", ["a", "b"]):
+            with self.assertRaisesRegex(ValueError, "Host is one name"):
+                self.order("GET", "http://a/", headers={"Host": host})
 
     def test_options_are_checked(self):
         for options in ({"url": "nonsense"}, {"proxy": "https://a/"}, {"proxy": "a:1"}, {"headers": {"A": "\r\n"}},
@@ -18539,6 +18556,49 @@ class TestClientConnections(ClientTest):
         connections, error = self.two(answer(), and_close)
         self.assertEqual(connections, 1)
         self.assertIn("ended within the head", str(error))
+        connections, error = self.two(answer(), b"HTTP/1.1 100 Continue\r\n\r\n")
+        self.assertEqual(connections, 1)
+        self.assertIn("ended before the response", str(error))
+
+    def test_an_answer_to_half_a_request_ends_the_connection(self):
+        def read(sock):
+            data = b""
+            while not data.endswith(b"half\r\n") and b"GET /" not in data:
+                piece = sock.recv(65536)
+                if not piece:
+                    return None
+                data += piece
+            return data
+
+        async def ask(client):
+            async def body():
+                yield b"half"
+                while not list(client._transport.components)[0].heard:
+                    await sleep(0.001)
+                yield b"more"
+            return (await client.post(server.base, body())).text, (await client.get(server.base)).text
+        server = self.script([answer(b"early"), answer(b"same")], [answer(b"fresh")])
+        server.read = read
+        self.assertEqual(self.fetch(ask), ("early", "fresh"))
+
+    def test_what_an_idle_server_says_ends_it(self):
+        server = self.script([answer(), answer(b"same")], [answer(b"fresh")])
+
+        async def ask(client):
+            await client.get(server.base)
+            link, = client._idle
+            link.take(answer(b"smuggled"))
+            self.assertTrue(link.gone)
+            return (await client.get(server.base)).text
+        self.assertEqual(self.fetch(ask), "fresh")
+
+    def test_the_body_of_a_redirect_is_not_read_for_ever(self):
+        def endless(sock, request):
+            sock.sendall(b"HTTP/1.1 302 Found\r\nLocation: /there\r\nTransfer-Encoding: chunked\r\n\r\n")
+            while True:
+                sock.sendall(b"1000\r\n%b\r\n" % bytes(4096))
+        server = self.script([endless], [answer(b"there")])
+        self.assertEqual(self.fetch(lambda client: client.get(server.base, timeout=PATIENCE)).text, "there")
 
     def test_closed_after_idle_time(self):
         ended = threading.Event()
@@ -18663,6 +18723,34 @@ class TestClientConnections(ClientTest):
                 release.set()
             return (await client.get(server.base)).text
         self.assertEqual(self.fetch(ask, max_per_host=1), "next")
+
+    def test_cancelled_or_closed_just_as_it_is_ones_turn(self):
+        for close, connections in ((False, 1), (True, 2)):
+            release = threading.Event()
+
+            def held(sock, request):
+                release.wait(PATIENCE)
+                sock.sendall(answer())
+            server = self.script([held, answer(b"next")], [answer(b"fresh"), answer(b"fresh")])
+
+            async def ask(client):
+                def handed_over(link):
+                    del client._keep
+                    client._keep(link)
+                    link.drop() if close else others.cancel()
+                client._keep = handed_over
+                async with circuits.group(client) as tasks:
+                    tasks.start(client.get(server.base))
+                    await sleep(0)
+                    async with circuits.group(client) as others:
+                        others.start(client.get(server.base))
+                        while not client._turns:
+                            await sleep(0)
+                        release.set()
+                return (await client.get(server.base, timeout=5)).text, len(client._transport.components), dict(client._links)
+            text, open_ones, links = self.fetch(ask, max_per_host=1)
+            self.assertEqual((text, open_ones, list(links.values())), ("fresh" if close else "next", 1, [1]))
+            self.assertEqual(server.connections, connections)
 
     def test_cancelled_in_the_middle(self):
         ended = threading.Event()
@@ -18925,6 +19013,9 @@ class TestClient(ClientTest):
                     return super().seek(to, whence) + (5 if whence else 0)
             with self.assertRaisesRegex(circuits_web.ClientError, "not the 8 bytes that it was said to be"):
                 await client.post(base + "/raw", Shrinking(b"abc"))
+            for piece in (None, 5):
+                with self.assertRaisesRegex(TypeError, "consists of bytes or text, got %r" % piece):
+                    await client.post(base + "/raw", iter([b"x", piece]))
             return (await client.get(base)).text
         self.assertEqual(self.here(ask), "Hello World!")
 
@@ -19294,6 +19385,11 @@ class TestClientProxy(ClientTest):
         self.assertEqual(self.fetch(lambda client: client.get(server.base), trust_env=True).text, "by proxy")
         os.environ["no_proxy"] = "127.0.0.1"
         self.assertEqual(self.fetch(lambda client: client.get(server.base), trust_env=True).text, "direct")
+        os.environ["no_proxy"] = "localhost"            # a redirect changes the way
+        server = self.script([answer(b"direct")])
+        proxy = self.script([answer(b"", b"302 Found", b"Location: http://localhost:%d/" % server.port)])
+        os.environ["http_proxy"] = "127.0.0.1:%d" % proxy.port
+        self.assertEqual(self.fetch(lambda client: client.get("http://a.invalid/"), trust_env=True).text, "direct")
 
 
 class TestClientEvents(ClientTest):
@@ -20341,6 +20437,11 @@ class GatewayTests:
             kind = environ["PATH_INFO"]
             if kind == "/memory":
                 made.append(io.BytesIO(b"memory"))
+            elif kind == "/pipe":
+                reader, writer = os.pipe()
+                os.write(writer, b"piped")
+                os.close(writer)
+                made.append(open(reader, "rb"))
             elif kind == "/gzip":
                 import gzip
                 with gzip.open(os.path.join(folder, "g"), "wb") as file:
@@ -20355,7 +20456,7 @@ class GatewayTests:
         self.gate(app)
         whole = b"0123456789" * 100000
         for path, body in (("/", whole), ("/rest", whole[10:]), ("/five", b"01234"), ("/memory", b"memory"),
-                           ("/gzip", b"unpacked")):
+                           ("/gzip", b"unpacked"), ("/pipe", b"piped")):
             self.assertEqual(self.get(path), (200, body), path)
         self.assertEqual(self.ask("/", "HEAD")[1]["Content-Length"], "1000000")
         wait_for(lambda: all(file.closed for file in made))
@@ -20552,6 +20653,56 @@ class TestGatewayInThreads(GatewayTests, WebTest):
         gate.set()
         self.assertEqual(self.get("/last"), (200, b"x"))
         self.assertEqual(sorted(calls), ["/0", "/1", "/2", "/last"])
+
+    def test_stopping_with_a_queue_is_silent(self):
+        gate, calls = threading.Event(), []
+        self.addCleanup(gate.set)
+
+        def app(environ, start_response):
+            calls.append(environ)
+            gate.wait(PATIENCE)
+            start_response("200 OK", [])
+            return [b"x"]
+        self.gate(app)
+        for number in range(6):
+            sock = socket.create_connection(("127.0.0.1", self.port), PATIENCE)
+            self.addCleanup(sock.close)
+            sock.sendall(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+            wait_for(lambda: len(self.app.http._connections) == number + 1)
+        wait_for(lambda: len(calls) == 3)
+        self.app.stop()
+        self.app.join(PATIENCE)
+        self.assertEqual(len(calls), 3)
+        self.assertEqual(self.app.http._connections, {})
+
+    def test_what_comes_when_nobody_waits_is_closed(self):
+        folder = self.folder(x="a file")
+        gate, calls = threading.Event(), []
+        self.addCleanup(gate.set)
+
+        def app(environ, start_response):
+            noted = Noted(b"x" * 50000 for _ in iter(int, 1))
+            calls.append(noted)
+            gate.wait(PATIENCE)
+            start_response("200 OK", [])
+            if environ["PATH_INFO"] == "/file":
+                calls.append(open(os.path.join(folder, "x"), "rb"))
+                return environ["wsgi.file_wrapper"](calls[-1])
+            return noted
+        self.gate(app)
+        for path, stop in ((b"/file", False), (b"/", True)):
+            with socket.create_connection(("127.0.0.1", self.port), PATIENCE) as sock:
+                sock.sendall(b"GET %b HTTP/1.1\r\nHost: a\r\n\r\n" % path)
+                wait_for(lambda: calls)
+                if stop:
+                    self.app.stop()
+                    self.app.join(PATIENCE)
+            if not stop:
+                wait_for(lambda: not self.app.http._connections)
+            gate.set()
+            wait_for(lambda: calls[-1].closed)
+            gate.clear()
+            del calls[:]
 
     def test_a_thread_survives_system_exit(self):
         def app(environ, start_response):
@@ -20766,13 +20917,17 @@ class TestWSGIApplication(CircuitsTest):
             def read(self, size):
                 raise self.error
         caller = self.call(Greeter())
-        self.expect_stderr("a fault of the server")
-        for error in (ConnectionResetError("the client has left"), ValueError("a fault of the server")):
+
+        def refused(error):
             environ = caller.environ("/", "POST", CONTENT_LENGTH="5")
             environ["wsgi.input"] = Input(error)
             said = []
             self.app(environ, lambda *args: said.append(args))
             self.assertEqual(said[0][0], "400 Bad Request")
+        refused(ConnectionResetError("the client has left"))
+        self.assertEqual(sys.stderr.getvalue(), "")
+        self.expect_stderr("a fault of the server")
+        refused(ValueError("a fault of the server"))
 
     def test_a_body_that_is_taken_piece_by_piece(self):
         class Root(circuits_web.Controller):
