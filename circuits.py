@@ -85,7 +85,7 @@ except ImportError:
     select = None
 
 __version__ = "2.1.0"   # the documented interface this file implements
-__sealed__ = "987d5742c34782d79b4177cdce0d92440faaec9b5a6c2dfae3c4e525e1604eeb"
+__sealed__ = "76a3b9ba57c314ad304468a8388f054c0e42e779d964900ad926e472d213327d"
 __author__ = "the circuits-in-four-files authors"
 __date__ = "2026-11-24"
 

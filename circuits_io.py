@@ -56,7 +56,7 @@ from collections import deque
 from itertools import islice
 
 __version__ = "2.1.0"   # of all four files; circuits.py must be the same
-__sealed__ = "186a3bcc1911b4262b9c808cc8cd0be120ead857f5035f3edd592fc765ed8cfc"
+__sealed__ = "7c13e7a64fff4f6e1bd3db341f72f247c9392fae4543159a5b494aa32ef834f8"
 
 try:
     if __package__:                     # vendored: theirs.vendor.circuits_io

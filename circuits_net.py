@@ -96,7 +96,7 @@ else:
     from circuits import poller_of
 
 __version__ = "2.1.0"
-__sealed__ = "0f8460fac72079672aef1ec557ce7b3dae86ef88010cfb7175f1ef7f558ef431"
+__sealed__ = "4e53877c16d2d3f4a0e1d731f4b3fa343f99450bc54fe2d3ff8877963cf804a9"
 
 __all__ = (
     "Bridge", "BridgeLost", "Broadcast", "Client", "Close", "Closed",

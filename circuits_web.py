@@ -165,7 +165,7 @@ else:
     from circuits_net import __version__ as _net_version
 
 __version__ = "2.1.0"
-__sealed__ = "bd999ccdda9a4f6e60e31f1dcb253832391db69ad7c63df2f505df4f17ab85a4"
+__sealed__ = "c8c846eaf5f24c0c57b84c356fa2ab2a72b37927697ad9e3816a524b7184d970"
 
 __all__ = (
     "AllowedHosts", "Application", "BadResponse", "BaseController",

@@ -21,6 +21,7 @@ where that is missing; .ci/run installs them all.
 
 import ast
 import asyncio
+import atexit
 import contextvars
 import doctest
 import errno
@@ -68,6 +69,18 @@ from circuits import handler, sleep
 # What a slow machine may take before a condition counts as never coming true.
 PATIENCE = float(os.environ.get("CIRCUITS_TEST_PATIENCE", 20))
 
+
+# Where the processes that tests start find the bytecode of the four files; gone afterwards.
+# To compile them each time would be half of what the suite takes.
+if "PYTHONPYCACHEPREFIX" not in os.environ:
+    os.environ["PYTHONPYCACHEPREFIX"] = tempfile.mkdtemp(prefix="circuits-test-")
+
+    @atexit.register
+    def _remove_bytecode(pid=os.getpid()):
+        if pid == os.getpid():
+            shutil.rmtree(BYTECODE, ignore_errors=True)
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+BYTECODE = os.environ["PYTHONPYCACHEPREFIX"]
 
 # ---------------------------------------------------------------------------
 # Harness
@@ -148,7 +161,7 @@ def in_thread(function):
 def child(code, *args, cwd=None, env=None, flags=(), timeout=None, check=True, stdin=None):
     """Run Python code in a fresh interpreter; returns (stdout, stderr) as text."""
     environment = {k: v for k, v in os.environ.items() if not k.startswith("PYTHON")}
-    environment.update(PYTHONDONTWRITEBYTECODE="1", **(env or {}))
+    environment.update(PYTHONPYCACHEPREFIX=BYTECODE, **(env or {}))
     done = subprocess.run([sys.executable, *flags, "-c", textwrap.dedent(code), *args],
                           cwd=cwd or HERE, env=environment, input=stdin, timeout=timeout or 3 * PATIENCE,
                           stdout=subprocess.PIPE, stderr=subprocess.PIPE, universal_newlines=True)
@@ -5801,7 +5814,7 @@ assert app.sum == 3
 class TestAsyncExamples(CircuitsTest):
 
     def run_example(self, name, *args, env=None):
-        environment = dict(os.environ, PYTHONDONTWRITEBYTECODE="1", **(env or {}))
+        environment = dict(os.environ, **(env or {}))
         done = subprocess.run([sys.executable, "-W", "error", os.path.join("examples", name), *args],
                               cwd=HERE, env=environment, stdout=subprocess.PIPE,
                               stderr=subprocess.PIPE, universal_newlines=True, timeout=3 * PATIENCE)
@@ -8840,7 +8853,7 @@ class TestNetExamples(CircuitsTest):
         process = subprocess.Popen(
             [sys.executable, os.path.join(EXAMPLES, name)] + list(map(str, args)),
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, universal_newlines=True,
-            env=dict(os.environ, PYTHONPATH=HERE, PYTHONDONTWRITEBYTECODE="1"))
+            env=dict(os.environ, PYTHONPATH=HERE))
         for stream in (process.stdout, process.stdin):
             self.addCleanup(stream.close)
         self.addCleanup(process.wait)
@@ -13715,7 +13728,7 @@ class TestReverseProxy(WebTest):
 
 class TestWebCommand(WebTest):
 
-    ENV = dict(os.environ, PYTHONPATH=HERE, PYTHONDONTWRITEBYTECODE="1")
+    ENV = dict(os.environ, PYTHONPATH=HERE)
 
     def start(self, *arguments, folder=HERE, module=("-m", "circuits_web")):
         """Start the command in a folder; the process, when it listens."""
@@ -13972,7 +13985,7 @@ class TestWebPeers(WebTest):
 
     def launch(self, *command, cwd=None, **options):
         """Start Python with these arguments; it is ended afterwards."""
-        env = dict(os.environ, PYTHONPATH=HERE, PYTHONDONTWRITEBYTECODE="1")
+        env = dict(os.environ, PYTHONPATH=HERE)
         process = subprocess.Popen([sys.executable, *command], cwd=cwd or HERE, env=env,
                                    universal_newlines=True, **options)
         for stream in (process.stdout, process.stderr):
@@ -14836,7 +14849,7 @@ class TestWebAbuse(CircuitsTest):
     def start(self, docroot="", **options):
         process = subprocess.Popen(
             [sys.executable, "-c", textwrap.dedent(self.CODE), docroot or HERE, repr(options)], cwd=HERE,
-            env=dict(os.environ, PYTHONDONTWRITEBYTECODE="1"), stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+            env=os.environ.copy(), stdout=subprocess.PIPE, stderr=subprocess.PIPE)
         self.process = process
 
         def end():
@@ -21455,7 +21468,7 @@ class TestWSGIPeers(WebTest):
         self.addCleanup(listener.close)
         self.port = listener.getsockname()[1]
         os.set_inheritable(listener.fileno(), True)
-        env = dict(os.environ, PYTHONPATH=os.pathsep.join((HERE, folder)), PYTHONDONTWRITEBYTECODE="1",
+        env = dict(os.environ, PYTHONPATH=os.pathsep.join((HERE, folder)),
                    GUNICORN_FD=str(listener.fileno()))
         self.log = open(os.path.join(folder, "log"), "w+")
         self.addCleanup(self.log.close)
@@ -21584,7 +21597,7 @@ class Program:
     """A program in a process of its own, as a user starts it."""
 
     def __init__(self, code, *args, cwd=HERE):
-        environment = dict(os.environ, PYTHONDONTWRITEBYTECODE="1", PYTHONUNBUFFERED="1",
+        environment = dict(os.environ, PYTHONUNBUFFERED="1",
                            PYTHONPATH=HERE)
         self.process = subprocess.Popen(
             [sys.executable, "-c", code, *args], cwd=cwd, env=environment, universal_newlines=True,
