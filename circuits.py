@@ -3079,6 +3079,18 @@ def print_error(event):
 # A Manager can be fired at, waited on, registered below another, and run.
 # ---------------------------------------------------------------------------
 
+class _GivenTask:
+    """Stands for the handler of a task that registerTask() got: errors name it."""
+
+    channel = "*"
+    filter = False
+
+    def __init__(self, manager, event, task):
+        self.__self__ = manager
+        self.__name__ = getattr(task, "__name__", "task")
+        self.names = (event.name,)
+
+
 class _State(int):
     """A truth value that, called, gives a manager: see Manager.running."""
 
@@ -3507,8 +3519,7 @@ class Manager:
         event, generator = t[0], t[1]
         if event._value is None:
             event._value = Value(event, self)
-        reactor = self._reactor
-        reactor._collect(event, getattr(self, "_on_unregister"), generator)
+        self._reactor._collect(event, _GivenTask(self, event, generator), generator)
 
     def unregisterTask(self, t):
         """End a task given to registerTask()."""

@@ -10239,22 +10239,27 @@ class _Link(TCPClient, UNIXClient):
         for part in body.parts:
             source = body.begin(part)
             asynchronous = hasattr(source, "__anext__")
-            while True:
-                try:
-                    piece = await source.__anext__() if asynchronous else next(source)
-                except (StopIteration, StopAsyncIteration):
-                    break
-                if not isinstance(piece, (str, bytes, bytearray, memoryview)):
-                    raise TypeError("a body consists of bytes or text, got %r in it" % (piece,))
-                data = as_bytes(piece)
-                if not chunked:
-                    left -= len(data)
-                    if left < 0:
+            try:
+                while True:
+                    try:
+                        piece = await source.__anext__() if asynchronous else next(source)
+                    except (StopIteration, StopAsyncIteration):
                         break
-                self._put(encode_chunk(data) if chunked else data)
-                head = await self._drained(order)
-                if head is not None or self._sock is None:
-                    return head
+                    if not isinstance(piece, (str, bytes, bytearray, memoryview)):
+                        raise TypeError("a body consists of bytes or text, got %r in it"
+                                        % (piece,))
+                    data = as_bytes(piece)
+                    if not chunked:
+                        left -= len(data)
+                        if left < 0:
+                            break
+                    self._put(encode_chunk(data) if chunked else data)
+                    head = await self._drained(order)
+                    if head is not None or self._sock is None:
+                        return head
+            finally:
+                if hasattr(source, "aclose") or type(source) is GeneratorType:
+                    close_body(source)
         if left:
             raise ClientError("%s: the body is not the %d bytes that it was said to be"
                               % (order, body.length))

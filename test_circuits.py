@@ -1515,6 +1515,15 @@ class TestTasks(CircuitsTest):
             return value
         return self.outcome(body)
 
+    def test_an_error_names_a_task_that_was_given_by_hand(self):
+        def work():
+            yield
+            raise ValueError("by hand")
+        app = make_app()
+        app.registerTask((Foo(), work()))
+        pump(app)
+        self.expect_stderr("ERROR <listener[*.foo] (%s.work)>" % type(app).__name__)
+
     def test_call_evaluates_to_the_value(self):
         for channels in (("app",), ("*",), ("x", "app")):
             caller = self.called("plain", 1, channels=channels)
@@ -19165,6 +19174,36 @@ class TestClient(ClientTest):
         self.assertEqual((response.status, response.text), (413, "enough"))
         self.assertLess(early[0], 20000000)
         self.assertLess(produced[0], 100000000)
+
+    def test_what_an_early_answer_makes_useless_is_closed(self):
+        closed = []
+
+        def pieces():
+            try:
+                while True:
+                    yield b"x" * 100000
+            finally:
+                closed.append("generator")
+
+        async def more():
+            try:
+                while True:
+                    yield b"x" * 100000
+            finally:
+                closed.append("asynchronous one")
+
+        def refuse(sock, request):
+            sock.sendall(answer(b"enough", b"413 Too Large", b"Connection: close"))
+            sock.shutdown(socket.SHUT_WR)
+            while sock.recv(65536):
+                pass
+        server = self.script([refuse], [refuse])
+        server.read = lambda sock: sock.recv(1000)
+        kept = [pieces(), more()]           # so that nothing but the client closes them
+
+        async def ask(client):
+            return [(await client.post(server.base, body)).status for body in kept], list(closed)
+        self.assertEqual(self.fetch(ask), ([413, 413], ["generator", "asynchronous one"]))
 
     def test_redirects(self):
         async def ask(client, base):
