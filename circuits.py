@@ -85,7 +85,7 @@ except ImportError:
     select = None
 
 __version__ = "2.1.0"   # the documented interface this file implements
-__sealed__ = "76a3b9ba57c314ad304468a8388f054c0e42e779d964900ad926e472d213327d"
+__sealed__ = "35602b5c6104c5764fc7fd8383dfa4115e861dcf72ede314f565add184f20de7"
 __author__ = "the circuits-in-four-files authors"
 __date__ = "2026-11-24"
 

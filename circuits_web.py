@@ -165,7 +165,7 @@ else:
     from circuits_net import __version__ as _net_version
 
 __version__ = "2.1.0"
-__sealed__ = "c8c846eaf5f24c0c57b84c356fa2ab2a72b37927697ad9e3816a524b7184d970"
+__sealed__ = "e9e7f30448c9c298a51c629b468befddf90c5e46ec7893ffe2650d227fc5fc87"
 
 __all__ = (
     "AllowedHosts", "Application", "BadResponse", "BaseController",
