@@ -96,7 +96,7 @@ else:
     from circuits import poller_of
 
 __version__ = "2.1.0"
-__sealed__ = "4e53877c16d2d3f4a0e1d731f4b3fa343f99450bc54fe2d3ff8877963cf804a9"
+__sealed__ = "2ddbad7b3320c02ed9d8fe6b6f9bea168c438684038b47a4c1563cafc1165109"
 
 __all__ = (
     "Bridge", "BridgeLost", "Broadcast", "Client", "Close", "Closed",
@@ -1339,6 +1339,10 @@ class Server(StreamEndpoint):
     socket_family = None
     socket_options = ()
 
+    #: Connections taken per turn; 1 where processes share the socket, as else
+    #: the first to wake had them all.
+    accepts_per_turn = ACCEPTS_PER_TURN
+
     _facts = Endpoint._facts + ("connect", "disconnect", "drain", "ended", "pause", "secured")
     _holds_slow_peers = True
 
@@ -1469,14 +1473,14 @@ class Server(StreamEndpoint):
                 self._active(sock)
             self._flush(sock)
 
-    def _accept(self):
+    def _accept(self, most=None):
         """Take the connections that wait, a bounded number of them."""
         listening = self._sock
         family = int(listening.family)
         limit = sys.maxsize
         if isinstance(poller_of(self), Select) and sys.platform != "win32":
             limit = 1024
-        for _ in range(ACCEPTS_PER_TURN):
+        for _ in range(most or self.accepts_per_turn):
             if self.max_connections is not None and len(self._clients) >= self.max_connections:
                 return self._stop_accepting()
             try:
@@ -1675,7 +1679,7 @@ class Server(StreamEndpoint):
         """
         if self._sock is None:
             return
-        self._accept()
+        self._accept(ACCEPTS_PER_TURN)
         poller_of(self).discard(self._sock)
         self._shut_listening()
         self._closing = True

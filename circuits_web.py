@@ -165,7 +165,7 @@ else:
     from circuits_net import __version__ as _net_version
 
 __version__ = "2.1.0"
-__sealed__ = "e9e7f30448c9c298a51c629b468befddf90c5e46ec7893ffe2650d227fc5fc87"
+__sealed__ = "ed63d712985f65c7fd6722c232fe168b5323978a0249ee36f21694de7f789a76"
 
 __all__ = (
     "AllowedHosts", "Application", "BadResponse", "BaseController",
@@ -4288,6 +4288,7 @@ class Workers:
             for component in flatten(self.app):
                 if isinstance(component, BaseServer):
                     component._forked = True
+                    component.server.accepts_per_turn = 1
             if self.prepare is not None:
                 self.prepare()
             self.app._run()

@@ -8940,6 +8940,24 @@ class TestNetExamples(CircuitsTest):
 
 class TestManyConnections(CircuitsTest):
 
+    def test_processes_that_share_a_socket_leave_some_to_the_others(self):
+        server = circuits_net.TCPServer(("127.0.0.1", 0))
+        server.accepts_per_turn = 1         # as Workers do
+        rec = Recorder().register(server)
+        pump(server, lambda: "ready" in rec.names)
+        peers = [socket.create_connection(("127.0.0.1", server.port), PATIENCE) for _ in range(4)]
+        for peer in peers:
+            self.addCleanup(peer.close)
+        server._accept()
+        self.assertEqual(len(server._clients), 1)
+        server._accept()
+        self.assertEqual(len(server._clients), 2)
+        server.stop_listening()             # the last chance of who waits
+        self.assertEqual(len(server._clients), 4)
+        for peer in peers:
+            peer.close()
+        pump(server, lambda: "closed" in rec.names)
+
     def test_a_process_out_of_descriptors_recovers(self):
         try:
             import resource
