@@ -827,6 +827,14 @@ def _marks_handlers(cls, names):
             handler(name)(method)
 
 
+def _new_replies(value):
+    """The texts and bytes among the results of *value* that were not here before."""
+    results = value.value if isinstance(value.value, list) else [value.value]
+    done = int(value.handled)
+    value.handled = len(results)
+    return [reply for reply in results[done:] if isinstance(reply, (bytes, bytearray, str))]
+
+
 class Endpoint(BaseComponent):
     """A component that owns sockets.
 
@@ -921,12 +929,8 @@ class Endpoint(BaseComponent):
     @handler("read_value_changed")
     def _on_read_value_changed(self, value):
         """Write back what handlers of read returned, each result once."""
-        results = value.value if isinstance(value.value, list) else [value.value]
-        done = int(value.handled)
-        value.handled = len(results)
-        for reply in results[done:]:
-            if isinstance(reply, (bytes, bytearray, str)):
-                self._reply(value.event, reply)
+        for reply in _new_replies(value):
+            self._reply(value.event, reply)
 
     def _reply(self, event, data):
         """Write *data* to where the Read *event* came from."""

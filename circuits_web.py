@@ -122,6 +122,7 @@ if __package__:
     from .circuits_net import UNIXServer
     from .circuits_net import Unreachable
     from .circuits_net import Write
+    from .circuits_net import _new_replies
     from .circuits_net import client_context
     from .circuits_net import __version__ as _net_version
 else:
@@ -161,6 +162,7 @@ else:
     from circuits_net import UNIXServer
     from circuits_net import Unreachable
     from circuits_net import Write
+    from circuits_net import _new_replies
     from circuits_net import client_context
     from circuits_net import __version__ as _net_version
 
@@ -8367,13 +8369,8 @@ class WebSocketEnd(BaseComponent):
     @handler("read_value_changed")
     def _on_read_value_changed(self, value):
         """Send back what handlers of read returned, each result once."""
-        results = value.value if isinstance(value.value, list) else [value.value]
-        done = int(value.handled)
-        value.handled = len(results)
-        args = value.event.args
-        for reply in results[done:]:
-            if isinstance(reply, (bytes, bytearray, str)):
-                self._on_message(*args[:-1], reply)
+        for reply in _new_replies(value):
+            self._on_message(*value.event.args[:-1], reply)
 
     # -- time ---------------------------------------------------------------
 

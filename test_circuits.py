@@ -10032,7 +10032,8 @@ class TestProcess(CircuitsTest):
         self.assertEqual(out, "[-15, -15, -15]\n")
 
 
-class TestNotify(CircuitsTest):
+class NotifyTest(CircuitsTest):
+    """What tests of watching share."""
 
     polling = None
 
@@ -10055,6 +10056,9 @@ class TestNotify(CircuitsTest):
         with open(path, "w") as file:
             file.write(text)
         return path
+
+
+class TestNotify(NotifyTest):
 
     def test_what_is_made_changed_and_removed_is_told(self):
         folder, app, rec, _, _ = self.watch()
@@ -10191,13 +10195,8 @@ class TestNotifyByScanning(TestNotify):
         self.assertNotFired(rec, "deleted")
 
 
-class TestNotifyByKqueue(CircuitsTest):
+class TestNotifyByKqueue(NotifyTest):
     """The kqueue back end on a system call that a pipe plays."""
-
-    watch = TestNotify.watch
-    told = TestNotify.told
-    write = TestNotify.write
-    polling = None
 
     def setUp(self):
         import select
@@ -10256,12 +10255,9 @@ class TestNotifyByKqueue(CircuitsTest):
         self.assertEqual(len(rec.named("deleted")), 3)
 
 
-class TestInotify(CircuitsTest):
+class TestInotify(NotifyTest):
     """What only the system call can tell."""
 
-    watch = TestNotify.watch
-    told = TestNotify.told
-    write = TestNotify.write
     polling = False
 
     def test_opening_and_closing_are_told(self):

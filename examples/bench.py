@@ -462,7 +462,6 @@ print(server.port, flush=True)
 # ones by four strided translations) and sent back; no control frames, no
 # fragments, no UTF-8.
 BARE_WEBSOCKET = """
-import select, socket, sys
 from base64 import b64encode
 from hashlib import sha1
 XOR = [bytes(i ^ m for i in range(256)) for m in range(256)]
@@ -489,26 +488,9 @@ def echo(data):
         out += head, body
         pos = start + size
     return b"".join(out), data[pos:]
-server = socket.create_server(("127.0.0.1", 0), backlog=1024)
-print(server.getsockname()[1], flush=True)
-server.setblocking(False)
-epoll, socks, rest = select.epoll(), {}, {}
-epoll.register(server, 1)
-while True:
-    for number, mask in epoll.poll():
-        if number == server.fileno():
-            sock = server.accept()[0]
-            sock.setblocking(False)
-            socks[sock.fileno()] = sock
-            epoll.register(sock, 1)
-            continue
-        sock = socks[number]
-        data = sock.recv(126976)
-        if not data:
-            socks.pop(number).close()
-            rest.pop(number, None)
-            continue
-        if number in rest:
+rest = {}
+""" + BARE_ECHO.replace("65536", "126976").replace("socks.pop(number).close()", """socks.pop(number).close()
+            rest.pop(number, None)""").replace("        while data:\n", """        if number in rest:
             data, rest[number] = echo(rest[number] + data)
         else:
             key = data.split(b"Key: ")[1].split(b"\\r\\n")[0]
@@ -516,11 +498,7 @@ while True:
                 b"Connection: Upgrade\\r\\nSec-WebSocket-Accept: " + b64encode(sha1(
                 key + b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11").digest()) + b"\\r\\n\\r\\n"), b""
         while data:
-            try:
-                data = data[sock.send(data):]
-            except BlockingIOError:
-                select.select([], [sock], [])
-"""
+""")
 
 OUR_WEBSOCKET = """
 import sys; sys.path.insert(0, %r)
