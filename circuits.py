@@ -85,7 +85,7 @@ except ImportError:
     select = None
 
 __version__ = "2.1.0"   # the documented interface this file implements
-__sealed__ = "35602b5c6104c5764fc7fd8383dfa4115e861dcf72ede314f565add184f20de7"
+__sealed__ = "b8d39073d2bf11af1763219ca35dccc721852f44cc0efdc87776c6d8d9c43b95"
 __author__ = "the circuits-in-four-files authors"
 __date__ = "2026-11-24"
 
@@ -2971,7 +2971,11 @@ class Reactor:
         if not self.running:
             return
         self.running = False
-        self.root.fire(Stopped(self.root), self.root.channel or "*")
+        try:
+            self.root.fire(Stopped(self.root), self.root.channel or "*")
+        except BaseException:           # a second ^C, just here: whoever takes it stops again
+            self.running = True
+            raise
         self.draining = 0
         self.wake()
 
@@ -3619,7 +3623,6 @@ class Manager:
                 try:
                     reactor.turn()
                 except KeyboardInterrupt:   # a second ^C, or a host's own handler
-                    reactor.running = reactor.draining is None      # it may have cut stop() short
                     reactor.stop()
         finally:
             reactor.running = False

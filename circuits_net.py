@@ -96,7 +96,7 @@ else:
     from circuits import poller_of
 
 __version__ = "2.1.0"
-__sealed__ = "2ddbad7b3320c02ed9d8fe6b6f9bea168c438684038b47a4c1563cafc1165109"
+__sealed__ = "554a5d476f77fa5cd2566817566f4734f16878c689b788dd516615c165118dd5"
 
 __all__ = (
     "Bridge", "BridgeLost", "Broadcast", "Client", "Close", "Closed",

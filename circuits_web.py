@@ -167,7 +167,7 @@ else:
     from circuits_net import __version__ as _net_version
 
 __version__ = "2.1.0"
-__sealed__ = "ed63d712985f65c7fd6722c232fe168b5323978a0249ee36f21694de7f789a76"
+__sealed__ = "e3d1021ca37ef726dfd3c0b54b65d3a0c2f3a292f10ccf27cf56e9ed218758e8"
 
 __all__ = (
     "AllowedHosts", "Application", "BadResponse", "BaseController",

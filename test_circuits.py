@@ -2835,6 +2835,24 @@ class TestRunning(CircuitsTest):
         app.join(PATIENCE)
         self.assertFired(rec, "started", "stopped")
 
+    def test_a_stop_that_is_cut_short_is_done_again(self):
+        class App(Component):
+            cut = 0
+
+            def started(self, component):
+                self.stop()
+
+            def fire(self, event, *channels, **options):
+                if isinstance(event, circuits.Stopped) and not self.cut:
+                    self.cut = 1
+                    raise KeyboardInterrupt     # as by a second ^C
+                return super().fire(event, *channels, **options)
+        app = App()
+        rec = Recorder().register(app)
+        app.run()
+        self.assertEqual(app.cut, 1)
+        self.assertFired(rec, "started", "stopped")
+
     def test_stop_when_idle_does_nothing(self):
         app = Component()
         app.stop()
@@ -11186,6 +11204,11 @@ class TestHTTPCodec(CircuitsTest):
         for line in b"Cookie: a=b", b"Authorization: Basic x", b"X-Long: " + 1000 * b"x":
             parsed(circuits_web.RequestParser(heads=heads), b"GET / HTTP/1.1\r\nHost: a\r\n" + line + b"\r\n\r\n")
         self.assertEqual(heads, {})
+        for make, line in ((circuits_web.RequestParser, "Cookie: a=secret"),
+                           (circuits_web.ResponseParser, "Set-Cookie: a=secret")):
+            start = "GET / HTTP/1.1" if make is circuits_web.RequestParser else "HTTP/1.1 204 No"
+            parsed(make(), ("%s\r\nHost: a\r\n%s\r\n\r\n" % (start, line)).encode())
+            self.assertNotIn(line, circuits_web._FIELDS)
         for number in range(2000):
             parsed(circuits_web.RequestParser(heads=heads), b"GET /%d HTTP/1.1\r\nHost: a\r\n\r\n" % number)
         self.assertLessEqual(len(heads), circuits_web.MAX_MEMORY_LINES)
@@ -12246,6 +12269,42 @@ class TestServer(WebTest):
 
 class TestController(WebTest):
 
+    def test_what_a_path_means_is_the_same_each_time(self):
+        class Root(circuits_web.Controller):
+            def rest(self, *args):
+                self.request.args.append("mine")
+                return json.dumps(args)
+
+            def form(self, **fields):
+                return json.dumps(fields)
+
+            @circuits_web.expose("user/{id:int}")
+            def user(self, id):
+                return str(id)
+        self.serve(Root())
+        for _ in range(2):
+            self.assertEqual(self.get("/user/7"), (200, b"7"))
+        for body, fields in (("", {}), ("a=1", {"a": "1"}), ("", {})):
+            got = self.ask("/form", "POST", body, Content_Type="application/x-www-form-urlencoded")[2]
+            self.assertEqual(json.loads(got), fields)
+        for _ in range(3):
+            for path, args in (("/rest/a", ["a"]), ("/rest/a%2Fb", ["a/b"]), ("/rest/a%252Fb", ["a%2Fb"]),
+                               ("/rest/a?x=1", ["a"])):
+                self.assertEqual(json.loads(self.get(path)[1]), args, path)
+
+    def test_text_of_a_json_controller_is_json_however_it_is_made(self):
+        class Root(circuits_web.JSONController):
+            def plain(self):
+                return "text"
+
+            async def later(self):
+                await sleep(0)
+                return "text"
+        self.serve(Root())
+        for path in ("/plain", "/later"):
+            status, headers, body = self.ask(path)
+            self.assertEqual((status, headers["Content-Type"], body), (200, "application/json", b'"text"'))
+
     def test_controllers_that_come_and_go(self):
         class Late(circuits_web.Controller):
             channel = "/late"
@@ -13065,6 +13124,8 @@ class TestWebWorkers(TestStopping):
                 return str(os.getpid())
             def die(self):
                 os._exit(7)
+            def share(self):
+                return str(app.server.accepts_per_turn)
         app = Server(("127.0.0.1", 0), workers=2, grace=%s) + Root()
         print(app.port, flush=True)
         app.run()
@@ -13095,6 +13156,7 @@ class TestWebWorkers(TestStopping):
     def test_all_answer_the_dead_are_replaced_and_they_end_together(self):
         process = self.launch()
         first = self.pids()
+        self.assertEqual(self.get("/share"), (200, b"1"))
         with self.assertRaises((OSError, http.client.HTTPException)):
             self.get("/die")
         second = self.pids(2, not_in=())
