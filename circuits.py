@@ -85,7 +85,7 @@ except ImportError:
     select = None
 
 __version__ = "2.1.0"   # the documented interface this file implements
-__sealed__ = "b8d39073d2bf11af1763219ca35dccc721852f44cc0efdc87776c6d8d9c43b95"
+__sealed__ = "e57d26e76e9d3164dea220c8af08b3c1b60666ce72d012170e965355a6e8f51d"
 __author__ = "the circuits-in-four-files authors"
 __date__ = "2026-11-24"
 
@@ -142,7 +142,7 @@ class TimeoutError(CircuitsError):
 
 
 class Cancelled(CircuitsError):
-    """The component that was handling the awaited event left the tree."""
+    """What handles the awaited event left its tree, or the system stops."""
 
 
 class UnregistrableError(CircuitsError):
@@ -4607,7 +4607,7 @@ class Worker(BaseComponent):
         import concurrent.futures
         if self.pool is None:
             if self._reactor.looping and not self._reactor.running:
-                raise RuntimeError("the system stops: no task is begun any more")
+                raise Cancelled("the system stops: no task is begun any more")
             if self.process:
                 self.pool = concurrent.futures.ProcessPoolExecutor(self.workers)
             else:

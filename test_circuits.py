@@ -20806,6 +20806,22 @@ class TestGatewayInThreads(GatewayTests, WebTest):
         self.assertEqual(len(calls), 3)
         self.assertEqual(self.app.http._connections, {})
 
+    def test_a_request_just_behind_the_stop_is_silent(self):
+        class Stopper(Component):
+            channel = "*"
+
+            @handler("request", priority=1)
+            def _on_request(self, request, response):
+                self.root.stop()
+        calls = []
+        self.gate(lambda environ, start_response: calls.append(environ))
+        self.app += Stopper()
+        with socket.create_connection(("127.0.0.1", self.port), PATIENCE) as sock:
+            sock.sendall(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+            self.assertEqual(sock.recv(10), b"")
+        self.app.join(PATIENCE)
+        self.assertEqual(calls, [])
+
     def test_what_comes_when_nobody_waits_is_closed(self):
         folder = self.folder(x="a file")
         gate, calls = threading.Event(), []
