@@ -85,7 +85,7 @@ except ImportError:
     select = None
 
 __version__ = "2.1.0"   # the documented interface this file implements
-__sealed__ = "e57d26e76e9d3164dea220c8af08b3c1b60666ce72d012170e965355a6e8f51d"
+__sealed__ = "f407b73c9254c3395701dfa91027a562a9ac81f2e435781e0bd7c9a64232bd68"
 __author__ = "the circuits-in-four-files authors"
 __date__ = "2026-11-24"
 
@@ -1877,6 +1877,7 @@ class Wakeup:
     """
 
     def __init__(self):
+        self._poll = None
         if sys.platform == "win32":     # select() takes nothing but sockets there
             import socket
             self._ends = socket.socketpair()
@@ -1910,12 +1911,16 @@ class Wakeup:
     def wait(self, seconds):
         """Wait until it is written to; negative: for ever."""
         if hasattr(select, "poll"):     # any number, where select() ends at 1023
-            poll = select.poll()
-            poll.register(self.number, select.POLLIN)
-            poll.poll(None if seconds < 0 else int(seconds * 1000 + 0.999))
+            poll, self._poll = self._poll, None     # one at a time, says poll()
+            if poll is None:
+                poll = select.poll()
+                poll.register(self.number, select.POLLIN)
+            ready = poll.poll(None if seconds < 0 else int(seconds * 1000 + 0.999))
+            self._poll = poll
         else:
-            select.select([self.number], [], [], None if seconds < 0 else seconds)
-        self.drain()
+            ready = select.select([self.number], [], [], None if seconds < 0 else seconds)[0]
+        if ready:
+            self.drain()
 
     def close(self):
         number, self.number = self.number, None
@@ -2234,7 +2239,10 @@ class Reactor:
 
     def concerns(self, name, channel):
         """Whether anything at all would come of such an event."""
-        plan = self.plan(name, (channel,))
+        try:
+            plan = self.plans[name][channel,]
+        except KeyError:
+            plan = self.plan(name, (channel,))
         return plan.handlers or plan.watched
 
     def tell(self, manager, event_class, channel, *args):
@@ -2837,18 +2845,20 @@ class Reactor:
 
     def until_timer(self, wait):
         """*wait*, or less if a timer is due before; 0 if something was fired."""
-        if self.queue:
+        if not wait or self.queue:
             return 0
-        deadline = self.next_deadline()
-        if deadline is None:
-            return wait
-        left = max(0, deadline - self.root.clock())
-        return left if wait < 0 or left < wait else wait
+        deadline = self.next_deadline() if self.timers else None
+        if deadline is not None:
+            left = max(0, deadline - self.root.clock())
+            if wait < 0 or left < wait:
+                wait = left
+        return wait if wait < MAX_PAUSE else MAX_PAUSE
 
     def run_timers(self):
         """Call back what is due."""
         timers = self.timers
-        self.next_deadline()
+        if self.cancelled > 100:
+            self.next_deadline()        # it tidies up
         now = self.root.clock()
         newer = next(_joined)           # what is added meanwhile has to wait
         while timers and timers[0][0] <= now and timers[0][1] < newer:
@@ -2859,7 +2869,10 @@ class Reactor:
                 self.cancelled -= 1
                 continue
             entry[2] = entry[3] = None
-            self.direct(callback, *args)
+            try:
+                callback(*args)
+            except BaseException as error:
+                self.failed(None, callback, error)
 
     # -- the loop -----------------------------------------------------------
 
@@ -2900,14 +2913,10 @@ class Reactor:
             wait = 0
         elif not self.running and timeout < 0:
             wait = 0                # driven by hand: do not block
-        elif self.timers:
-            wait = self.until_timer(wait)
-        if wait > MAX_PAUSE:
-            wait = MAX_PAUSE
         plan = self.plan("generate_events", ("*",))
         self.quiet = not plan.public
         if self.running and plan.public:
-            event = GenerateEvents(_tree_lock, wait)
+            event = GenerateEvents(_tree_lock, self.until_timer(wait))
             event.channels = ("*",)
             event._value = Value(event, self.root)
             event._state = QUEUED
@@ -2928,7 +2937,7 @@ class Reactor:
     def idle(self, wait):
         """Sleep until something is fired, *wait* seconds at most (< 0: for ever)."""
         if self.host is not None:
-            self.host.left = wait
+            self.host.left = self.until_timer(wait)
             return
         if wait == 0 or self.queue:
             return
@@ -2944,6 +2953,12 @@ class Reactor:
             self.wakeup.wait(wait)
         else:
             lock.acquire(True, -1 if wait < 0 else wait)
+        self.awake()
+
+    def leave_parent(self):
+        """In a forked process: what the parent's thread was doing goes on there only."""
+        self.batch = self.cause = self.context = self.clean = None
+        self.halted = False
         self.awake()
 
     def open_wakeup(self):
@@ -3142,6 +3157,7 @@ class Manager:
     _taken = None           # (function, name) pairs removed from it
     _tasks = None
     _pending = False
+    _lone = False           # without a Reactor until something asks for it: see Timer
     _targeted = False       # a plan has this manager as a channel
     _moved = None           # to override: called when the reactor changes
     _class_handlers = {}    # name -> tuple of functions, per class
@@ -3425,7 +3441,13 @@ class Manager:
     def registerChild(self, component):
         """Join *component* and what is below it to this tree; register() calls it."""
         with _tree_lock:
-            ours, theirs = self._reactor, component._reactor
+            ours = self._reactor
+            if component._lone:
+                if self._children is Manager._children:
+                    self._children = {}
+                self._children[component] = None
+                return component._join(self, ours)
+            theirs = component._reactor
             if ours.running and theirs.running and ours is not theirs:
                 raise UnregistrableError()
             if component.parent is not component:       # it moves within the tree, or here
@@ -3646,7 +3668,9 @@ class Manager:
                                    % (self.name, reactor.root))
             reactor.looping = True
         if reactor.pid != os.getpid():
-            reactor.close()                 # what a parent process had open
+            if reactor.pid is not None:
+                reactor.leave_parent()
+            reactor.close()
         reactor.pid = os.getpid()
         reactor.open_wakeup()
         reactor.ident = get_ident()
@@ -3894,7 +3918,7 @@ class BaseComponent(Manager):
             if above.parent is above:
                 break
             above = above.parent
-        if not check_singleton(self, parent):
+        if (self.singleton or self._children) and not check_singleton(self, parent):
             raise SingletonError(self)
         parent.registerChild(self)
         reactor = self._reactor
@@ -4160,7 +4184,7 @@ class BasePoller(BaseComponent):
         if not self._opened:
             self.open()
         if reactor.host is not None:    # it waits
-            reactor.host.left = timeout
+            reactor.host.left = reactor.until_timer(timeout)
             timeout = 0
         if timeout:
             reactor.sleeping = reactor.alert = True
@@ -4478,6 +4502,20 @@ def poller_of(component):
 # 12. Timers
 # ---------------------------------------------------------------------------
 
+class _Itself:
+    """The parent of a timer that is alone: as an attribute it would be a cycle."""
+
+    def __get__(self, timer, owner=None):
+        return self if timer is None else timer
+
+
+class _WhenAsked:
+    """The Reactor of a timer that is alone, made when something asks for it."""
+
+    def __get__(self, timer, owner=None):
+        return self if timer is None else timer._settle_alone()
+
+
 class Timer(BaseComponent):
     """Fire *event* after *interval* seconds, or at a datetime.
 
@@ -4489,14 +4527,26 @@ class Timer(BaseComponent):
     begins anew instead, on schedule: a late one does not delay the next.
     """
 
+    # Ten thousand may be due within a second.  One that is alone therefore has
+    # neither parent nor Reactor of its own: a third of the cost.
+
+    _lone = True
     _sets_early = False
+    _entry = None               # of the reactor's timers
+    _deadline = None            # by the clock of the root; None: never
+
+    parent = _Itself()
+    _reactor = _WhenAsked()
+
+    def __new__(cls, *args, **kwargs):
+        return _new(cls)
 
     def __init__(self, interval, event, *channels, persist=False, **kwargs):
         self.event = event
         self.channels = channels
         self.persist = persist
-        self._entry = None
-        super().__init__(**kwargs)
+        if kwargs or type(self) is not Timer:
+            super().__init__(**kwargs)      # which has nothing to do for others
         if not isinstance(event, Event):
             raise TypeError("Timer() takes an event, got %r" % (event,))
         self.reset(interval)
@@ -4504,35 +4554,82 @@ class Timer(BaseComponent):
     def reset(self, interval=None):
         """Restart the countdown from now, with another *interval* if given."""
         if interval is not None:
-            if type(interval) is not float and hasattr(interval, "timestamp"):  # a datetime
-                interval = interval.timestamp() - time.time()
-            _check_seconds(interval, "the interval of a Timer is a number of seconds or a datetime")
+            if type(interval) is not float:
+                if hasattr(interval, "timestamp"):          # a datetime
+                    interval = interval.timestamp() - time.time()
+                _check_seconds(interval, _TIMER_TAKES)
+            elif interval != interval:
+                _check_seconds(interval, _TIMER_TAKES)
             self.interval = interval
-        self._schedule(self.root.clock() + self.interval)
+        if self._lone:                  # else a little slower, and the same
+            self._deadline = self.clock() + self.interval
+        else:
+            self._schedule(self.root.clock() + self.interval)
 
     @property
     def expiry(self):
         """When it will fire, in seconds since the epoch; None: never."""
-        if self._entry is None:
+        if self._deadline is None:
             return None
         return time.time() + self._deadline - self.root.clock()
 
     @expiry.setter
     def expiry(self, when):
-        if when is None:
-            self._unschedule(self._reactor)
-        else:
-            self._schedule(self.root.clock() + when - time.time())
+        self._schedule(None if when is None else self.root.clock() + when - time.time())
 
     def _schedule(self, deadline):
-        self._unschedule(self._reactor)
+        reactor = self._reactor
+        self._unschedule(reactor)
         self._deadline = deadline
-        self._entry = self._reactor.call_at(deadline, self._due)
+        if deadline is not None:
+            self._entry = reactor.call_at(deadline, self._due)
 
     def _unschedule(self, reactor):
         if self._entry is not None:
             reactor.cancel(self._entry)
             self._entry = None
+
+    def _settle_alone(self):
+        """Have a Reactor, as others have from the beginning."""
+        with _tree_lock:
+            if self._lone:
+                self._lone = False
+                self._joined = next(_joined)
+                self._reactor = Reactor(self)
+                self._schedule(self._deadline)
+            return self._reactor
+
+    def _join(self, parent, reactor):
+        """Alone until now, join the tree of *reactor*."""
+        self._lone = False
+        self._joined = number = next(_joined)
+        self.parent = parent
+        self._reactor = reactor
+        if type(self) is not Timer:     # else it has no handlers
+            reactor.add_listener(self, self._listened())
+        if self._deadline is not None:
+            clock = reactor.root.clock
+            if clock is not self.clock:
+                self._deadline += clock() - self.clock()
+            # call_at(), without a call and a lock more.
+            self._entry = entry = [self._deadline, number, self._due, ()]
+            if not reactor.timers:
+                reactor.timers = []
+            heappush(reactor.timers, entry)
+            if reactor.sleeping:
+                reactor.fired(None)
+
+    def _split(self):
+        old = self._reactor
+        if (type(self) is not Timer or self._extra or self._children or self._tasks
+                or self._targeted or old.awaited):
+            return super()._split()
+        if self._entry is not None:
+            self._unschedule(old)
+            if old.root.clock is not self.clock:
+                self._deadline += self.clock() - old.root.clock()
+        del self.parent, self._reactor
+        self._lone = True
 
     def _moved(self, old):
         clock = self.root.clock
@@ -4544,19 +4641,26 @@ class Timer(BaseComponent):
 
     def _due(self):
         self._entry = None
-        if self.parent is self and not self.running:
+        reactor = self._reactor
+        root = reactor.root
+        if root is self and not reactor.running:
             return                      # it left its tree meanwhile
+        due, self._deadline = self._deadline, None
+        # By the root: this may have left the tree when its handlers run.
         event = self.event
-        self.fire(event, *(self.channels or event.channels or ("*",)))
+        Manager.fire(root, event, *(self.channels or event.channels or _EVERYBODY))
         if self.persist:
-            late = max(0, self.root.clock() - self._deadline)
+            late = max(0, root.clock() - due)
             missed = late // self.interval if self.interval > 0 else 0
-            self._schedule(self._deadline + (missed + 1) * self.interval)
-        elif self._leaving_matters():
+            self._schedule(due + (missed + 1) * self.interval)
+        elif self._leaving_matters() or reactor.concerns("unregistered", self.channel):
             self.unregister()
-        else:                           # of many timers that are due the greater part
-            self._pending = True
-            self._leave()
+        elif root is not self:          # unregister(), where nobody hears of it
+            self.parent.unregisterChild(self)
+
+
+_EVERYBODY = ("*",)
+_TIMER_TAKES = "the interval of a Timer is a number of seconds or a datetime"
 
 
 # ---------------------------------------------------------------------------

@@ -56,7 +56,7 @@ from collections import deque
 from itertools import islice
 
 __version__ = "2.1.0"   # of all four files; circuits.py must be the same
-__sealed__ = "7c13e7a64fff4f6e1bd3db341f72f247c9392fae4543159a5b494aa32ef834f8"
+__sealed__ = "a05cf49ba00a2c397f186ebcd71099eadb55ed91a89b0a838f3ac4fcb5210962"
 
 try:
     if __package__:                     # vendored: theirs.vendor.circuits_io
@@ -1662,7 +1662,21 @@ class Process(Component):
 
     def _linger(self):
         if not self._ended:
-            self._after("linger", self.linger, self._close_files)
+            self._after("linger", self.linger, self._lingered)
+
+    def _lingered(self):
+        """Close its files, but lose no output that we were too slow to read."""
+        del self._timers["linger"]
+        for name in ("stdout", "stderr"):
+            file = self._files.get(name)
+            if file is None or file._closing:
+                continue
+            if file._d is None or not file._wants_read():   # not yet open, or held up
+                self._after("linger", max(self.linger, 0.1), self._lingered)
+            elif file._d.polled:
+                file._read_ready(file._d.number)
+        if "linger" not in self._timers:
+            self._close_files()
 
     def _close_files(self):
         for file in list(self._files.values()):
@@ -3170,6 +3184,7 @@ def _locked(path, write=False):
     """Open a pid file and lock it; BlockingIOError if a living process has it.
 
     A lock ends with its process, however that ends: a stale file does no harm.
+    Who only looks (without *write*) shares it with others who look.
     """
     try:
         import fcntl
@@ -3179,7 +3194,7 @@ def _locked(path, write=False):
     while True:
         number = os.open(path, flags | os.O_NOFOLLOW | os.O_CLOEXEC, 0o644)
         try:
-            fcntl.flock(number, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(number, (fcntl.LOCK_EX if write else fcntl.LOCK_SH) | fcntl.LOCK_NB)
             if os.path.samestat(os.fstat(number), os.stat(path)):
                 return number
         except FileNotFoundError:
@@ -3201,8 +3216,11 @@ def running_pid(path):
     except FileNotFoundError:
         return None
     except BlockingIOError:
-        with open(path, encoding="ascii") as file:
-            text = file.read().strip()
+        try:
+            with open(path, encoding="ascii") as file:
+                text = file.read().strip()
+        except FileNotFoundError:   # its owner removed it just now
+            return None
         return int(text) if text.isdigit() else None
     return None
 
@@ -3308,13 +3326,16 @@ class Daemon(Component):
     def _take_pidfile(self):
         if not self.foreground and not hasattr(os, "fork"):
             raise RuntimeError("this platform has no fork(): use Daemon(foreground=True)")
-        try:
-            self._lock = _locked(self.pidfile, write=True)
-        except BlockingIOError:
-            self._give_up("%s belongs to process %s, which is running" % (
-                self.pidfile, running_pid(self.pidfile)))
-        except OSError as error:
-            self._give_up("the pid file cannot be written: %s" % error)
+        for _ in range(5):
+            try:
+                self._lock = _locked(self.pidfile, write=True)
+                return
+            except BlockingIOError:
+                time.sleep(0.01)        # somebody may only look at it: running_pid()
+            except OSError as error:
+                self._give_up("the pid file cannot be written: %s" % error)
+        self._give_up("%s belongs to process %s, which is running" % (
+            self.pidfile, running_pid(self.pidfile)))
 
     def _give_up(self, text):
         """End the system: two daemons, or one that nobody can stop, are worse."""

@@ -167,7 +167,7 @@ else:
     from circuits_net import __version__ as _net_version
 
 __version__ = "2.1.0"
-__sealed__ = "e3d1021ca37ef726dfd3c0b54b65d3a0c2f3a292f10ccf27cf56e9ed218758e8"
+__sealed__ = "998c4825d2b4835e524e3c8c4427530dfb91eb8a9d054ea51b490ce68962214b"
 
 __all__ = (
     "AllowedHosts", "Application", "BadResponse", "BaseController",
@@ -11683,7 +11683,7 @@ class Application(BaseComponent):
     def _leave_parent(self):
         """In a forked process: forget what the parent's thread was doing."""
         reactor = self._reactor
-        reactor.awake()
+        reactor.leave_parent()
         reactor.running = reactor.looping = False
         reactor.queue.clear()
         self.http._connections.clear()

@@ -9909,6 +9909,15 @@ class TestProcess(CircuitsTest):
         self.assertEqual(process.status, 0)
         self.assertEqual(rec.names.count("terminated"), 1)
 
+    def test_what_is_there_at_the_end_is_read_however_late(self):
+        heard = Recorder("_read")           # so that there are events, which wait in the queue
+        app, rec, _ = make_io_app(heard)
+        process = circuits_io.Process(["echo", "x"], linger=0).register(app)
+        process.start()
+        wait_for(lambda: not circuits_io._is_alive(process.p.pid))
+        pump(app, lambda: not process.alive)
+        self.assertEqual(process.stdout.getvalue(), b"x\n")
+
     def test_a_hundred_megabytes_both_ways_in_bounded_memory(self):
         out, _ = child("""
             import hashlib, os, resource, sys
@@ -9985,6 +9994,8 @@ class TestProcess(CircuitsTest):
         self.assertEqual(errors.seen, [])
 
     def test_interrupting_at_the_terminal(self):
+        before = signal.signal(signal.SIGINT, signal.default_int_handler)
+        self.addCleanup(signal.signal, signal.SIGINT, before)   # what a shell starts with & ignores it
         process, _, _ = self.run_one(["cat"], pty=True, until=lambda p: p.alive)
         pump(process.root, lambda: not process._files["stdin"].closed)
         process.write("\x03")
@@ -10751,6 +10762,31 @@ class TestDaemon(CircuitsTest):
         self.assertEqual((daemon.pidfile, daemon.stdout, daemon.stdin),
                          ("/run/a.pid", "/run/log", "/dev/null"))
 
+    def test_looking_while_the_pid_file_goes(self):
+        path = os.path.join(self.folder(), "pid")
+        lock = circuits_io._locked(path, write=True)
+        self.addCleanup(os.close, lock)
+        os.write(lock, b"1234")
+        self.assertEqual(circuits_io.running_pid(path), 1234)
+
+        def late(*args, **kwargs):
+            os.unlink(path)
+            return open(*args, **kwargs)
+        circuits_io.open = late
+        self.addCleanup(delattr, circuits_io, "open")
+        self.assertIsNone(circuits_io.running_pid(path))
+
+    def test_who_looks_at_the_pid_file_is_not_in_the_way(self):
+        path = os.path.join(self.folder(pid="1234"), "pid")
+        looking = circuits_io._locked(path)
+        threading.Timer(0.01, os.close, (looking,)).start()
+        self.assertIsNone(circuits_io.running_pid(path))        # two may look
+        daemon = circuits_io.Daemon(path, foreground=True)
+        app, rec, _ = make_io_app(daemon)
+        app.fire(circuits_io.Daemonize(), "daemon")
+        pump(app)
+        self.assertEqual(circuits_io.running_pid(path), os.getpid())
+
     def test_the_pid_file_by_events(self):
         path = os.path.join(self.folder(), "pid")
         daemon = circuits_io.Daemon(path, foreground=True)
@@ -11114,7 +11150,8 @@ class TestUnheardErrors(CircuitsTest):
     def test_an_error_that_nobody_handles_is_printed_and_the_loop_goes_on(self):
         self.expect_stderr("No such file or directory: '/nonexistent/file'")
         rec = Recorder()
-        app = make_app(rec, circuits_io.File("/nonexistent/file"))
+        app = make_app(rec)
+        circuits_io.File("/nonexistent/file").register(app)
         pump(app, lambda: "error" in rec.names)
         pump(app)
 
@@ -21354,6 +21391,35 @@ class TestWSGIApplication(CircuitsTest):
                 print(caller.get("/greet/parent")[1], flush=True)
             """, HERE)
         self.assertEqual(out.split("\n")[:-1], ["b'Hello you!'"] + ["True", "b'Hello parent!'"] * 3)
+
+    @unittest.skipUnless(hasattr(os, "fork"), "no fork here")
+    def test_a_process_forked_while_a_handler_is_at_work(self):
+        out, _ = child("""
+            import os, sys, threading
+            sys.path.insert(0, sys.argv[1])
+            import test_circuits
+            import circuits_web
+            entered, gate = threading.Event(), threading.Event()
+
+            class Root(test_circuits.Greeter):
+                def hold(self):
+                    entered.set()
+                    gate.wait()
+                    return "held"
+            app = circuits_web.Application() + Root()
+            caller = test_circuits.WSGICaller(app)
+            thread = threading.Thread(target=lambda: print(caller.get("/hold")[1], flush=True))
+            thread.start()
+            entered.wait()
+            pid = os.fork()
+            if not pid:
+                print(caller.get("/greet/child")[1], flush=True)
+                os._exit(0)
+            os.waitpid(pid, 0)
+            gate.set()
+            thread.join()
+            """, HERE)
+        self.assertEqual(out.split("\n"), ["b'Hello child!'", "b'held'", ""])
 
     def test_the_gateway_serves_it(self):
         """Both ways at once: a tree calls another tree."""
