@@ -167,7 +167,7 @@ else:
     from circuits_net import __version__ as _net_version
 
 __version__ = "2.1.0"
-__sealed__ = "998c4825d2b4835e524e3c8c4427530dfb91eb8a9d054ea51b490ce68962214b"
+__sealed__ = "c55b4bf7b8e85989b40875a6d4c1a80e79c3b65c99eb0fc990e58f8a2e716b75"
 
 __all__ = (
     "AllowedHosts", "Application", "BadResponse", "BaseController",
@@ -3399,7 +3399,7 @@ class HTTP(BaseComponent):
             if conn.deadline is not None and conn.deadline < now:
                 self._expire(conn)
         if self._connections:
-            self._sweeper = self._reactor.call_later(1.0, self._sweep)
+            self._sweeper = self._reactor.call_at(now + 1.0, self._sweep)
 
     def _expire(self, conn):
         response = conn.response
