@@ -85,7 +85,7 @@ except ImportError:
     select = None
 
 __version__ = "2.1.0"   # the documented interface this file implements
-__sealed__ = "f407b73c9254c3395701dfa91027a562a9ac81f2e435781e0bd7c9a64232bd68"
+__sealed__ = "a4672207e221c7e25049a763695548ea122f730e54d2eb430ee7471c871cd7ba"
 __author__ = "the circuits-in-four-files authors"
 __date__ = "2026-11-24"
 
@@ -4594,6 +4594,7 @@ class Timer(BaseComponent):
         with _tree_lock:
             if self._lone:
                 self._lone = False
+                self.parent = self
                 self._joined = next(_joined)
                 self._reactor = Reactor(self)
                 self._schedule(self._deadline)

@@ -3306,6 +3306,58 @@ class TestTimers(CircuitsTest):
         self.assertNotIn(timer, self.app)
         self.assertEqual(self.after(100), ["foo"])
 
+    def test_one_that_is_alone(self):
+        timer = Timer(5, Foo())
+        self.assertIs(timer.parent, timer)
+        self.assertIs(timer.unregister(), timer)
+        self.app.unregisterChild(timer)                 # it was no child
+        self.assertAlmostEqual(timer.expiry - time.time(), 5, delta=0.5)
+        self.assertIs(timer.root, timer)
+        self.assertEqual((timer.running, len(timer)), (False, 0))
+        timer.register(self.app)
+        self.assertEqual((timer.parent, timer.root), (self.app, self.app))
+        other = Component()
+        timer.register(other)                           # it moves, and its time with it
+        self.assertEqual((timer.root, self.app.components), (other, {self.rec}))
+        timer.register(self.app)
+        self.assertEqual(self.after(4), [])
+        self.assertEqual(self.after(1.5), ["foo"])
+        self.assertIs(timer.parent, timer)
+        self.assertIsNone(timer.expiry)
+        timer.reset()
+        timer.register(self.app)
+        self.assertEqual(self.after(5.5), ["foo", "foo"])
+
+    def test_its_event_can_be_stopped_when_it_has_left(self):
+        event, seen = Foo(), []
+
+        class First(Component):
+            @handler("foo", priority=1)
+            def on_foo(self):
+                seen.append("first")
+                event.stop()
+
+        class Second(Component):
+            def foo(self):
+                seen.append("second")
+        self.rec.unregister()
+        pump(self.app)
+        self.app += First()
+        self.app += Second()
+        Timer(5, event).register(self.app)
+        self.clock.advance(6)
+        pump(self.app)
+        self.assertEqual(seen, ["first"])
+
+    def test_a_timer_as_the_root(self):
+        class Clock(Timer):
+            @handler("tick_tock")
+            def on_tick_tock(self):
+                raise SystemExit(3)
+        with self.assertRaises(SystemExit) as caught:
+            Clock(0.01, Event.create("tick_tock")).run()
+        self.assertEqual(caught.exception.code, 3)
+
     def test_persistent_keeps_its_schedule(self):
         event = Foo()
         Timer(5, event, "ch", persist=True).register(self.app)
