@@ -4244,10 +4244,10 @@ class TestTogether(CircuitsTest):
         gc.collect()
         before = len(gc.get_objects())
         small = min(cost(1000) for _ in range(3))
-        large = cost(10000)
+        # Linear is 10, square would be 100 each time; a busy machine may make it 40 once.
+        self.assertTrue(any(cost(10000) < 40 * small for _ in range(5)))
         gc.collect()
         self.assertLess(len(gc.get_objects()), before + 300)
-        self.assertLess(large, 40 * small)          # linear is 10, square would be 100
 
 
 # ---------------------------------------------------------------------------
