@@ -85,7 +85,7 @@ except ImportError:
     select = None
 
 __version__ = "2.1.0"   # the documented interface this file implements
-__sealed__ = "a4672207e221c7e25049a763695548ea122f730e54d2eb430ee7471c871cd7ba"
+__sealed__ = "2588fc5b8053a20d978c0e73780b3d53038cb2041154acc156f027d0835f7ba5"
 __author__ = "the circuits-in-four-files authors"
 __date__ = "2026-11-24"
 
@@ -4502,6 +4502,10 @@ def poller_of(component):
 # 12. Timers
 # ---------------------------------------------------------------------------
 
+_EVERYBODY = ("*",)
+_TIMER_TAKES = "the interval of a Timer is a number of seconds or a datetime"
+
+
 class _Itself:
     """The parent of a timer that is alone: as an attribute it would be a cycle."""
 
@@ -4554,11 +4558,9 @@ class Timer(BaseComponent):
     def reset(self, interval=None):
         """Restart the countdown from now, with another *interval* if given."""
         if interval is not None:
-            if type(interval) is not float:
+            if type(interval) is not float or interval != interval:
                 if hasattr(interval, "timestamp"):          # a datetime
                     interval = interval.timestamp() - time.time()
-                _check_seconds(interval, _TIMER_TAKES)
-            elif interval != interval:
                 _check_seconds(interval, _TIMER_TAKES)
             self.interval = interval
         if self._lone:                  # else a little slower, and the same
@@ -4658,10 +4660,6 @@ class Timer(BaseComponent):
             self.unregister()
         elif root is not self:          # unregister(), where nobody hears of it
             self.parent.unregisterChild(self)
-
-
-_EVERYBODY = ("*",)
-_TIMER_TAKES = "the interval of a Timer is a number of seconds or a datetime"
 
 
 # ---------------------------------------------------------------------------

@@ -56,7 +56,7 @@ from collections import deque
 from itertools import islice
 
 __version__ = "2.1.0"   # of all four files; circuits.py must be the same
-__sealed__ = "a05cf49ba00a2c397f186ebcd71099eadb55ed91a89b0a838f3ac4fcb5210962"
+__sealed__ = "d649fea0fd1b9a1a7d3600fd7e4da7242e8ce1d0a0adafba1accf784ad7804da"
 
 try:
     if __package__:                     # vendored: theirs.vendor.circuits_io
@@ -1424,6 +1424,7 @@ class Process(Component):
         self._files = {}                # name -> _Pipe
         self._exit = None               # what the poller or the thread tells of
         self._timers = {}               # what for -> entry of the reactor
+        self._parting = False           # it leaves the tree: no time for slow readers
         self._ended = True
 
     @property
@@ -1671,11 +1672,11 @@ class Process(Component):
             file = self._files.get(name)
             if file is None or file._closing:
                 continue
-            if file._d is None or not file._wants_read():   # not yet open, or held up
+            if file._d is None or file._ahead > file.max_ahead and not self._parting:
                 self._after("linger", max(self.linger, 0.1), self._lingered)
-            elif file._d.polled:
+            elif file._d.polled:        # open, and not held up
                 file._read_ready(file._d.number)
-        if "linger" not in self._timers:
+        if not (self._ended or "linger" in self._timers):
             self._close_files()
 
     def _close_files(self):
@@ -1744,6 +1745,7 @@ class Process(Component):
     @handler("prepare_unregister", channel="*")
     def _on_prepare_unregister(self, event, component):
         if event.in_subtree(self) and self.alive:
+            self._parting = True
             self.stop()
             return self._wait_for_end()
         return None

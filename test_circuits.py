@@ -9970,6 +9970,45 @@ class TestProcess(CircuitsTest):
         pump(app, lambda: not process.alive)
         self.assertEqual(process.stdout.getvalue(), b"x\n")
 
+    def slow_reader(self):
+        """(app, reader, process) that has ended; there is more of it than is read ahead."""
+        class Reader(Component):
+            size, ready = 0, False
+
+            @handler("read", channel="*")
+            def _on_read(self, data):
+                self.size += len(data)
+                while not self.ready:
+                    yield sleep(1)
+        app, reader = Component(), Reader()
+        app.clock = FakeClock()
+        app += reader
+        process = circuits_io.Process(["head", "-c", "1300000", "/dev/zero"]).register(app)
+        process.start()
+        pump(app, lambda: process._exit is None and "linger" in process._timers)
+        return app, reader, process
+
+    def test_a_slow_reader_gets_all_of_it(self):
+        app, reader, process = self.slow_reader()
+        for _ in range(20):
+            app.clock.advance(circuits_io.LINGER)
+            for _ in range(3):
+                app.tick(0)
+        self.assertTrue(process.alive)
+        reader.ready = True
+        app.clock.advance(1)
+        pump(app, lambda: not process.alive)
+        pump(app)
+        self.assertEqual(reader.size, 1300000)
+
+    def test_a_slow_reader_does_not_keep_it_in_the_tree(self):
+        app, reader, process = self.slow_reader()
+        process.unregister()
+        pump(app)
+        app.clock.advance(circuits_io.LINGER)
+        pump(app, lambda: process not in app)
+        self.assertFalse(process.alive)
+
     def test_a_hundred_megabytes_both_ways_in_bounded_memory(self):
         out, _ = child("""
             import hashlib, os, resource, sys
