@@ -16984,7 +16984,7 @@ class TestWebSockets(WebTest):
         self.assertEqual([peer.next(), peer.next()], ["before", "after"])
 
     def test_pings(self):
-        self.serve(ping_interval=0.02, ping_timeout=0.5)
+        self.serve(ping_interval=0.02, ping_timeout=1.5)
         deaf, alive = Peer(self), Peer(self)
         for _ in range(5):
             self.assertEqual(alive.next(), (9, b""))
@@ -17084,7 +17084,7 @@ class TestWebSockets(WebTest):
 
     def test_a_flood_for_slow_handlers_is_held(self):
         """However many messages a peer sends, tasks are bounded; all are answered, and it is pinged the while."""
-        app = self.gated(max_ahead=50, ping_interval=0.02, ping_timeout=0.5)
+        app = self.gated(max_ahead=50, ping_interval=0.02, ping_timeout=5)
         peer = Peer(self)
         sent = ["%d" % n for n in range(5000)]
         peer.send(*sent)
@@ -17235,10 +17235,12 @@ class TestWebSockets(WebTest):
         wait_for(lambda: "talk is" in sys.stderr.getvalue())
 
     def test_one_that_is_held_and_gone_is_noticed(self):
-        app = self.gated(max_ahead=50, ping_interval=0.02)
+        app = self.gated(max_ahead=50, close_timeout=0.08)
         peer = Peer(self)
         peer.send(*["x"] * 5000)
-        wait_for(self.held)
+        [ws] = wait_for(self.held)
+        self.ws.ping_interval = 0.02
+        ws.due = 0                                  # from now on: no ping waits for its answer
         reset(peer.sock)
         wait_for(lambda: not self.ws.sockets)
         app.gate = False
