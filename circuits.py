@@ -85,7 +85,7 @@ except ImportError:
     select = None
 
 __version__ = "2.1.0"   # the documented interface this file implements
-__sealed__ = "2588fc5b8053a20d978c0e73780b3d53038cb2041154acc156f027d0835f7ba5"
+__sealed__ = "ba41c66bdee9f23d3e10c169def99cd056c9a73f402a1fede4dd4fff221dab35"
 __author__ = "the circuits-in-four-files authors"
 __date__ = "2026-11-24"
 
@@ -2957,8 +2957,8 @@ class Reactor:
 
     def leave_parent(self):
         """In a forked process: what the parent's thread was doing goes on there only."""
+        self.running = self.looping = self.halted = False
         self.batch = self.cause = self.context = self.clean = None
-        self.halted = False
         self.awake()
 
     def open_wakeup(self):
@@ -3668,9 +3668,7 @@ class Manager:
                                    % (self.name, reactor.root))
             reactor.looping = True
         if reactor.pid != os.getpid():
-            if reactor.pid is not None:
-                reactor.leave_parent()
-            reactor.close()
+            reactor.close()                 # what a parent process had open
         reactor.pid = os.getpid()
         reactor.open_wakeup()
         reactor.ident = get_ident()
@@ -4563,7 +4561,7 @@ class Timer(BaseComponent):
                     interval = interval.timestamp() - time.time()
                 _check_seconds(interval, _TIMER_TAKES)
             self.interval = interval
-        if self._lone:                  # else a little slower, and the same
+        if self._lone:                  # the way that needs no Reactor
             self._deadline = self.clock() + self.interval
         else:
             self._schedule(self.root.clock() + self.interval)
@@ -4604,8 +4602,8 @@ class Timer(BaseComponent):
 
     def _join(self, parent, reactor):
         """Alone until now, join the tree of *reactor*."""
-        self._lone = False
-        self._joined = number = next(_joined)
+        self._lone = self._pending = False
+        self._joined = next(_joined)
         self.parent = parent
         self._reactor = reactor
         if type(self) is not Timer:     # else it has no handlers
@@ -4614,13 +4612,7 @@ class Timer(BaseComponent):
             clock = reactor.root.clock
             if clock is not self.clock:
                 self._deadline += clock() - self.clock()
-            # call_at(), without a call and a lock more.
-            self._entry = entry = [self._deadline, number, self._due, ()]
-            if not reactor.timers:
-                reactor.timers = []
-            heappush(reactor.timers, entry)
-            if reactor.sleeping:
-                reactor.fired(None)
+            self._entry = reactor.call_at(self._deadline, self._due)
 
     def _split(self):
         old = self._reactor

@@ -167,7 +167,7 @@ else:
     from circuits_net import __version__ as _net_version
 
 __version__ = "2.1.0"
-__sealed__ = "c55b4bf7b8e85989b40875a6d4c1a80e79c3b65c99eb0fc990e58f8a2e716b75"
+__sealed__ = "9466a99e64c76f24cf04e7bea3e5e579a0965ac4b464de98e4180bb46836d17c"
 
 __all__ = (
     "AllowedHosts", "Application", "BadResponse", "BaseController",
@@ -11684,7 +11684,6 @@ class Application(BaseComponent):
         """In a forked process: forget what the parent's thread was doing."""
         reactor = self._reactor
         reactor.leave_parent()
-        reactor.running = reactor.looping = False
         reactor.queue.clear()
         self.http._connections.clear()
 

@@ -3327,6 +3327,10 @@ class TestTimers(CircuitsTest):
         timer.reset()
         timer.register(self.app)
         self.assertEqual(self.after(5.5), ["foo", "foo"])
+        timer._pending = True                           # it was to leave when it was due
+        timer.register(self.app).unregister()
+        pump(self.app)
+        self.assertIs(timer.parent, timer)
 
     def test_its_event_can_be_stopped_when_it_has_left(self):
         event, seen = Foo(), []
@@ -13087,6 +13091,15 @@ class TestStreams(WebTest):
                     while not got.endswith(b"0\r\n\r\n"):
                         got += sock.recv(1000)
                     self.assertIn(b"end", got)
+
+    def test_the_sweep_goes_by_one_look_at_the_clock(self):
+        app = circuits_web.Server(("127.0.0.1", 0))
+        self.addCleanup(app.server.close)
+        ticks = iter(range(100, 200))
+        app.clock = lambda: next(ticks)
+        app.http._connections["sock"] = circuits_web._Connection("sock", None)
+        app.http._sweep()
+        self.assertEqual(app.http._sweeper[0], app.http._now + 1)
 
     def test_both_ways_have_their_deadlines(self):
         for path, alive in ((b"plain", False), (b"events", True)):
