@@ -3327,6 +3327,7 @@ class TestTimers(CircuitsTest):
         timer.reset()
         timer.register(self.app)
         self.assertEqual(self.after(5.5), ["foo", "foo"])
+        timer = Timer(5, Foo())
         timer._pending = True                           # it was to leave when it was due
         timer.register(self.app).unregister()
         pump(self.app)
