@@ -1091,6 +1091,10 @@ class TestFeedback(CircuitsTest):
                                            success_channels=["s", "t"], complete_channels=("c",))
         self.assertEqual(rec.named("test_success")[0].channels, ("s", "t"))
         self.assertEqual(rec.named("test_complete")[0].channels, ("c",))
+        rec, value, event = self.run_event("test", success=True, complete=True,
+                                           success_channels="some", complete_channels="other")
+        self.assertEqual(rec.named("test_success")[0].channels, ("some",))
+        self.assertEqual(rec.named("test_complete")[0].channels, ("other",))
 
     def test_custom_name_gives_both_feedback_names(self):
         class My(Event):
@@ -2285,6 +2289,56 @@ class TestTree(CircuitsTest):
         App().run()
         self.assertEqual(states, ["<App/app %d:MainThread (queued=0) [R]>" % pid])
 
+    def test_one_that_is_alone_is_its_own_tree(self):
+        one = Component()
+        ref = weakref.ref(one)
+        self.assertIs(one.parent, one)
+        self.assertIs(one.root, one)
+        self.assertEqual((len(one), bool(one.running), one.components), (0, False, set()))
+        self.assertIs(one.unregister(), one)
+        with self.assertRaisesRegex(ValueError, "with itself"):
+            one.register(one)
+        app = one + Component() + Component()
+        first, second = app.components
+        self.assertEqual((first.root, second.parent), (one, one))
+        with self.assertRaisesRegex(ValueError, "below itself"):
+            one.register(second)
+        heard = []
+        again = Component()
+        again.addHandler(handler("foo")(lambda self: heard.append(self)))
+        again.register(first)
+        one.fire(Foo())
+        pump(one)
+        self.assertEqual(heard, [again])
+        alone = Component()
+        gone = weakref.ref(alone)
+        del alone
+        if sys.implementation.name == "cpython":        # it was in no cycle
+            self.assertIsNone(gone())
+        self.assertIsNotNone(ref())
+
+    def test_a_class_with_its_own_new(self):
+        child("""
+            from circuits import Component, Event
+
+            class Once:
+                def __new__(cls, *args, **kwargs):
+                    if "only" not in vars(cls):
+                        cls.only = super().__new__(cls, *args, **kwargs)
+                    return cls.only
+
+            class App(Once, Component):
+                def init(self, a, b=None):
+                    self.got = a, b
+
+            class Plain(Component):
+                def init(self, a, b=None):
+                    self.got = a, b
+            assert App(1, b=2) is App(3, b=4)
+            assert App.only.got == (3, 4)
+            assert Plain(5, b=6).register(App.only).got == (5, 6)
+        """)
+
     def test_operators(self):
         class A(Component):
             pass
@@ -3327,11 +3381,69 @@ class TestTimers(CircuitsTest):
         timer.reset()
         timer.register(self.app)
         self.assertEqual(self.after(5.5), ["foo", "foo"])
-        timer = Timer(5, Foo())
-        timer._pending = True                           # it was to leave when it was due
-        timer.register(self.app).unregister()
+        timer = Timer(5, Foo()).register(self.app).unregister()
+        self.app.unregisterChild(timer)                 # not to wait for that
+        timer.register(self.app)
+        pump(self.app)
+        self.assertIn(timer, self.app)
+        timer.unregister()
         pump(self.app)
         self.assertIs(timer.parent, timer)
+
+    def test_an_event_whose_channel_is_a_string(self):
+        event = Foo()
+        event.channels = "here"
+
+        class Here(Component):
+            channel = "here"
+
+            def foo(self):
+                return "heard"
+        self.app += Here()
+        Timer(5, event, persist=True).register(self.app)
+        for _ in range(2):
+            self.after(6)
+            self.assertEqual(event.value.value, "heard")
+
+    def test_whatever_order_they_come_and_go_in(self):
+        reactor, chance, seen = self.app._reactor, random.Random(8), []
+        for moves in ("in order", "backwards", "mixed", "one late", "two lengths"):
+            waiting, begin = {}, self.clock()
+            for number in range(1000):
+                seconds = {"in order": number, "backwards": 1000 - number,
+                           "mixed": chance.randrange(1000), "one late": number or 3600,
+                           "two lengths": number + 500 * (number % 2)}[moves]
+                entry = reactor.call_later(seconds, seen.append, (begin + seconds, number))
+                if chance.random() < 0.7:
+                    waiting[number] = begin + seconds
+                else:
+                    reactor.cancel(entry)
+                    reactor.cancel(entry)
+                if number % 10 == 9:
+                    self.clock.advance(0.5)
+                    self.app.tick(0)
+                    begin = self.clock()
+                    due = [n for n in waiting if waiting[n] <= begin]
+                    self.assertEqual(seen, sorted((waiting.pop(n), n) for n in due))
+                    seen.clear()
+                    self.assertEqual(reactor.next_deadline(), min(waiting.values(), default=None))
+            self.clock.advance(5000)
+            self.app.tick(0)
+            self.assertEqual(seen, sorted((waiting[n], n) for n in waiting))
+            seen.clear()
+            self.assertEqual((len(reactor.timers), reactor.next_deadline()), (0, None))
+
+    def test_one_that_is_cancelled_while_it_is_due(self):
+        reactor, seen = self.app._reactor, []
+        reactor.call_later(1, lambda: reactor.cancel(second))
+        second = reactor.call_later(1, seen.append, 2)
+        reactor.call_later(1, lambda: reactor.call_later(0, seen.append, "later"))
+        reactor.call_later(1, seen.append, 3)
+        self.clock.advance(2)
+        self.app.tick(0)
+        self.assertEqual(seen, [3])
+        self.app.tick(0)
+        self.assertEqual(seen, [3, "later"])
 
     def test_its_event_can_be_stopped_when_it_has_left(self):
         event, seen = Foo(), []
