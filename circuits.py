@@ -85,7 +85,7 @@ except ImportError:
     select = None
 
 __version__ = "2.1.0"   # the documented interface this file implements
-__sealed__ = "e0cc5ab829fb2142d37ebefdbf4ef284fe7075b8ad07d77932388d69c371d84c"
+__sealed__ = "e3754705ab17dda376d8a21eaac071de672a24b278c8c9007266756709da796e"
 __author__ = "the circuits-in-four-files authors"
 __date__ = "2026-11-24"
 
@@ -1983,9 +1983,8 @@ class Timers:
         elif len(row) > len(heap):
             heappush(heap, entry)
         else:                       # a late one does not keep all others out of the row
-            heap.extend(row)
-            heapify(heap)
-            row.clear()
+            while row:
+                heappush(heap, row.pop())
             row.append(entry)
 
     def first(self):

@@ -167,7 +167,7 @@ else:
     from circuits_net import __version__ as _net_version
 
 __version__ = "2.1.0"
-__sealed__ = "9466a99e64c76f24cf04e7bea3e5e579a0965ac4b464de98e4180bb46836d17c"
+__sealed__ = "98c2922642c897f1faa04b226cb9a8fdef858cbcb30bf37996f6f6ac0fed10e8"
 
 __all__ = (
     "AllowedHosts", "Application", "BadResponse", "BaseController",
@@ -9302,6 +9302,7 @@ class CookieJar:
     def __init__(self, clock=time.time):
         self._clock = clock
         self._hosts = {}            # domain -> {(path, name): _Cookie}
+        self._secure = {}           # name -> those that are for https alone
         self._number = 0
         self._size = 0
 
@@ -9317,6 +9318,7 @@ class CookieJar:
     def clear(self):
         """Forget them all."""
         self._hosts = {}
+        self._secure = {}
         self._size = 0
 
     def take(self, url, lines):
@@ -9390,17 +9392,22 @@ class CookieJar:
         return parse_http_date(attributes.get("expires", ""))
 
     def _keep(self, cookie, secure):
-        if not secure and any(self._hides(cookie, other) for cookies in self._hosts.values()
-                              for other in cookies.values()):
+        if not secure and any(self._hides(cookie, other)
+                              for other in self._secure.get(cookie.name, ())):
             return              # RFC 6265bis, 5.7: http does not touch those of https
-        cookies = self._hosts.setdefault(cookie.domain, {})
         key = cookie.path, cookie.name
-        before = cookies.pop(key, None)
+        before = self._hosts.get(cookie.domain, {}).get(key)
         if before is None:
-            self._size += 1
             self._number += 1
-        cookie.number = self._number if before is None else before.number
+            cookie.number = self._number
+        else:
+            cookie.number = before.number
+            self._drop(cookie.domain, key)
+        cookies = self._hosts.setdefault(cookie.domain, {})
         cookies[key] = cookie
+        self._size += 1
+        if cookie.secure:
+            self._secure.setdefault(cookie.name, set()).add(cookie)
         if cookie.expires is not None and cookie.expires <= self._clock():
             self._drop(cookie.domain, key)
         while len(cookies) > MAX_COOKIES_PER_HOST:
@@ -9411,18 +9418,22 @@ class CookieJar:
 
     @staticmethod
     def _hides(cookie, other):
-        """Whether *cookie* could be taken for the secure *other*."""
+        """Whether *cookie* could be taken for the secure *other* of its name."""
         one, two = "." + cookie.domain, "." + other.domain
-        return other.secure and other.name == cookie.name \
-            and (one.endswith(two) or two.endswith(one)) \
+        return (one.endswith(two) or two.endswith(one)) \
             and _path_matches(cookie.path, other.path)
 
     def _drop(self, domain, key):
         cookies = self._hosts[domain]
-        del cookies[key]
+        cookie = cookies.pop(key)
         self._size -= 1
         if not cookies:
             del self._hosts[domain]
+        if cookie.secure:
+            alike = self._secure[cookie.name]
+            alike.discard(cookie)
+            if not alike:
+                del self._secure[cookie.name]
 
 
 def _is_address(host):

@@ -4,7 +4,8 @@
     python3 test_circuits.py TestValues         one class
     python3 test_circuits.py TestValues.test_one_result_stands_bare
     python3 test_circuits.py --full TestWebAbuse        a gigabyte, a million chunks, ...
-    python3 test_circuits.py --slow                     name the slowest
+    python3 test_circuits.py --slow             name the slowest
+    python3 test_circuits.py --help             what else there is
 
 The order is that of the modules.  A test takes the lowest rung that can
 fail: pure functions, events in one process, two codecs back to back, a
@@ -19,6 +20,7 @@ where that is missing; .ci/run installs them all.
 # SPDX-License-Identifier: MIT
 # Copyright (c) 2026 the circuits-in-four-files authors
 
+import argparse
 import ast
 import asyncio
 import atexit
@@ -68,6 +70,9 @@ from circuits import handler, sleep
 
 # What a slow machine may take before a condition counts as never coming true.
 PATIENCE = float(os.environ.get("CIRCUITS_TEST_PATIENCE", 20))
+
+# Whether to run some tests in the sizes of their names; less finds the same.
+FULL = "--full" in sys.argv
 
 
 # Where the processes that tests start find the bytecode of the four files; gone afterwards.
@@ -1886,7 +1891,7 @@ class TestTasks(CircuitsTest):
         App().run()
         self.assertEqual(log, ["closed"])
 
-    def test_a_hundred_thousand_leave_nothing(self):
+    def test_tens_of_thousands_leave_nothing(self):
         class App(Component):
             def by_call(self):
                 yield self.call(Hello())
@@ -1932,7 +1937,7 @@ class TestTasks(CircuitsTest):
             gc.collect()
             return len(gc.get_objects())
         before = everything(1000)
-        after = everything(100000 if sys.implementation.name == "cpython" else 20000)
+        after = everything(100000 if FULL else 20000)
         self.assertLess(after, before + 300)
         self.assertEqual(app._handlers, handlers)
         self.assertEqual(app._reactor.awaited, {})
@@ -3433,6 +3438,21 @@ class TestTimers(CircuitsTest):
             seen.clear()
             self.assertEqual((len(reactor.timers), reactor.next_deadline()), (0, None))
 
+    def test_whatever_order_costs_the_same(self):
+        def seconds(order, n):
+            began = time.process_time()
+            for number in range(n):
+                self.app._reactor.call_later(order(number, n), int)
+            self.clock.advance(10 * n)
+            self.app.tick(0)
+            return time.process_time() - began
+        for order in (lambda i, n: i, lambda i, n: n - i, lambda i, n: i if i % 2 else n - i):
+            for _ in range(5):
+                if seconds(order, 10000) < 40 * seconds(order, 1000):   # with the square: 100
+                    break
+            else:
+                self.fail("ten times as many took more than forty times as long")
+
     def test_one_that_is_cancelled_while_it_is_due(self):
         reactor, seen = self.app._reactor, []
         reactor.call_later(1, lambda: reactor.cancel(second))
@@ -4328,7 +4348,7 @@ class TestTogether(CircuitsTest):
             run(app)
             self.assertEqual(order, ["effect", "complete"])
 
-    def test_ten_thousand_at_once_leave_nothing(self):
+    def test_thousands_at_once_leave_nothing(self):
         class App(Component):
             def by_call(self):
                 yield self.call(Hello())
@@ -4357,12 +4377,13 @@ class TestTogether(CircuitsTest):
             start = time.process_time()
             burst(n)
             return time.process_time() - start
-        burst(1000)
+        many = 10000 if FULL else 3000
+        burst(many // 10)
         gc.collect()
         before = len(gc.get_objects())
-        small = min(cost(1000) for _ in range(3))
+        small = min(cost(many // 10) for _ in range(3))
         # Linear is 10, square would be 100 each time; a busy machine may make it 40 once.
-        self.assertTrue(any(cost(10000) < 40 * small for _ in range(5)))
+        self.assertTrue(any(cost(many) < 40 * small for _ in range(5)))
         gc.collect()
         self.assertLess(len(gc.get_objects()), before + 300)
 
@@ -4373,7 +4394,7 @@ class TestTogether(CircuitsTest):
 
 class TestInsideAsyncio(CircuitsTest):
 
-    many = 5000
+    many = 5000 if FULL else 1000
 
     class App(Callee):
         def init(self, poller=None):
@@ -4823,7 +4844,7 @@ class TestPollThread(TestInsideAsyncio):
             raise NotImplementedError
 
     loops = [Loop]
-    many = 2000
+    many = 2000 if FULL else 500
 
 
 # ---------------------------------------------------------------------------
@@ -13346,6 +13367,7 @@ class TestStopping(WebTest):
         while piece:
             got += piece
             piece = busy.recv(1000)
+        busy.close()                # else the server lingers
         self.assertIn(b"Connection: close", got)
         self.assertTrue(got.endswith(b"\r\n\r\ndone"), got)
         self.assertEqual(process.stdout.readline(), "ended\n")
@@ -15154,8 +15176,6 @@ class TestWebAbuse(CircuitsTest):
     The sizes are small; python3 test_circuits.py --full TestWebAbuse takes the large ones.
     """
 
-    FULL = "--full" in sys.argv
-
     CODE = """
         import sys
         from circuits_web import Controller, Server, Static, expose
@@ -15224,7 +15244,7 @@ class TestWebAbuse(CircuitsTest):
 
     def assertSmall(self, mib=64):
         most = self.most_memory()
-        if self.FULL:
+        if FULL:
             print("%s: %.1f MiB before, at most %.1f MiB" % (self.id(), self.before / 1024, most / 1024), flush=True)
         if "__pypy__" in sys.builtin_module_names:
             mib *= 4
@@ -15263,7 +15283,7 @@ class TestWebAbuse(CircuitsTest):
         return sent
 
     def test_large_bodies_both_ways_pass_through_a_small_process(self):
-        size = 2 ** 30 if self.FULL else 2 ** 26
+        size = 2 ** 30 if FULL else 2 ** 26
         folder = self.folder()
         with open(os.path.join(folder, "big"), "wb") as file:
             file.truncate(size)
@@ -15293,8 +15313,8 @@ class TestWebAbuse(CircuitsTest):
 
     def test_slowloris(self):
         """Many send a byte now and then; each is told 408 and closed in time, others are served."""
-        count = 1000 if self.FULL else 100
-        seconds = 3 if self.FULL else 1
+        count = 1000 if FULL else 100
+        seconds = 3 if FULL else 1
         self.start(header_timeout=seconds, body_timeout=seconds)
         heads = (b"GET / HTTP/1.1\r\nHost: a\r\nX: ",
                  b"POST /collected HTTP/1.1\r\nHost: a\r\nContent-Length: 1000000\r\n\r\n",
@@ -15329,13 +15349,13 @@ class TestWebAbuse(CircuitsTest):
                 if not piece:
                     socks.remove(sock)
         told = sum(data.startswith(b"HTTP/1.1 408 ") for data in got.values())
-        if self.FULL:
+        if FULL:
             print("served %d times meanwhile, %d of %d told 408" % (served, told, count))
         self.assertGreater(told, count * 9 // 10)       # all are closed; a reset may overtake an answer
         self.assertSmall()
 
     def test_very_many_tiny_chunks(self):
-        count = 1000000 if self.FULL else 100000
+        count = 1000000 if FULL else 100000
         self.start()
         for path in (b"collected", b"taken"):
             sock = self.connect(b"PUT /%s HTTP/1.1\r\nHost: a\r\nConnection: close\r\n"
@@ -15345,7 +15365,7 @@ class TestWebAbuse(CircuitsTest):
                 sock.sendall(b"1\r\nx\r\n" * 1000)
             sock.sendall(b"0\r\n\r\n")
             self.assertIn(b"%d bytes" % count, self.answer(sock))
-            if self.FULL:
+            if FULL:
                 print("%s: %.2f s" % (path, time.monotonic() - start))
         self.assertServed()
         self.assertSmall()
@@ -15364,7 +15384,7 @@ class TestWebAbuse(CircuitsTest):
         self.assertSmall()
 
     def test_very_many_parts_of_a_form(self):
-        count = 10000000 if self.FULL else 50000
+        count = 10000000 if FULL else 50000
         part = b"--X\r\nContent-Disposition: form-data; name=a\r\n\r\n\r\n"
         kind = b"Content-Type: multipart/form-data; boundary=X\r\n"
         self.start()
@@ -15381,7 +15401,7 @@ class TestWebAbuse(CircuitsTest):
         self.assertSmall()
 
     def test_many_files_in_one_form(self):
-        count = 800 if self.FULL else 60
+        count = 800 if FULL else 60
         self.start()
         part = b"--XX\r\nContent-Disposition: form-data; name=f; filename=x\r\n\r\n" + bytes(1000000) + b"\r\n"
         sock = self.connect(b"POST /collected HTTP/1.1\r\nHost: a\r\nConnection: close\r\n"
@@ -15396,7 +15416,7 @@ class TestWebAbuse(CircuitsTest):
 
     def test_fields_of_a_form_are_limited_together(self):
         self.start()
-        body = multipart(*[(b"Content-Disposition: form-data; name=a", b"x" * 1000000)] * (50 if self.FULL else 5))
+        body = multipart(*[(b"Content-Disposition: form-data; name=a", b"x" * 1000000)] * (50 if FULL else 5))
         sock = self.connect(b"POST /collected HTTP/1.1\r\nHost: a\r\nConnection: close\r\n"
                             b"Content-Type: multipart/form-data; boundary=XX\r\nContent-Length: %d\r\n\r\n" % len(body))
         self.push(sock, [body])
@@ -18288,6 +18308,40 @@ class TestClientPure(CircuitsTest):
             client._take_cookies(client._order("GET", url, *[None] * 9), response, ["a=b"])
             self.assertEqual((len(client.cookies), response.cookies), (kept, {"a": "b"}))
         self.assertNotIn(b"Cookie", client._order("GET", "http+unix://%2Fx/", *[None] * 9).head())
+
+    def test_cookies_of_https_are_out_of_reach_of_http(self):
+        now = [1000.0]
+        jar = circuits_web.CookieJar(clock=lambda: now[0])
+        jar.take("https://a.example/", ["s=safe; Secure; Max-Age=60"])
+        jar.take("http://a.example/", ["s=forged", "t=plain"])
+        jar.take("http://b.a.example/", ["s=forged; Domain=a.example", "s=forged"])
+        self.assertEqual(jar.header("https://a.example/"), "s=safe; t=plain")
+        jar.take("https://a.example/", ["s=safer; Secure; Max-Age=60"])
+        jar.take("http://a.example/", ["s=forged"])
+        self.assertEqual(jar.header("https://a.example/"), "s=safer; t=plain")
+        jar.take("https://a.example/", ["s=open"])      # its own server may
+        jar.take("http://a.example/", ["s=changed"])
+        self.assertEqual(jar.header("http://a.example/"), "s=changed; t=plain")
+        jar.take("https://a.example/", ["u=safe; Secure; Max-Age=60"])
+        now[0] += 61
+        jar.take("https://a.example/", ["u=; Max-Age=0"])
+        jar.take("http://a.example/", ["u=new"])        # there is nothing to protect any more
+        self.assertEqual(jar.header("http://a.example/"), "s=changed; t=plain; u=new")
+        jar.take("https://a.example/", ["v=1; Secure"])
+        jar.clear()
+        jar.take("http://a.example/", ["v=2"])
+        self.assertEqual((jar.header("https://a.example/"), len(jar)), ("v=2", 1))
+
+    def test_many_cookies_take_linear_time(self):
+        def seconds(n):
+            jar, began = circuits_web.CookieJar(), time.process_time()
+            for i in range(n):
+                jar.take("http://a%d.example/" % i, ["n=v"])
+            return time.process_time() - began
+        for _ in range(5):
+            if seconds(3000) < 40 * seconds(300):
+                return
+        self.fail("ten times as many took more than forty times as long")
 
     def test_cookies_are_bounded(self):
         jar = circuits_web.CookieJar()
@@ -22670,14 +22724,22 @@ def main():
         resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, min(hard, 4096)), hard))
     except (ImportError, ValueError):   # Windows has no such limit
         pass
+    parser = argparse.ArgumentParser(description="Test the four files.")
+    parser.add_argument("names", nargs="*", metavar="TestClass[.test]", help="which (default: all)")
+    parser.add_argument("-v", "--verbose", action="store_true", help="name each test")
+    parser.add_argument("-f", "--failfast", action="store_true", help="stop at the first that fails")
+    parser.add_argument("--slow", action="store_true", help="name the slowest afterwards")
+    parser.add_argument("--full", action="store_true",
+                        help="in the sizes of their names; takes minutes")
+    options = parser.parse_args()
     loader = unittest.TestLoader()
     here = sys.modules[__name__]
-    args = [arg for arg in sys.argv[1:] if not arg.startswith("-")]
-    suite = loader.loadTestsFromNames(args, here) if args else loader.loadTestsFromModule(here)
-    runner = unittest.TextTestRunner(verbosity=2 if "-v" in sys.argv else 1,
-                                     failfast="-f" in sys.argv, resultclass=Result)
+    suite = (loader.loadTestsFromNames(options.names, here) if options.names
+             else loader.loadTestsFromModule(here))
+    runner = unittest.TextTestRunner(verbosity=2 if options.verbose else 1,
+                                     failfast=options.failfast, resultclass=Result)
     result = runner.run(suite)
-    if "--slow" in sys.argv:
+    if options.slow:
         for seconds, name in sorted(Result.times, reverse=True)[:15]:
             print("%6.2f s  %s" % (seconds, name))
     faulthandler.cancel_dump_traceback_later()
