@@ -288,6 +288,28 @@ class Hello(Event):
 
 class TestEvents(CircuitsTest):
 
+    def test_channels_as_a_property(self):
+        class Moving(Event):
+            places = ()
+
+            @property
+            def channels(self):
+                return self.places
+
+            @channels.setter
+            def channels(self, places):
+                self.places = places + ("log",)
+
+        class Log(Component):
+            channel = "log"
+
+            def moving(self):
+                return "logged"
+        app = make_app(Log())
+        value = app.fire(Moving(), "here")
+        pump(app)
+        self.assertEqual((value.value, value.event.places), ("logged", ("here", "log")))
+
     def test_names_come_from_the_class(self):
         table = {"FooBar": "foo_bar", "HTTPError": "httperror", "EOF": "eof", "WritePID": "write_pid",
                  "AddPath": "add_path", "getHTTPResponse": "get_httpresponse", "A1B": "a1_b",
