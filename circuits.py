@@ -85,7 +85,7 @@ except ImportError:
     select = None
 
 __version__ = "2.1.0"   # the documented interface this file implements
-__sealed__ = "74e03cd44cb4252bc9bbfff0af1c54d26d6afbda1af4aa66cbaeabc1bf5593a5"
+__sealed__ = "6ebbd7667fe60028144f6aaa0ad7aa7944e709df7fca04eda8233194e3bd2f39"
 __author__ = "the circuits-in-four-files authors"
 __date__ = "2026-11-24"
 
@@ -189,9 +189,12 @@ def _lay_out(cls, *names):
     It learns what they have from the first thirty.  Each that gets another one
     later becomes a dict: 0.3 to 1 us, 200 bytes.
     """
+    if cls.__new__ is not _new or hasattr(cls, "__del__"):
+        return                      # nobody's code is to run for the sample
     sample = _new(cls)
     for name in names:
-        if not hasattr(getattr(cls, name, None), "__set__"):    # a property of the user's
+        held = next((vars(c)[name] for c in cls.__mro__ if name in vars(c)), None)
+        if not hasattr(type(held), "__set__"):      # a property in place of it
             object.__setattr__(sample, name, None)
 
 
@@ -1990,9 +1993,15 @@ class Timers:
 
     def first(self):
         """The next entry, or None."""
-        if self.cancelled:
-            self._drop()
         row, heap = self.row, self.heap
+        if self.cancelled > 100 and self.cancelled > len(self) // 2:
+            self._tidy()
+        while row and row[0][2] is None:
+            row.popleft()
+            self.cancelled -= 1
+        while heap and heap[0][2] is None:
+            heappop(heap)
+            self.cancelled -= 1
         if row and not (heap and heap[0] < row[0]):
             return row[0]
         return heap[0] if heap else None
@@ -2005,21 +2014,14 @@ class Timers:
         row = self.row
         return row.popleft() if row and row[0] is entry else heappop(self.heap)
 
-    def _drop(self):
-        """Drop what was cancelled: where it comes first, or all if that is the most."""
-        row, heap = self.row, self.heap
-        if self.cancelled > 100 and self.cancelled > len(self) // 2:
-            self.row = deque(entry for entry in row if entry[2] is not None)
-            self.heap = [entry for entry in heap if entry[2] is not None]
-            heapify(self.heap)
-            self.cancelled = 0
-            return
-        while row and row[0][2] is None:
-            row.popleft()
-            self.cancelled -= 1
-        while heap and heap[0][2] is None:
-            heappop(heap)
-            self.cancelled -= 1
+    def _tidy(self):
+        """Drop all that was cancelled, without waiting until it comes first."""
+        for part in self.row, self.heap:
+            left = [entry for entry in part if entry[2] is not None]
+            part.clear()
+            part.extend(left)
+        heapify(self.heap)
+        self.cancelled = 0
 
 
 class _Nothing:
@@ -2628,13 +2630,14 @@ class Reactor:
     def _plan_for(self, event):
         """The plan of an event that is not in the table.
 
-        Channels that are a list become a tuple; unhashable ones are an error.
+        Channels that are a list, or a single one, become a tuple; unhashable
+        ones are an error.
         """
         channels = event.channels
-        if not isinstance(channels, tuple):
-            channels = event.channels = (
-                (channels,) if isinstance(channels, str) else tuple(channels))
         try:
+            if not isinstance(channels, tuple):
+                single = isinstance(channels, str) or not hasattr(channels, "__iter__")
+                channels = event.channels = (channels,) if single else tuple(channels)
             if not isinstance(event.name, str):
                 raise TypeError("the name of an event is a string, got %r in %s"
                                 % (event.name, type(event).__name__))
@@ -2969,7 +2972,7 @@ class Reactor:
                 else:
                     callback(*args)
             except BaseException as error:
-                self.failed(None, callback, error)
+                self.failed(None, callback._due if args is None else callback, error)
 
     # -- the loop -----------------------------------------------------------
 
@@ -3242,7 +3245,7 @@ class _WhenAsked:
     """The Reactor of a manager that is alone, made when something asks for it."""
 
     def __get__(self, manager, owner=None):
-        return self if manager is None else manager._settle()
+        return self if manager is None else manager._make_reactor()
 
 
 class Manager:
@@ -3270,6 +3273,7 @@ class Manager:
     _pending = False
     _lone = True            # neither parent nor Reactor until something asks for them
     _light = True           # does not mind that it had none: see registerChild()
+    _has_own_parent = False
     _targeted = False       # a plan has this manager as a channel
     _moved = None           # to override: called when the reactor changes
     _class_handlers = {}    # name -> tuple of functions, per class
@@ -3284,10 +3288,14 @@ class Manager:
 
     def __init_subclass__(cls, **kwargs):
         super().__init_subclass__(**kwargs)
-        if type(cls.__new__) is FunctionType and "__new__" not in vars(Manager):
-            # It may hand on its arguments, which object.__new__ refuses.  Not
-            # before there is such a class: 0.4 us for each component.
-            Manager.__new__ = lambda cls, *args, **kwargs: super(Manager, cls).__new__(cls)
+        cls._has_own_parent = cls.parent is not Manager.parent
+        cls._light = vars(cls).get("_light", cls._moved is None)
+
+    def __new__(cls, *args, **kwargs):
+        self = _new(cls)
+        if cls._has_own_parent:     # a handler of that name, say
+            self.parent = self
+        return self
 
     def __init__(self, *args, **kwargs):
         pass
@@ -3562,7 +3570,7 @@ class Manager:
                     self._children = {}
                 self._children[component] = None
                 component.parent = self
-                return component._join(ours)
+                return component._join_tree(ours)
             theirs = component._reactor
             if ours.running and theirs.running and ours is not theirs:
                 raise UnregistrableError()
@@ -3598,21 +3606,22 @@ class Manager:
                     manager._moved(goes)
             goes.retire(stays)
 
-    def _settle(self):
+    def _make_reactor(self):
         """Alone until now, have a Reactor as the root of a tree has."""
         with _tree_lock:
             if self._lone:
-                self._lone = False
-                self.parent = self
-                self._joined = next(_joined)
-                self._reactor = Reactor(self)
+                number, reactor = next(_joined), Reactor(self)
+                if self._lone:      # a signal handler may have been here meanwhile
+                    object.__setattr__(self, "_reactor", reactor)
+                    object.__setattr__(self, "_joined", number)
+                    object.__setattr__(self, "_lone", False)
             return self._reactor
 
-    def _join(self, reactor):
+    def _join_tree(self, reactor):
         """Alone until now, be part of the tree of *reactor*."""
-        self._lone = False
         self._joined = next(_joined)
         self._reactor = reactor
+        self._lone = False
         reactor.add_listener(self, self._listened())
 
     def unregisterChild(self, component):
@@ -4010,7 +4019,6 @@ class BaseComponent(Manager):
         cls._class_flags = {key: _flags_of(functions) for key, functions in table.items()}
         cls._handler_aliases = frozenset(aliases)
         cls._is_ground = False
-        cls._light = vars(cls).get("_light", cls._moved is None)
         for key, function in aliases.items():
             setattr(cls, key, function)
         cls._class_components = tuple(key for klass in cls.__mro__ for key, member
@@ -4658,9 +4666,9 @@ class Timer(BaseComponent):
 
     def __init__(self, interval, event, *channels, persist=False, **kwargs):
         self.event = event
-        if channels:
+        if channels or self.channels:
             self.channels = channels
-        if persist:
+        if persist or self.persist:
             self.persist = persist
         if kwargs or type(self) is not Timer:
             super().__init__(**kwargs)      # which has nothing to do for others
@@ -4704,18 +4712,18 @@ class Timer(BaseComponent):
             reactor.cancel(self._entry)
             self._entry = None
 
-    def _settle(self):
+    def _make_reactor(self):
         with _tree_lock:
             was_alone = self._lone
-            reactor = super()._settle()
+            reactor = super()._make_reactor()
             if was_alone:
                 self._schedule(self._deadline)
         return reactor
 
-    def _join(self, reactor):
-        self._lone = False
+    def _join_tree(self, reactor):
         self._joined = next(_joined)
         self._reactor = reactor
+        self._lone = False
         if self._deadline is not None:
             clock = reactor.root.clock
             if clock is not self.clock:
@@ -4746,34 +4754,26 @@ class Timer(BaseComponent):
             late = max(0, root.clock() - due)
             missed = late // self.interval if self.interval > 0 else 0
             self._schedule(due + (missed + 1) * self.interval)
-        elif self._pending or not self._is_plain(reactor) or not reactor.unheard(self.channel):
+        elif (self._children or self._extra or "prepare_unregister" in self._class_handlers
+                or not reactor.unheard(self.channel)):
             self.unregister()
         elif root is not self:          # unregister(), where nobody hears of it
-            with _tree_lock:
-                self.parent._children.pop(self, None)
-                self._part()
-
-    def _is_plain(self, reactor):
-        """Whether it is simple to take it out of the tree of *reactor*."""
-        return type(self) is Timer and not (
-            self._extra or self._children or self._tasks or self._targeted or reactor.awaited)
-
-    def _part(self):
-        """Be alone again, as before it joined."""
-        del self.parent, self._reactor
-        self._lone = True
-        if self._pending:
-            self._pending = False
+            self.parent.unregisterChild(self)
 
     def _split(self):
         old = self._reactor
-        if not self._is_plain(old):
+        if (type(self) is not Timer or self._extra or self._children or self._tasks
+                or self._targeted or old.awaited or self.parent is self):
             return super()._split()
         if self._entry is not None:
             self._unschedule(old)
             if old.root.clock is not self.clock:
                 self._deadline += self.clock() - old.root.clock()
-        self._part()
+        self._lone = True               # again, as before it joined
+        del self.parent, self._reactor
+        if self._pending:
+            self._pending = False
+
 
 # ---------------------------------------------------------------------------
 # 13. Workers

@@ -167,7 +167,7 @@ else:
     from circuits_net import __version__ as _net_version
 
 __version__ = "2.1.0"
-__sealed__ = "98c2922642c897f1faa04b226cb9a8fdef858cbcb30bf37996f6f6ac0fed10e8"
+__sealed__ = "664c247a9b8e859f12f43d7d3252c89ca1291db8bfe8d15db567734677237210"
 
 __all__ = (
     "AllowedHosts", "Application", "BadResponse", "BaseController",
@@ -9395,17 +9395,17 @@ class CookieJar:
         if not secure and any(self._hides(cookie, other)
                               for other in self._secure.get(cookie.name, ())):
             return              # RFC 6265bis, 5.7: http does not touch those of https
+        cookies = self._hosts.setdefault(cookie.domain, {})
         key = cookie.path, cookie.name
-        before = self._hosts.get(cookie.domain, {}).get(key)
+        before = cookies.pop(key, None)
         if before is None:
+            self._size += 1
             self._number += 1
             cookie.number = self._number
         else:
             cookie.number = before.number
-            self._drop(cookie.domain, key)
-        cookies = self._hosts.setdefault(cookie.domain, {})
+            self._unlist(before)
         cookies[key] = cookie
-        self._size += 1
         if cookie.secure:
             self._secure.setdefault(cookie.name, set()).add(cookie)
         if cookie.expires is not None and cookie.expires <= self._clock():
@@ -9425,13 +9425,15 @@ class CookieJar:
 
     def _drop(self, domain, key):
         cookies = self._hosts[domain]
-        cookie = cookies.pop(key)
+        self._unlist(cookies.pop(key))
         self._size -= 1
         if not cookies:
             del self._hosts[domain]
+
+    def _unlist(self, cookie):
         if cookie.secure:
             alike = self._secure[cookie.name]
-            alike.discard(cookie)
+            alike.remove(cookie)
             if not alike:
                 del self._secure[cookie.name]
 

@@ -288,6 +288,43 @@ class Hello(Event):
 
 class TestEvents(CircuitsTest):
 
+    def test_classes_of_odd_kinds(self):
+        class Both(Event, Exception):
+            pass
+
+        class Mapping(dict, Event):
+            def __init__(self, **items):
+                dict.__init__(self, **items)
+                Event.__init__(self)
+
+        class Loud(Event):
+            def __del__(self):
+                log.append(self.args)
+
+        class Typed:
+            def __get__(self, event, owner=None):
+                return () if event is None else vars(event).get("_places", ())
+
+            def __set__(self, event, places):
+                vars(event)["_places"] = tuple(places)
+
+        class Placed(Event):
+            channels = Typed()
+        log = []
+
+        class Log(Component):
+            @handler("both", "loud", "placed")
+            def _on_event(self, x):
+                return x
+        app = make_app(Log())
+        values = [app.fire(event) for event in (Both(1), Loud(3), Placed(4))]
+        pump(app)
+        self.assertEqual([value.value for value in values], [1, 3, 4])
+        self.assertEqual(Mapping(a=1)["a"], 1)
+        del values, app
+        gc.collect()
+        self.assertEqual(log, [[3]])
+
     def test_channels_as_a_property(self):
         class Moving(Event):
             places = ()
@@ -1118,10 +1155,11 @@ class TestFeedback(CircuitsTest):
                                            success_channels=["s", "t"], complete_channels=("c",))
         self.assertEqual(rec.named("test_success")[0].channels, ("s", "t"))
         self.assertEqual(rec.named("test_complete")[0].channels, ("c",))
-        rec, value, event = self.run_event("test", success=True, complete=True,
-                                           success_channels="some", complete_channels="other")
-        self.assertEqual(rec.named("test_success")[0].channels, ("some",))
-        self.assertEqual(rec.named("test_complete")[0].channels, ("other",))
+        for one, other in (("some", "other"), (5, object())):
+            rec, value, event = self.run_event("test", success=True, complete=True,
+                                               success_channels=one, complete_channels=other)
+            self.assertEqual(rec.named("test_success")[0].channels, (one,))
+            self.assertEqual(rec.named("test_complete")[0].channels, (other,))
 
     def test_custom_name_gives_both_feedback_names(self):
         class My(Event):
@@ -2344,7 +2382,81 @@ class TestTree(CircuitsTest):
             self.assertIsNone(gone())
         self.assertIsNotNone(ref())
 
+    def test_first_use_is_interrupted(self):
+        real, app, log = circuits.Reactor, Component(), []
+        self.addCleanup(setattr, circuits, "Reactor", real)
+
+        def fails(root):
+            circuits.Reactor = real
+            raise KeyboardInterrupt
+
+        def meets_a_signal(root):
+            circuits.Reactor = real
+            root.fire(Foo("signal"))
+            return real(root)
+
+        class App(Component):
+            def foo(self, what):
+                log.append(what)
+        for trouble in (fails, meets_a_signal):
+            app = App()
+            circuits.Reactor = trouble
+            try:
+                app.fire(Foo("first"))
+            except KeyboardInterrupt:
+                log.append("interrupted")
+            app.fire(Foo("second"))
+            pump(app)
+        self.assertEqual(log, ["interrupted", "second", "signal", "first", "second"])
+
+    def test_names_that_users_like(self):
+        class Tree(Component):
+            parent = None
+
+        class Bot(Component):
+            def parent(self, x):            # a handler
+                return x
+
+            def _join(self, channel):
+                raise AssertionError("called")
+
+            def _settle(self):
+                raise AssertionError("called")
+
+        class Holder(Component):
+            def __init__(self):
+                self.bot, self.tree = Bot(), Tree()
+                super().__init__()
+        app = Holder()
+        self.assertEqual(app.components, {app.bot, app.tree})
+        value = app.fire(Event.create("parent", 5))
+        pump(app)
+        self.assertEqual(value.value, 5)
+        self.assertIs(Tree().unregister().unregister_pending, False)
+        deeper = Component() + Component()
+        self.assertIs(deeper.register(Tree()).parent.root, deeper.root)
+
+    def test_a_manager_that_minds_where_it_is(self):
+        class Own(Manager):
+            def _moved(self, old):
+                self.old = old
+        app, own = Component(), Own()
+        app.registerChild(own)
+        self.assertIs(own.old.root, own)
+
     def test_a_class_with_its_own_new(self):
+        class App(Component):
+            def init(self, a):
+                self.a = a
+        original, only = App.__new__, []
+
+        def once(cls, *args, **kwargs):
+            if not only:
+                only.append(original(cls, *args, **kwargs))
+            return only[0]
+        App.__new__ = once
+        self.assertIs(App(1), App(a=2))
+        self.assertEqual(only[0].a, 2)
         child("""
             from circuits import Component, Event
 
@@ -3431,6 +3543,78 @@ class TestTimers(CircuitsTest):
         for _ in range(2):
             self.after(6)
             self.assertEqual(event.value.value, "heard")
+
+    def test_it_is_gone_when_its_event_is_handled(self):
+        self.rec.unregister()
+        pump(self.app)
+        seen = []
+
+        class Often(Timer):
+            singleton = True
+
+        class App(Component):
+            def foo(self, kind):
+                seen.append(kind)
+                kind(1, Foo(kind)).register(self)
+
+            def registerChild(self, component):
+                seen.append("+")
+                super().registerChild(component)
+
+            def unregisterChild(self, component):
+                seen.append("-")
+                super().unregisterChild(component)
+        app = App().register(self.app)
+        waiting = app.wait("never")
+        next(waiting)                       # somebody who waits changes nothing
+        for kind in (Timer, Often):
+            del seen[:]
+            app.fire(Foo(kind))
+            pump(self.app)
+            for _ in range(3):
+                self.after(1.5)
+            self.assertEqual(seen, [kind, "+"] + ["-", kind, "+"] * 3)
+            for timer in list(app.components):
+                timer.unregister()
+            pump(self.app)
+
+    def test_one_that_was_to_leave_is_due(self):
+        self.rec.unregister()
+        pump(self.app)
+        box, old = Component(), Component()
+        box.register(old)
+        old.clock = self.clock
+        timer = Timer(5, Foo()).register(box)
+        timer.unregister()
+        old.unregisterChild(box)
+        box.register(self.app)
+        self.after(6)
+        self.assertEqual((timer.parent, timer.unregister_pending), (timer, False))
+
+    def test_what_the_class_says(self):
+        class Beat(Timer):
+            persist = True
+            channels = ("x",)
+        self.assertEqual((Beat(1, Foo()).persist, Beat(1, Foo()).channels), (False, ()))
+        self.assertEqual((Beat(1, Foo(), "y", persist=True).persist, Timer(1, Foo(), "y").channels),
+                         (True, ("y",)))
+
+    def test_its_event_is_broken(self):
+        class Broken(Event):
+            def __init__(self):
+                pass
+        self.expect_stderr("Timer._due")
+        Timer(1, Broken()).register(self.app)
+        self.after(2)
+
+    def test_cancelled_from_where_it_does_not_count(self):
+        branch = Component().register(self.app)
+        entry = branch._reactor.call_later(5, int)
+        self.app._reactor.call_later(9, int)
+        self.app.unregisterChild(branch)
+        branch._reactor.cancel(entry)
+        pump(self.app)
+        self.assertEqual(self.app.next_deadline(), self.clock() + 9)
 
     def test_whatever_order_they_come_and_go_in(self):
         reactor, chance, seen = self.app._reactor, random.Random(8), []
