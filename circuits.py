@@ -85,7 +85,7 @@ except ImportError:
     select = None
 
 __version__ = "2.1.0"   # the documented interface this file implements
-__sealed__ = "6ebbd7667fe60028144f6aaa0ad7aa7944e709df7fca04eda8233194e3bd2f39"
+__sealed__ = "84e24637d0ee5e36f0010ba12160eef0525c598caa44db46c3e2c3e6d4d52d34"
 __author__ = "the circuits-in-four-files authors"
 __date__ = "2026-11-24"
 
@@ -1961,8 +1961,8 @@ class Timers:
     by deadline, and by number where that is equal.
 
     Timeouts of one length come in the order in which they are due.  Such wait
-    in a row, where it costs next to nothing to come and to go (beside ten
-    thousand others 0.2 us instead of 1.5); whatever came in between is in a heap.
+    in a row, where to come and to go costs less than half of what it does in a
+    heap of ten thousand (0.4 us, not 0.9); what comes in between is in a heap.
     """
 
     __slots__ = ("row", "heap", "cancelled")
@@ -2008,10 +2008,12 @@ class Timers:
 
     def take(self, now, newer):
         """Take out the next entry, if it is due *now* and its number below *newer*."""
-        entry = self.first()
+        row = self.row
+        entry = row[0] if row else None
+        if entry is None or entry[2] is None or self.heap:
+            entry = self.first()        # the rare case
         if entry is None or entry[0] > now or entry[1] >= newer:
             return None
-        row = self.row
         return row.popleft() if row and row[0] is entry else heappop(self.heap)
 
     def _tidy(self):
