@@ -85,7 +85,7 @@ except ImportError:
     select = None
 
 __version__ = "2.1.0"   # the documented interface this file implements
-__sealed__ = "84e24637d0ee5e36f0010ba12160eef0525c598caa44db46c3e2c3e6d4d52d34"
+__sealed__ = "f453b8d958ca338afd26f19edf3a0623ea11fa2c75f91af7a5467ec9e6fd9412"
 __author__ = "the circuits-in-four-files authors"
 __date__ = "2026-11-24"
 
@@ -183,19 +183,15 @@ FRESH, QUEUED, DONE, EXPECTED, SPECIAL = range(5)
 _new = object.__new__
 
 
-def _lay_out(cls, *names):
+def _lay_out(cls, names):
     """Have CPython make room for these attributes in instances of *cls*.
 
     It learns what they have from the first thirty.  Each that gets another one
     later becomes a dict: 0.3 to 1 us, 200 bytes.
     """
-    if cls.__new__ is not _new or hasattr(cls, "__del__"):
-        return                      # nobody's code is to run for the sample
     sample = _new(cls)
     for name in names:
-        held = next((vars(c)[name] for c in cls.__mro__ if name in vars(c)), None)
-        if not hasattr(type(held), "__set__"):      # a property in place of it
-            object.__setattr__(sample, name, None)
+        object.__setattr__(sample, name, None)
 
 
 class Event:
@@ -252,6 +248,8 @@ class Event:
     _on_complete = None
     _priority = 0
     _context = None             # the context variables at fire(), if any are set
+    _event_layout = (           # see _lay_out()
+        "_args", "_kwargs", "_state", "channels", "_value", "_waiters", "handler")
 
     # FRESH: not fired.  QUEUED: fired, nothing special.  DONE: all ran.
     # EXPECTED: fired, and somebody waits.  SPECIAL: it is tracked, cancelled,
@@ -264,7 +262,12 @@ class Event:
         cls._custom_name = "name" in vars(cls)
         if not cls._custom_name:
             cls.name = uncamel(cls.__name__)
-        _lay_out(cls, "_args", "_kwargs", "_state", "channels", "_value", "_waiters", "handler")
+        own = vars(cls)
+        if len(cls.__bases__) > 1 or "__new__" in own or "__del__" in own or any(
+                hasattr(type(own[name]), "__set__") for name in cls._event_layout if name in own):
+            cls._event_layout = ()          # nobody's code is to run for a sample
+        if cls._event_layout:
+            _lay_out(cls, cls._event_layout)
 
     def __init__(self, *args, **kwargs):
         # A tuple until somebody asks for the list, and no dict where there is
@@ -765,7 +768,7 @@ class Value:
         return {k: v for k, v in vars(self).items() if k != "manager"}
 
 
-_lay_out(Value, "event", "manager", "_value", "_count", "result", "promise", "_parent")
+_lay_out(Value, ("event", "manager", "_value", "_count", "result", "promise", "_parent"))
 
 
 def _value_changed(value):
@@ -2324,17 +2327,6 @@ class Reactor:
             awaited = self.awaited and not _READS.isdisjoint(self.awaited)
             self.private = not awaited and not any(self._has_public(name) for name in _READS)
         return self.private
-
-    def unheard(self, channel):
-        """Whether nobody hears that a component without children leaves."""
-        plans = self.plans
-        try:
-            before = plans["prepare_unregister"][channel,]
-            after = plans["unregistered"][channel,]
-        except KeyError:
-            before = self.plan("prepare_unregister", (channel,))
-            after = self.plan("unregistered", (channel,))
-        return not (before.public or before.watched or after.handlers or after.watched)
 
     def concerns(self, name, channel):
         """Whether anything at all would come of such an event."""
@@ -4658,9 +4650,6 @@ class Timer(BaseComponent):
     begins anew instead, on schedule: a late one does not delay the next.
     """
 
-    channels = ()
-    persist = False
-
     _light = True
     _sets_early = False
     _entry = None               # of the reactor's timers
@@ -4668,10 +4657,8 @@ class Timer(BaseComponent):
 
     def __init__(self, interval, event, *channels, persist=False, **kwargs):
         self.event = event
-        if channels or self.channels:
-            self.channels = channels
-        if persist or self.persist:
-            self.persist = persist
+        self.channels = channels
+        self.persist = persist
         if kwargs or type(self) is not Timer:
             super().__init__(**kwargs)      # which has nothing to do for others
         if not isinstance(event, Event):
@@ -4733,6 +4720,20 @@ class Timer(BaseComponent):
             self._entry = [self._deadline, self._joined, self, None]
             reactor.add_timer(self._entry)
 
+    def _split(self):
+        old = self._reactor
+        if (type(self) is not Timer or self._extra or self._children or self._tasks
+                or self._targeted or old.awaited or self.parent is self):
+            return super()._split()
+        if self._entry is not None:
+            self._unschedule(old)
+            if old.root.clock is not self.clock:
+                self._deadline += self.clock() - old.root.clock()
+        self._lone = True               # again, as before it joined
+        del self.parent, self._reactor
+        if self._pending:
+            self._pending = False
+
     def _moved(self, old):
         clock = self.root.clock
         if self._entry is not None and not (
@@ -4756,25 +4757,10 @@ class Timer(BaseComponent):
             late = max(0, root.clock() - due)
             missed = late // self.interval if self.interval > 0 else 0
             self._schedule(due + (missed + 1) * self.interval)
-        elif (self._children or self._extra or "prepare_unregister" in self._class_handlers
-                or not reactor.unheard(self.channel)):
+        elif self._leaving_matters() or reactor.concerns("unregistered", self.channel):
             self.unregister()
         elif root is not self:          # unregister(), where nobody hears of it
             self.parent.unregisterChild(self)
-
-    def _split(self):
-        old = self._reactor
-        if (type(self) is not Timer or self._extra or self._children or self._tasks
-                or self._targeted or old.awaited or self.parent is self):
-            return super()._split()
-        if self._entry is not None:
-            self._unschedule(old)
-            if old.root.clock is not self.clock:
-                self._deadline += self.clock() - old.root.clock()
-        self._lone = True               # again, as before it joined
-        del self.parent, self._reactor
-        if self._pending:
-            self._pending = False
 
 
 # ---------------------------------------------------------------------------

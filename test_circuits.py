@@ -288,6 +288,30 @@ class Hello(Event):
 
 class TestEvents(CircuitsTest):
 
+    def test_what_events_and_values_get_later_has_its_place(self):
+        if sys.implementation.name != "cpython":
+            return                      # there it is not ours to say
+        out, err = child("""
+            import tracemalloc
+            from circuits import Component, Event
+
+            class Foo(Event):
+                pass
+            app = Component()
+            events = [Foo() for _ in range(2000)]
+            tracemalloc.start()
+            for event in events:
+                event.channels = event._value = event._waiters = event.handler = None
+            print(tracemalloc.get_traced_memory()[0] < 2000 * 20)
+            tracemalloc.stop()
+            values = [app.fire(Foo()) for _ in range(2000)]
+            tracemalloc.start()
+            for value in values:
+                value._value = value._count = value.result = value.promise = None
+            print(tracemalloc.get_traced_memory()[0] < 2000 * 20)
+            """)
+        self.assertEqual(out.split(), ["True", "True"])
+
     def test_classes_of_odd_kinds(self):
         class Both(Event, Exception):
             pass
