@@ -248,8 +248,9 @@ class Event:
     _on_complete = None
     _priority = 0
     _context = None             # the context variables at fire(), if any are set
+    _home = None                # the Reactor that had it without a Value: see Reactor.post()
     _event_layout = (           # see _lay_out()
-        "_args", "_kwargs", "_state", "channels", "_value", "_waiters", "handler")
+        "_args", "_kwargs", "_state", "channels", "_value", "_waiters", "handler", "_home")
 
     # FRESH: not fired.  QUEUED: fired, nothing special.  DONE: all ran.
     # EXPECTED: fired, and somebody waits.  SPECIAL: it is tracked, cancelled,
@@ -315,7 +316,8 @@ class Event:
         """The Value of the last firing; None before the first."""
         value = self._value
         if value is None and self._state != FRESH:
-            value = self._value = Value(self)   # see Reactor.dispatch, at the end
+            home = self._home                   # see Reactor.post(), and dispatch() at the end
+            value = self._value = Value(self, None if home is None else home.root)
         return value
 
     @value.setter
@@ -330,6 +332,8 @@ class Event:
         value = self._value
         if value is not None and value.manager is not None:
             value.manager._reactor.halted = True
+        elif self._home is not None:
+            self._home.halted = True
 
     def cancel(self):
         """Skip this event if its turn has not come yet; its value stays None."""
@@ -390,7 +394,7 @@ class Event:
 
 _FIRING = frozenset(("handler", "_value", "_waiters", "_effects", "_cause", "_on_complete",
                      "_context", "waitingHandlers", "alert_done", "stopped", "cancelled",
-                     "_priority"))
+                     "_priority", "_home"))
 
 
 def _safe_repr(thing):
@@ -1849,6 +1853,8 @@ _SUFFIXES = tuple(_FEEDBACK)
 PLAIN, OWN_STEPS = 1, 2
 
 # Under what a _read, or feedback of it, is heard or waited for.
+_MOVES = ("registered", "prepare_unregister", "unregistered")
+_MOVES_HEARD = frozenset(name + suffix for name in _MOVES for suffix in ("",) + _SUFFIXES)
 _READS = frozenset(["*", "_read"] + ["_read" + suffix for suffix in _SUFFIXES])
 
 
@@ -1900,7 +1906,7 @@ class Wakeup:
     """
 
     def __init__(self):
-        self._poll = None
+        self._poll = None           # while nobody waits with it
         if sys.platform == "win32":     # select() takes nothing but sockets there
             import socket
             self._ends = socket.socketpair()
@@ -1933,11 +1939,11 @@ class Wakeup:
 
     def wait(self, seconds):
         """Wait until it is written to; negative: for ever."""
-        if hasattr(select, "poll"):     # any number, where select() ends at 1023
-            poll, self._poll = self._poll, None     # one at a time, says poll()
-            if poll is None:
-                poll = select.poll()
-                poll.register(self.number, select.POLLIN)
+        poll, self._poll = self._poll, None     # one at a time, says poll()
+        if poll is None and hasattr(select, "poll"):
+            poll = select.poll()
+            poll.register(self.number, select.POLLIN)
+        if poll is not None:            # any number, where select() ends at 1023
             ready = poll.poll(None if seconds < 0 else int(seconds * 1000 + 0.999))
             self._poll = poll
         else:
@@ -1968,19 +1974,21 @@ class Timers:
     heap of ten thousand (0.4 us, not 0.9); what comes in between is in a heap.
     """
 
-    __slots__ = ("row", "heap", "cancelled")
+    __slots__ = ("row", "heap", "due", "cancelled")
 
     def __init__(self):
         self.row = deque()
         self.heap = []
-        self.cancelled = 0          # entries in both whose callback is None
+        self.due = deque()          # what take() took
+        self.cancelled = 0          # entries in the three whose callback is None
 
     def __len__(self):
-        return len(self.row) + len(self.heap)
+        return len(self.row) + len(self.heap) + len(self.due)
 
     def __iter__(self):
         """Those that were not cancelled."""
-        return (e for part in (self.row, self.heap) for e in list(part) if e[2] is not None)
+        return (entry for part in (self.due, self.row, self.heap) for entry in list(part)
+                if entry[2] is not None)
 
     def add(self, entry):
         """Put an entry in."""
@@ -1997,8 +2005,8 @@ class Timers:
     def first(self):
         """The next entry, or None."""
         row, heap = self.row, self.heap
-        if self.cancelled > 100 and self.cancelled > len(self) // 2:
-            self._tidy()
+        if self.due:
+            return self.due[0]
         while row and row[0][2] is None:
             row.popleft()
             self.cancelled -= 1
@@ -2009,24 +2017,30 @@ class Timers:
             return row[0]
         return heap[0] if heap else None
 
-    def take(self, now, newer):
-        """Take out the next entry, if it is due *now* and its number below *newer*."""
-        row = self.row
-        entry = row[0] if row else None
-        if entry is None or entry[2] is None or self.heap:
-            entry = self.first()        # the rare case
-        if entry is None or entry[0] > now or entry[1] >= newer:
-            return None
-        return row.popleft() if row and row[0] is entry else heappop(self.heap)
+    def take(self, now):
+        """Move what is due *now* into *due*, in order."""
+        row, heap, due = self.row, self.heap, self.due
+        if self.cancelled > 100:
+            self._tidy()
+        while row or heap:
+            if not heap or row and row[0] < heap[0]:
+                if row[0][0] > now:
+                    return
+                due.append(row.popleft())
+            else:
+                if heap[0][0] > now:
+                    return
+                due.append(heappop(heap))
 
     def _tidy(self):
-        """Drop all that was cancelled, without waiting until it comes first."""
-        for part in self.row, self.heap:
-            left = [entry for entry in part if entry[2] is not None]
-            part.clear()
-            part.extend(left)
-        heapify(self.heap)
-        self.cancelled = 0
+        """Drop what was cancelled without waiting until it comes first, if that is the half."""
+        if self.cancelled > len(self) // 2:
+            for part in self.row, self.heap, self.due:
+                left = [entry for entry in part if entry[2] is not None]
+                part.clear()
+                part.extend(left)
+            heapify(self.heap)
+            self.cancelled = 0
 
 
 class _Nothing:
@@ -2072,8 +2086,8 @@ class Reactor:
 
     __slots__ = (
         "root", "queue", "alert", "plans", "index", "awaited", "timers", "poller", "running",
-        "ident", "cause", "halted", "batch", "sort", "sleeping", "quiet", "private", "clean",
-        "successor", "batches", "code", "looping", "idle_lock", "pid", "draining", "told",
+        "ident", "cause", "halted", "batch", "sort", "sleeping", "quiet", "private", "unseen",
+        "clean", "successor", "batches", "code", "looping", "idle_lock", "pid", "draining", "told",
         "wakeup", "context", "host", "guest", "__weakref__")
 
     def __init__(self, root):
@@ -2114,14 +2128,14 @@ class Reactor:
         One that is still on its way is copied: each firing has its own value.
         """
         state = event._state
-        if (state == EXPECTED or state == SPECIAL) and event._value is None:
+        if (state == EXPECTED or state == SPECIAL) and event._value is event._home is None:
             return event            # not fired yet: cancelled, awaited or an effect
         if state is None:
             raise TypeError("%s.__init__ must call super().__init__(*args, **kwargs)"
                             % type(event).__name__)
         if state == DONE and not event._effects:        # and not half complete
             event.stopped = event.cancelled = event.alert_done = False
-            event._waiters = event._cause = event._context = None
+            event._value = event._home = event._waiters = event._cause = event._context = None
             event._priority = 0
             event._state = QUEUED
             return event
@@ -2132,10 +2146,11 @@ class Reactor:
         return copy
 
     def post(self, event, channels):
-        """fire() for feedback: nobody takes the Value, so it is made when needed."""
+        """fire() for where nobody takes the Value: it is made when it is asked for."""
         if event._state == FRESH:
             event._state = QUEUED
         event.channels = channels
+        event._home = self
         context = copy_context()
         if context:                 # see Manager.fire()
             event._context = context
@@ -2217,6 +2232,7 @@ class Reactor:
                     if channel._reactor is not self:
                         return plan     # do not keep a stranger alive
                     channel._targeted = True
+                    channel._bare = False
             if len(self.plans) > 4 * MAX_PLANS:     # names may come from a peer
                 self.forget_plans()
             if self.plans is _NO_PLANS:
@@ -2324,8 +2340,9 @@ class Reactor:
     def reads_in_private(self):
         """Whether nobody but the framework's own steps hears _read, on any channel."""
         if self.private is None:
-            awaited = self.awaited and not _READS.isdisjoint(self.awaited)
-            self.private = not awaited and not any(self._has_public(name) for name in _READS)
+            with _tree_lock:            # not while another thread changes it
+                awaited = self.awaited and not _READS.isdisjoint(self.awaited)
+                self.private = not awaited and not any(self._has_public(name) for name in _READS)
         return self.private
 
     def concerns(self, name, channel):
@@ -2335,6 +2352,26 @@ class Reactor:
         except KeyError:
             plan = self.plan(name, (channel,))
         return plan.handlers or plan.watched
+
+    def moves_unseen(self):
+        """Whether nobody hears that components come and go, on any channel.
+
+        For none but a component without children: what is left out is what the
+        framework's own handlers of prepare_unregister do for theirs.
+        """
+        if self.unseen is None:
+            with _tree_lock:
+                came, leaves, left = [self.plan(name, ("*",)) for name in _MOVES]
+                self.unseen = not (came.handlers or came.watched or leaves.public
+                                   or leaves.watched or left.handlers or left.watched)
+        return self.unseen
+
+    def is_quiet(self):
+        """Whether nobody but the framework itself hears generate_events."""
+        if not self.quiet:
+            with _tree_lock:
+                self.quiet = not self.plan("generate_events", ("*",)).public
+        return self.quiet
 
     def tell(self, manager, event_class, channel, *args):
         """Hand a fact to whoever listens on *channel*: as an event of
@@ -2383,6 +2420,7 @@ class Reactor:
         if "*" in names:
             return self.forget_plans()
         self.quiet = False
+        self.unseen = None
         for name in names:
             self.plans.pop(name, None)
             self._forget_stems(name)
@@ -2392,6 +2430,7 @@ class Reactor:
         self.plans = _NO_PLANS      # name -> channels -> Plan
         self.quiet = False          # none but ourselves hears generate_events
         self.private = None         # none but ourselves hears _read; None: not known
+        self.unseen = None          # nobody hears registered and the like; None: not known
 
     def _forget_stems(self, name):
         """*name* may be feedback: the plans of what it is about are out of date."""
@@ -2455,6 +2494,8 @@ class Reactor:
                     del table[channels]
         if name == "generate_events":
             self.quiet = False
+        if name in _MOVES_HEARD:
+            self.unseen = None
         if feedback:
             self._forget_stems(name)
 
@@ -2492,7 +2533,8 @@ class Reactor:
                 if self.sort:
                     self._sort()
                 self.batch = batch = repeat(None, len(queue))
-                context = self._dispatch_apart(batch, context)
+                while context.run(self.dispatch, batch, context):   # as in _dispatch_apart()
+                    context = Context()
                 if self.halted or self.cause is not None:
                     self._settle_down()
                 if not queue or not self.running or self.host is None and not self.quiet:
@@ -2501,7 +2543,8 @@ class Reactor:
                 self.clean = context
         finally:
             self.batch = None
-            self._settle_down()
+            if self.halted or self.cause is not None:
+                self._settle_down()
             if self.guest:
                 self.rest()
         return done
@@ -2727,6 +2770,7 @@ class Reactor:
             task = kind(result, event, handler, owner)
             if owner._tasks is None:
                 owner._tasks = {}
+                owner._bare = False
             owner._tasks[task] = None
             event.waitingHandlers += 1
             event._state = SPECIAL
@@ -2877,6 +2921,8 @@ class Reactor:
             self.awaited.setdefault(name, []).append(waiting)
             if name in _READS:
                 self.private = None
+            if name in _MOVES_HEARD:
+                self.unseen = None
             for plan in list(self.plans.get(name, {}).values()):
                 plan.watched |= AWAITED
             self._forget_stems(name)
@@ -2891,6 +2937,8 @@ class Reactor:
                     del self.awaited[name]
                     if name in _READS:
                         self.private = None
+                    if name in _MOVES_HEARD:
+                        self.unseen = None
                     self._forget_stems(name)
                     for plan in list(self.plans.get(name, {}).values()):
                         if plan.watched != EVERYTHING:
@@ -2905,8 +2953,11 @@ class Reactor:
     def call_at(self, deadline, callback, *args):
         """The same, at a time of the root's clock."""
         entry = [deadline, next(_joined), callback, args]
-        with _tree_lock:            # not while another thread looks
+        try:
+            _tree_lock.acquire()        # not while another thread looks
             self.add_timer(entry)
+        finally:
+            _tree_lock.release()
         return entry
 
     def add_timer(self, entry):
@@ -2914,9 +2965,13 @@ class Reactor:
 
         A Timer stands there by itself, without arguments.
         """
-        if self.timers is None:
-            self.timers = Timers()
-        self.timers.add(entry)
+        timers = self.timers
+        if timers is None:
+            timers = self.timers = Timers()
+        if timers.row and timers.row[-1][0] < entry[0]:
+            timers.row.append(entry)        # as most do, one call less
+        else:
+            timers.add(entry)
         if self.sleeping:           # in another thread, or in the loop around us
             self.fired(None)
 
@@ -2931,8 +2986,11 @@ class Reactor:
         """When the next timer is due, by the root's clock; None without timers."""
         if self.timers is None:
             return None
-        with _tree_lock:
+        try:
+            _tree_lock.acquire()        # `with` costs 0.12 us more, each turn
             entry = self.timers.first()
+        finally:
+            _tree_lock.release()
         return None if entry is None else entry[0]
 
     def until_timer(self, wait):
@@ -2941,7 +2999,9 @@ class Reactor:
             return 0
         deadline = self.next_deadline()
         if deadline is not None:
-            left = max(0, deadline - self.root.clock())
+            left = deadline - self.root.clock()
+            if left < 0:
+                return 0
             if wait < 0 or left < wait:
                 wait = left
         return wait if wait < MAX_PAUSE else MAX_PAUSE
@@ -2949,15 +3009,17 @@ class Reactor:
     def run_timers(self):
         """Call back what is due."""
         timers = self.timers
-        now = self.root.clock()
-        newer = next(_joined)           # what is added meanwhile has to wait
-        while True:
-            with _tree_lock:
-                entry = timers.take(now, newer)
-            if entry is None:
-                return
-            callback, args = entry[2], entry[3]
-            if callback is None:        # cancelled just now, in another thread
+        try:
+            _tree_lock.acquire()
+            timers.take(self.root.clock())      # what is added meanwhile has to wait
+        finally:
+            _tree_lock.release()
+        due = timers.due
+        while due:
+            entry = due.popleft()
+            _, _, callback, args = entry
+            if callback is None:
+                timers.cancelled -= 1
                 continue
             entry[2] = entry[3] = None
             try:
@@ -3007,9 +3069,7 @@ class Reactor:
             wait = 0
         elif not self.running and timeout < 0:
             wait = 0                # driven by hand: do not block
-        plan = self.plan("generate_events", ("*",))
-        self.quiet = not plan.public
-        if self.running and plan.public:
+        if not (self.quiet or self.is_quiet()) and self.running:
             event = GenerateEvents(_tree_lock, self.until_timer(wait))
             event.channels = ("*",)
             event._value = Value(event, self.root)
@@ -3035,16 +3095,16 @@ class Reactor:
             return
         if wait == 0 or self.queue:
             return
-        lock = self.idle_lock
-        if lock is None and self.wakeup is None:
+        wakeup, lock = self.wakeup, self.idle_lock
+        if wakeup is None and lock is None:
             lock = self.idle_lock = allocate_lock()
             lock.acquire()
         self.sleeping = self.alert = True
         wait = self.until_timer(wait)   # looked at again: see fired()
         if wait == 0:
             pass
-        elif self.wakeup is not None:
-            self.wakeup.wait(wait)
+        elif wakeup is not None:
+            wakeup.wait(wait)
         else:
             lock.acquire(True, -1 if wait < 0 else wait)
         self.awake()
@@ -3266,6 +3326,8 @@ class Manager:
     _tasks = None
     _pending = False
     _lone = True            # neither parent nor Reactor until something asks for them
+    _bare = False           # True: a Timer may leave the quick way: see Timer.register()
+    _plain_parent = True    # neither registerChild() nor unregisterChild() is its own
     _light = True           # does not mind that it had none: see registerChild()
     _has_own_parent = False
     _targeted = False       # a plan has this manager as a channel
@@ -3283,6 +3345,8 @@ class Manager:
     def __init_subclass__(cls, **kwargs):
         super().__init_subclass__(**kwargs)
         cls._has_own_parent = cls.parent is not Manager.parent
+        cls._plain_parent = (cls.registerChild is Manager.registerChild
+                             and cls.unregisterChild is Manager.unregisterChild)
         cls._light = vars(cls).get("_light", cls._moved is None)
 
     def __new__(cls, *args, **kwargs):
@@ -3504,6 +3568,7 @@ class Manager:
         with _tree_lock:
             if self._extra is None:
                 self._extra = []
+            self._bare = False
             if bound not in self._extra:
                 self._extra.append(bound)
             if self._taken:
@@ -3559,6 +3624,7 @@ class Manager:
         """Join *component* and what is below it to this tree; register() calls it."""
         with _tree_lock:
             ours = self._reactor
+            self._bare = False
             if component._lone and component._light:
                 if self._children is Manager._children:
                     self._children = {}
@@ -3584,7 +3650,7 @@ class Manager:
                 self._children = {}
             self._children[component] = None
             component.parent = self
-            component._pending = False
+            component._pending = component._bare = False
             if goes is not stays:
                 goes.successor = stays
                 goes.alert = True
@@ -4068,6 +4134,7 @@ class BaseComponent(Manager):
         if self._pending or self.parent is self:
             return self
         self._pending = True
+        self._bare = False
         if self._reactor.cause is None and not self._leaving_matters():
             # Half of the cost of asking: 3.5 us instead of 7.
             self._reactor.call_soon(self._leave_quietly)
@@ -4081,7 +4148,11 @@ class BaseComponent(Manager):
         The framework's own handlers look after what is theirs, which is not
         below a component that has no children.
         """
-        plan = self._reactor.plan("prepare_unregister", (self.channel,))
+        reactor = self._reactor
+        try:
+            plan = reactor.plans["prepare_unregister"][self.channel,]
+        except KeyError:
+            plan = reactor.plan("prepare_unregister", (self.channel,))
         return (self._children or plan.public or plan.watched
                 or self._extra or "prepare_unregister" in self._class_handlers)
 
@@ -4661,9 +4732,34 @@ class Timer(BaseComponent):
         self.persist = persist
         if kwargs or type(self) is not Timer:
             super().__init__(**kwargs)      # which has nothing to do for others
+        elif type(interval) is float and interval == interval and isinstance(event, Event):
+            self.interval = interval
+            self._deadline = self.clock() + interval
+            return                          # most of them
         if not isinstance(event, Event):
             raise TypeError("Timer() takes an event, got %r" % (event,))
         self.reset(interval)
+
+    def register(self, parent):
+        """See BaseComponent.register()."""
+        # What that and registerChild() do for a Timer that nobody hears of, and
+        # _due() undoes: half of the cost, 1 us each of the two.
+        quick = self._lone and type(self) is Timer and getattr(parent, "_plain_parent", False)
+        if quick:
+            try:
+                _tree_lock.acquire()
+                reactor = parent._reactor
+                quick = reactor.running and (reactor.unseen or reactor.moves_unseen())
+                if quick:
+                    if parent._children is Manager._children:
+                        parent._children = {}
+                    parent._children[self] = None
+                    self.parent = parent
+                    self._join_tree(reactor)
+                    self._bare = True
+            finally:
+                _tree_lock.release()
+        return self if quick else super().register(parent)
 
     def reset(self, interval=None):
         """Restart the countdown from now, with another *interval* if given."""
@@ -4694,7 +4790,12 @@ class Timer(BaseComponent):
         self._unschedule(reactor)
         self._deadline = deadline
         if deadline is not None:
-            self._entry = reactor.call_at(deadline, self._due)
+            self._entry = [deadline, next(_joined), self, None]
+            try:
+                _tree_lock.acquire()
+                reactor.add_timer(self._entry)
+            finally:
+                _tree_lock.release()
 
     def _unschedule(self, reactor):
         if self._entry is not None:
@@ -4713,11 +4814,12 @@ class Timer(BaseComponent):
         self._joined = next(_joined)
         self._reactor = reactor
         self._lone = False
-        if self._deadline is not None:
+        deadline = self._deadline
+        if deadline is not None:
             clock = reactor.root.clock
             if clock is not self.clock:
-                self._deadline += clock() - self.clock()
-            self._entry = [self._deadline, self._joined, self, None]
+                deadline = self._deadline = deadline + clock() - self.clock()
+            self._entry = [deadline, self._joined, self, None]
             reactor.add_timer(self._entry)
 
     def _split(self):
@@ -4730,6 +4832,7 @@ class Timer(BaseComponent):
             if old.root.clock is not self.clock:
                 self._deadline += self.clock() - old.root.clock()
         self._lone = True               # again, as before it joined
+        self._bare = False
         del self.parent, self._reactor
         if self._pending:
             self._pending = False
@@ -4749,14 +4852,24 @@ class Timer(BaseComponent):
         if root is self and not reactor.running:
             return                      # it left its tree meanwhile
         due, self._deadline = self._deadline, None
-        # By the root: this may have left the tree when its handlers run.
         event = self.event
-        channels = self.channels or event.channels or _EVERYBODY
-        Manager.fire(root, event, *((channels,) if isinstance(channels, str) else channels))
+        if event._state != FRESH:
+            event = reactor.again(event)
+        # By the root: this may have left the tree when its handlers run.
+        reactor.post(event, self.channels or event.channels or _EVERYBODY)
         if self.persist:
-            late = max(0, root.clock() - due)
-            missed = late // self.interval if self.interval > 0 else 0
-            self._schedule(due + (missed + 1) * self.interval)
+            late, interval = root.clock() - due, self.interval
+            if late >= interval > 0:        # some were missed
+                due += late // interval * interval
+            self._schedule(due + interval)
+        elif self._bare and not reactor.awaited and (reactor.unseen or reactor.moves_unseen()):
+            try:
+                _tree_lock.acquire()
+                del self.parent._children[self], self.parent, self._reactor
+                self._lone = True
+                self._bare = False
+            finally:
+                _tree_lock.release()
         elif self._leaving_matters() or reactor.concerns("unregistered", self.channel):
             self.unregister()
         elif root is not self:          # unregister(), where nobody hears of it
