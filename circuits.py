@@ -85,7 +85,7 @@ except ImportError:
     select = None
 
 __version__ = "2.1.0"   # the documented interface this file implements
-__sealed__ = "16e1437b90f7fc4643c985b546ed4eddc804e2069da32a64eaa2a72f5e270180"
+__sealed__ = "df89c984ea094b700f9c3e3ed172c6835bc35794568ffeb1ee9022534161ecd2"
 __author__ = "the circuits-in-four-files authors"
 __date__ = "2026-11-24"
 
@@ -1853,9 +1853,11 @@ _SUFFIXES = tuple(_FEEDBACK)
 PLAIN, OWN_STEPS = 1, 2
 
 # Under what a _read, or feedback of it, is heard or waited for.
+_READS = frozenset(["*", "_read"] + ["_read" + suffix for suffix in _SUFFIXES])
+
+# What is fired when components come and go, and under what it may be heard.
 _MOVES = ("registered", "prepare_unregister", "unregistered")
 _MOVES_HEARD = frozenset(name + suffix for name in _MOVES for suffix in ("",) + _SUFFIXES)
-_READS = frozenset(["*", "_read"] + ["_read" + suffix for suffix in _SUFFIXES])
 
 
 class Plan:
@@ -2997,9 +2999,15 @@ class Reactor:
         """*wait*, or less if a timer is due before; 0 if something was fired."""
         if not wait or self.queue:
             return 0
-        deadline = self.next_deadline()
-        if deadline is not None:
-            left = deadline - self.root.clock()
+        entry = None
+        if self.timers is not None:     # next_deadline(), without the call
+            try:
+                _tree_lock.acquire()
+                entry = self.timers.first()
+            finally:
+                _tree_lock.release()
+        if entry is not None:
+            left = entry[0] - self.root.clock()
             if left < 0:
                 return 0
             if wait < 0 or left < wait:
@@ -3033,9 +3041,10 @@ class Reactor:
                 self.failed(None, callback._due if args is None else callback, error)
 
     def _run_plain(self, due):
-        """Timer._due() for Timers that came the quick way: a third of the time, 0.7 us less.
+        """Timer._due() for Timers that came the quick way: 0.5 us each, not 1.9.
 
-        Ends at the first for which it is not as simple as this.
+        Under the tree lock, since none of what it does is anybody's own.  Ends
+        at the first for which it is not as simple as this.
         """
         if copy_context() or self.alert or self.awaited or not self.moves_unseen():
             return
@@ -3056,7 +3065,8 @@ class Reactor:
                 return
             due.popleft()
             queue.append(event)
-            del timer.parent._children[timer], timer.parent, timer._reactor
+            timer.parent._children.pop(timer, None)
+            del timer.parent, timer._reactor
             timer._lone = True
             timer._bare = False
             timer._entry = timer._deadline = entry[2] = None
@@ -3357,7 +3367,8 @@ class Manager:
     _tasks = None
     _pending = False
     _lone = True            # neither parent nor Reactor until something asks for them
-    _bare = False           # True: a Timer may leave the quick way: see Timer.register()
+    _bare = False           # True: came by the quick way of Timer.register(), and nothing
+                            # happened since that matters when it leaves
     _plain_parent = True    # neither registerChild() nor unregisterChild() is its own
     _light = True           # does not mind that it had none: see registerChild()
     _has_own_parent = False
@@ -4179,11 +4190,7 @@ class BaseComponent(Manager):
         The framework's own handlers look after what is theirs, which is not
         below a component that has no children.
         """
-        reactor = self._reactor
-        try:
-            plan = reactor.plans["prepare_unregister"][self.channel,]
-        except KeyError:
-            plan = reactor.plan("prepare_unregister", (self.channel,))
+        plan = self._reactor.plan("prepare_unregister", (self.channel,))
         return (self._children or plan.public or plan.watched
                 or self._extra or "prepare_unregister" in self._class_handlers)
 
@@ -4766,6 +4773,7 @@ class Timer(BaseComponent):
         elif type(interval) is float and interval == interval and isinstance(event, Event):
             self.interval = interval
             self._deadline = self.clock() + interval
+            self._lone = True               # as the class says; found sooner here
             return                          # most of them
         if not isinstance(event, Event):
             raise TypeError("Timer() takes an event, got %r" % (event,))
@@ -4773,9 +4781,13 @@ class Timer(BaseComponent):
 
     def register(self, parent):
         """See BaseComponent.register()."""
-        # For one that nobody hears of all that this comes to, in half of the
-        # time (1 us), as _due() undoes it; the rules are there, not here.
-        if self._lone and type(self) is Timer and getattr(parent, "_plain_parent", False):
+        # All that this comes to for one that nobody hears of: 0.8 us, not 1.5.
+        # How it leaves then: Reactor._run_plain().
+        try:
+            quick = parent._plain_parent and self._lone and type(self) is Timer
+        except AttributeError:              # it is no component
+            quick = False
+        if quick:
             try:
                 _tree_lock.acquire()
                 reactor, deadline = parent._reactor, self._deadline
@@ -4857,6 +4869,7 @@ class Timer(BaseComponent):
 
     def _split(self):
         old = self._reactor
+        self._bare = False
         if (type(self) is not Timer or self._extra or self._children or self._tasks
                 or self._targeted or old.awaited or self.parent is self):
             return super()._split()
@@ -4865,7 +4878,6 @@ class Timer(BaseComponent):
             if old.root.clock is not self.clock:
                 self._deadline += self.clock() - old.root.clock()
         self._lone = True               # again, as before it joined
-        self._bare = False
         del self.parent, self._reactor
         if self._pending:
             self._pending = False
