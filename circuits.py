@@ -4784,7 +4784,7 @@ class Timer(BaseComponent):
         # All that this comes to for one that nobody hears of: 0.8 us, not 1.5.
         # How it leaves then: Reactor._run_plain().
         try:
-            quick = parent._plain_parent and self._lone and type(self) is Timer
+            quick = type(parent)._plain_parent and self._lone and type(self) is Timer
         except AttributeError:              # it is no component
             quick = False
         if quick:

@@ -3822,6 +3822,356 @@ class TestTimers(CircuitsTest):
         self.assertLess(len(self.app._reactor.timers), 300)
 
 
+class TestTimersThatNobodyHears(CircuitsTest):
+    """What comes and goes unheard in a running tree takes short cuts: they must not show."""
+
+    class App(Component):
+        def __init__(self):
+            super().__init__()
+            self.seen = []
+
+        def foo(self, *args):
+            self.seen.append(args)
+
+    def setUp(self):
+        self.clock = FakeClock()
+        self.app = self.run_by_hand(self.App())
+        self.reactor = self.app._reactor
+
+    def run_by_hand(self, app):
+        """As run() begins it; what it does next is up to the test."""
+        app.clock = self.clock
+        app._begin_run()
+        self.addCleanup(app._end_run)
+        return app
+
+    def after(self, seconds):
+        self.clock.advance(seconds)
+        pump(self.app)
+        return self.app.seen
+
+    def test_they_are_there_and_gone(self):
+        timer = Timer(5, Foo(1))
+        self.assertIs(timer.register(self.app), timer)
+        self.assertTrue(timer._bare)                    # else nothing below means anything
+        self.assertEqual((timer.parent, timer.root), (self.app, self.app))
+        self.assertEqual(self.app.components, {timer})
+        self.assertEqual(self.after(4), [])
+        self.assertEqual(self.after(2), [(1,)])
+        self.assertEqual((timer.parent, timer.expiry, timer.unregister_pending),
+                         (timer, None, False))
+        self.assertEqual((len(self.app.components), len(self.reactor.timers)), (0, 0))
+        timer.register(self.app)                        # it is spent
+        self.assertEqual((timer.parent, self.after(100)), (self.app, [(1,)]))
+        timer.reset(3)
+        self.assertEqual(self.after(4), [(1,), (1,)])
+        self.assertIs(timer.parent, timer)
+
+    def test_no_parent(self):
+        for parent, error in (None, TypeError), (Component, TypeError), (Timer(1, Foo()), None):
+            timer = Timer(5, Foo())
+            if error:
+                with self.assertRaises(error):
+                    timer.register(parent)
+            else:
+                timer.register(parent)
+                self.assertIs(timer.parent, parent)
+        with self.assertRaisesRegex(ValueError, "with itself"):
+            timer = Timer(5, Foo())
+            timer.register(timer)
+
+    def test_times_of_another_clock(self):
+        timer = Timer(5, Foo())
+        self.clock.advance(100)
+        timer.register(self.app)
+        self.assertAlmostEqual(timer.expiry - time.time(), 5, delta=0.5)
+        self.assertEqual((self.after(4), self.after(2)), (self.app.seen, [()]))
+
+    def test_what_hangs_on_one_goes_with_it(self):
+        below, took = Component(), []
+
+        @handler("bar", channel="*")
+        def on_bar(self, *args):
+            took.append(args)
+        timers = [Timer(5, Foo()).register(self.app) for _ in range(5)]
+        child, handles, targeted, waits, tasks = timers
+        below.register(child)
+        handles.addHandler(on_bar)
+        self.app.fire(Event.create("bar", 1), targeted)
+        self.app.fire(Event.create("bar", 2))
+        pump(self.app)
+        self.assertEqual(took, [(1,), (2,)])
+
+        def steps():
+            try:
+                yield waits.wait("never")
+            except circuits.Cancelled as error:
+                took.append("cancelled: %s" % ("left the tree" in str(error)))
+
+        def forever():
+            try:
+                while True:
+                    yield
+            finally:
+                took.append("ended")
+        self.app._reactor._collect(Foo(), self.app.foo, steps())
+        event = Foo()
+        self.app.fire(event)
+        tasks.registerTask((event, forever()))
+        for _ in range(3):
+            self.app.tick(0)
+        self.clock.advance(6)
+        pump(self.app, until=lambda: not self.app.components)
+        self.app.fire(Event.create("bar", 3))
+        pump(self.app)
+        self.assertCountEqual(took[2:], ["cancelled: True", "ended"])
+        self.assertEqual(self.app.components, set())
+        self.assertEqual([timer.root for timer in timers], timers)
+        self.assertEqual((below.parent, below.root), (child, child))
+        references = weakref.ref(targeted)
+        del timers, targeted
+        gc.collect()
+        self.assertIsNone(references())
+
+    def test_parents_that_want_to_know(self):
+        told = []
+
+        class Parent(Component):
+            def registerChild(self, component):
+                told.append(("+", component))
+                super().registerChild(component)
+
+            def unregisterChild(self, component):
+                told.append(("-", component))
+                super().unregisterChild(component)
+        parent = Parent().register(self.app)
+        timer = Timer(5, Foo()).register(parent)
+        moved = Timer(5, Foo()).register(self.app).register(parent)
+        self.after(6)
+        self.assertEqual(told[:2], [("+", timer), ("+", moved)])
+        self.assertCountEqual(told[2:], [("-", timer), ("-", moved)])
+
+    def test_as_soon_as_somebody_hears(self):
+        """Whoever listens, in whatever way, from then on hears of all."""
+        def by_component(name, heard):
+            class Ear(Component):
+                @handler(name, channel="*")
+                def on_it(self, *args):
+                    heard.append(name)
+            ear = Ear().register(self.app)
+            return ear.unregister
+
+        def by_handler(name, heard):
+            @handler(name, channel="*")
+            def on_it(self, *args):
+                heard.append(name)
+            bound = self.app.addHandler(on_it)
+            return lambda: self.app.removeHandler(bound)
+
+        def by_everything(name, heard):
+            @handler(channel="*")
+            def on_it(self, event, *args):
+                heard.extend([event.name] if event.name == name else ())
+            bound = self.app.addHandler(on_it)
+            return lambda: self.app.removeHandler(bound)
+
+        def by_waiting(name, heard):
+            class Waiter(Component):
+                def go(self):
+                    yield self.wait(name, "*")
+                    heard.append(name)
+            waiter = Waiter().register(self.app)
+            self.app.fire(Event.create("go"))
+            pump(self.app, until=lambda: name in (self.reactor.awaited or ()))
+            return waiter.unregister
+
+        for listen in by_component, by_handler, by_everything, by_waiting:
+            for name in "registered", "prepare_unregister", "unregistered":
+                with self.subTest(by=listen.__name__, name=name):
+                    heard = []
+                    before = Timer(5, Foo()).register(self.app)
+                    self.assertTrue(before._bare)
+                    forget = listen(name, heard)
+                    pump(self.app)
+                    del heard[:]
+                    after = Timer(5, Foo()).register(self.app)
+                    pump(self.app)
+                    self.after(6)
+                    self.assertEqual(heard, [name] if listen is by_waiting or name == "registered"
+                                     else [name] * 2)
+                    self.assertEqual((before.parent, after.parent), (before, after))
+                    forget()
+                    pump(self.app)
+                    self.assertTrue(Timer(5, Foo()).register(self.app)._bare)
+                    self.after(6)
+
+    def test_feedback_of_it(self):
+        heard = []
+
+        class Ear(Component):
+            def unregistered_success(self, evt, value):
+                heard.append(evt.name)
+        before = circuits.Unregistered.success
+        circuits.Unregistered.success = True
+        self.addCleanup(setattr, circuits.Unregistered, "success", before)
+        Timer(5, Foo()).register(self.app)
+        self.app += Ear()
+        self.after(6)
+        pump(self.app)
+        self.assertEqual(heard, ["unregistered"])
+
+    def test_one_that_was_told_to_leave(self):
+        timer = Timer(5, Foo()).register(self.app)
+        timer.unregister()
+        self.clock.advance(6)
+        pump(self.app)
+        self.assertEqual((timer.parent, timer.unregister_pending), (timer, False))
+        timer.reset(5)
+        timer.register(self.app)
+        self.after(1)
+        self.assertIn(timer, self.app)
+
+    def test_one_that_moves(self):
+        box = Component().register(self.app)
+        timer = Timer(5, Foo()).register(self.app)
+        timer.register(box)
+        other = Timer(5, Foo()).register(box)
+        self.app.unregisterChild(box)                   # both go along
+        self.assertEqual(self.after(6), [])
+        self.assertEqual((timer.root, other.root), (box, box))
+        box.register(self.app)
+        self.assertEqual(self.after(6), [(), ()])
+        self.assertEqual((timer.parent, other.parent, box.components), (timer, other, set()))
+
+    def test_what_is_due_at_once_comes_in_order(self):
+        def call(what):
+            return lambda: self.app.fire(Foo(what))
+        for number in range(0, 60, 3):
+            seconds = 5 + number / 100
+            Timer(seconds, Foo(number)).register(self.app)
+            self.reactor.call_later(seconds + 0.005, call(number + 1))
+            Timer(seconds + 0.01, Foo(number + 2), persist=number % 2 == 0).register(self.app)
+        self.assertEqual(self.after(6)[:60], [(number,) for number in range(60)])
+
+    def test_what_one_does_to_the_others(self):
+        timers = [Timer(5, Foo(number)).register(self.app) for number in range(4)]
+        self.reactor.call_later(4, lambda: [
+            timers[0].unregister(), timers[1].reset(10), self.app.unregisterChild(timers[2])])
+        self.assertEqual(self.after(6), [(0,), (3,)])   # unregister() takes effect later
+        self.assertEqual([timer.parent for timer in timers],
+                         [timers[0], self.app, timers[2], timers[3]])
+        self.assertEqual(self.after(10), [(0,), (3,), (1,)])
+
+    def test_a_callback_that_turns_the_loop(self):
+        Timer(5, Foo(1)).register(self.app)
+        self.reactor.call_later(5, lambda: pump(self.app, until=lambda: (2,) in self.app.seen))
+        Timer(5, Foo(2)).register(self.app)
+        Timer(5, Foo(3)).register(self.app)
+        self.assertEqual(self.after(6), [(1,), (2,), (3,)])
+
+    def test_one_of_many_is_broken(self):
+        self.expect_stderr("Timer._due")
+        for number in range(3):
+            timer = Timer(5, Foo(number)).register(self.app)
+            if number == 1:
+                timer.event = None
+        self.assertEqual(self.after(6), [(0,), (2,)])
+
+    def test_an_end_in_the_middle(self):
+        self.app._end_run()
+        for error in KeyboardInterrupt, SystemExit:
+            def leave(error=error):
+                raise error
+            self.app.seen.clear()
+            self.reactor.call_later(5, leave)
+            Timer(5, Foo()).register(self.app)
+            with self.assertRaises(error):
+                self.after(6)
+            self.assertEqual(self.after(0), [()])       # nothing is lost
+        self.app._begin_run()
+
+    def test_the_value_of_its_event(self):
+        event, told = Foo(), []
+
+        class Ear(Component):
+            @handler("foo", priority=2)
+            def first(self):
+                told.append(event.value.manager)
+                return "a result"
+
+            @handler("foo_value_changed", priority=1)
+            def changed(self, value):
+                told.append(value.value)
+        event.notify = True
+        Ear().register(self.app)
+        Timer(5, event).register(self.app)
+        self.assertIsNone(event.value)
+        self.after(6)
+        self.assertEqual((told, event.value.value), ([self.app, "a result"], "a result"))
+
+    def test_its_event_is_still_on_its_way(self):
+        event, begun = Foo(), []
+
+        class Slow(Component):
+            def foo(self):
+                begun.append(len(begun))
+                yield self.wait("never")
+        Slow().register(self.app)
+        Timer(5, event, persist=True).register(self.app)
+        for _ in range(3):
+            self.clock.advance(5)
+            for _ in range(5):
+                self.app.tick(0)
+        self.assertEqual(begun, [0, 1, 2])
+
+        variable = contextvars.ContextVar("any")
+        context = contextvars.copy_context()
+        context.run(variable.set, 1)
+        event = Event.create("bar")
+        timers = [Timer(5, event).register(self.app) for _ in range(2)]
+        self.clock.advance(6)
+        context.run(self.reactor.run_timers)
+        first, second = list(self.reactor.queue)[-2:]
+        self.assertIs(first, event)
+        self.assertIsNot(second, event)
+        pump(self.app)
+        self.assertEqual([timer.parent for timer in timers], timers)
+
+    def test_handlers_of_generate_events_come_late(self):
+        """The loop does not look for them each time; it is told."""
+        turns = []
+
+        class Source(Component):
+            def generate_events(self, event):
+                turns.append(1)
+                event.reduce_time_left(0)
+        for _ in range(3):
+            self.app.tick(0)
+        source = Source().register(self.app)
+        pump(self.app)
+        self.app.tick(0)
+        self.assertTrue(turns)
+        source.unregister()
+        pump(self.app)
+        del turns[:]
+        self.app.tick(0)
+        self.assertEqual(turns, [])
+
+    def test_from_other_threads(self):
+        app = self.App()
+        with app:
+            threads = [threading.Thread(target=lambda: [
+                Timer(0.001 * (n % 7), Foo(n)).register(app) for n in range(300)])
+                for _ in range(4)]
+            for thread in threads:
+                thread.start()
+            for thread in threads:
+                thread.join()
+            wait_for(lambda: len(app.seen) == 1200)
+        self.assertEqual(sorted(app.seen), sorted([(n,) for n in range(300)] * 4))
+        self.assertEqual(app.components, set())
+
+
 def add(a, b):
     return a + b
 
