@@ -85,7 +85,7 @@ except ImportError:
     select = None
 
 __version__ = "2.1.0"   # the documented interface this file implements
-__sealed__ = "df89c984ea094b700f9c3e3ed172c6835bc35794568ffeb1ee9022534161ecd2"
+__sealed__ = "0d25b26c035b5b60c9e6a5c7d300816b2e0316090e5f612b6aa47cd36834bab2"
 __author__ = "the circuits-in-four-files authors"
 __date__ = "2026-11-24"
 
@@ -3052,7 +3052,13 @@ class Reactor:
         while due:
             entry = due[0]
             timer = entry[2]
-            if entry[3] is not None or timer is None or not timer._bare or timer.persist:
+            if entry[3] is not None:
+                return
+            if timer is None:
+                due.popleft()
+                self.timers.cancelled -= 1
+                continue
+            if not timer._bare or timer.persist:
                 return
             event = timer.event
             try:
@@ -3069,7 +3075,7 @@ class Reactor:
             del timer.parent, timer._reactor
             timer._lone = True
             timer._bare = False
-            timer._entry = timer._deadline = entry[2] = None
+            timer._entry = timer._deadline = None
 
     # -- the loop -----------------------------------------------------------
 

@@ -3692,6 +3692,7 @@ class TestTimers(CircuitsTest):
         self.clock.advance(2)
         self.app.tick(0)
         self.assertEqual(seen, [3])
+        self.assertEqual((len(reactor.timers), reactor.timers.cancelled), (1, 0))
         self.app.tick(0)
         self.assertEqual(seen, [3, "later"])
 
@@ -3736,6 +3737,14 @@ class TestTimers(CircuitsTest):
         self.after(500)                     # after a long sleep: once, not a hundred times
         self.after(5)
         self.assertEqual(len(self.rec.events), 5)
+
+    def test_persistent_that_missed_some(self):
+        Timer(5, Foo(), persist=True).register(self.app)
+        pump(self.app)
+        self.assertEqual(self.after(17), ["foo"])
+        self.assertEqual(self.after(2.9), ["foo"])
+        self.assertEqual(self.after(0.2), ["foo"] * 2)
+        self.assertEqual(self.after(5), ["foo"] * 3)
 
     def test_reset_and_expiry(self):
         timer = Timer(5, Foo()).register(self.app)
@@ -3821,6 +3830,24 @@ class TestTimers(CircuitsTest):
         self.assertEqual(len(self.app.components), 0)
         self.assertLess(len(self.app._reactor.timers), 300)
 
+    def test_cancelled_ones_behind_one_that_is_not(self):
+        reactor = self.app._reactor
+        reactor.call_later(1, int)
+        for _ in range(1000):
+            reactor.cancel(reactor.call_later(60, int))
+        self.app.tick(0)
+        self.assertLess(len(reactor.timers), 300)
+
+    def test_what_was_called_is_let_go_of(self):
+        thing = FakeClock()
+        entry = self.app._reactor.call_later(1, thing.advance, 0)
+        reference = weakref.ref(thing)
+        del thing
+        self.after(2)
+        gc.collect()
+        self.assertIsNone(reference())
+        self.app._reactor.cancel(entry)
+
 
 class TestTimersThatNobodyHears(CircuitsTest):
     """What comes and goes unheard in a running tree takes short cuts: they must not show."""
@@ -3888,25 +3915,12 @@ class TestTimersThatNobodyHears(CircuitsTest):
         self.assertEqual((self.after(4), self.after(2)), (self.app.seen, [()]))
 
     def test_what_hangs_on_one_goes_with_it(self):
-        below, took = Component(), []
+        """Also if it is the only thing that keeps the timer from the short cut."""
+        took = []
 
         @handler("bar", channel="*")
         def on_bar(self, *args):
             took.append(args)
-        timers = [Timer(5, Foo()).register(self.app) for _ in range(5)]
-        child, handles, targeted, waits, tasks = timers
-        below.register(child)
-        handles.addHandler(on_bar)
-        self.app.fire(Event.create("bar", 1), targeted)
-        self.app.fire(Event.create("bar", 2))
-        pump(self.app)
-        self.assertEqual(took, [(1,), (2,)])
-
-        def steps():
-            try:
-                yield waits.wait("never")
-            except circuits.Cancelled as error:
-                took.append("cancelled: %s" % ("left the tree" in str(error)))
 
         def forever():
             try:
@@ -3914,24 +3928,77 @@ class TestTimersThatNobodyHears(CircuitsTest):
                     yield
             finally:
                 took.append("ended")
-        self.app._reactor._collect(Foo(), self.app.foo, steps())
-        event = Foo()
-        self.app.fire(event)
-        tasks.registerTask((event, forever()))
-        for _ in range(3):
-            self.app.tick(0)
-        self.clock.advance(6)
-        pump(self.app, until=lambda: not self.app.components)
-        self.app.fire(Event.create("bar", 3))
-        pump(self.app)
-        self.assertCountEqual(took[2:], ["cancelled: True", "ended"])
-        self.assertEqual(self.app.components, set())
-        self.assertEqual([timer.root for timer in timers], timers)
-        self.assertEqual((below.parent, below.root), (child, child))
-        references = weakref.ref(targeted)
-        del timers, targeted
-        gc.collect()
-        self.assertIsNone(references())
+
+        def child():
+            below = Component().register(self.timer)
+            return lambda: self.assertIs(below.root, self.timer)
+
+        def a_handler():
+            self.timer.addHandler(on_bar)
+            self.app.fire(Event.create("bar", 1))
+            self.after(1)
+            self.app.fire(Event.create("bar", 2))
+            return lambda: self.assertEqual(took, [(1,), (2,)])
+
+        def a_task():
+            event = Foo()
+            self.app.fire(event)
+            self.timer.registerTask((event, forever()))
+            return lambda: self.assertEqual(took, ["ended"])
+
+        def a_channel():
+            self.app.fire(Event.create("bar"), self.timer)
+            self.after(1)
+            reference = weakref.ref(self.timer)
+
+            def check():
+                self.timer = None
+                gc.collect()
+                self.assertIsNone(reference())
+            return check
+
+        def a_wait():
+            def steps(timer):
+                try:
+                    yield timer.wait("never")
+                except circuits.Cancelled as error:
+                    took.append(str(error))
+            self.reactor._collect(Foo(), self.app.foo, steps(self.timer))
+            return lambda: self.assertRegex(took[0], "left the tree")
+
+        for attach in child, a_handler, a_task, a_channel, a_wait:
+            with self.subTest(attach.__name__):
+                self.setUp()
+                del took[:]
+                self.timer = Timer(5, Foo()).register(self.app)
+                self.assertTrue(self.timer._bare)
+                check = attach()
+                for _ in range(3):
+                    self.app.tick(0)
+                self.clock.advance(6)
+                pump(self.app, until=lambda: not self.app.components)
+                self.assertIs(self.timer.root, self.timer)
+                self.app.fire(Event.create("bar", 3))
+                pump(self.app)
+                check()
+
+    def test_subclasses(self):
+        heard = []
+
+        class Loud(Timer):
+            def bar(self):
+                raise AssertionError("a Timer is a BaseComponent")
+
+            @handler("bar")
+            def on_bar(self):
+                heard.append(self)
+        loud = Loud(5.0, Foo()).register(self.app)
+        self.app.fire(Event.create("bar"))
+        self.after(1)
+        self.after(6)
+        self.app.fire(Event.create("bar"))
+        self.after(1)
+        self.assertEqual((heard, self.app.seen, loud.parent), ([loud], [()], loud))
 
     def test_parents_that_want_to_know(self):
         told = []
@@ -3950,6 +4017,13 @@ class TestTimersThatNobodyHears(CircuitsTest):
         self.after(6)
         self.assertEqual(told[:2], [("+", timer), ("+", moved)])
         self.assertCountEqual(told[2:], [("-", timer), ("-", moved)])
+        timer = Timer(5, Foo()).register(self.app)
+        self.after(6)
+        timer.reset()
+        timer.event = Foo()
+        timer.register(parent)
+        self.after(6)
+        self.assertEqual(told[4:], [("+", timer), ("-", timer)])
 
     def test_as_soon_as_somebody_hears(self):
         """Whoever listens, in whatever way, from then on hears of all."""
@@ -4043,6 +4117,21 @@ class TestTimersThatNobodyHears(CircuitsTest):
         self.assertEqual(self.after(6), [(), ()])
         self.assertEqual((timer.parent, other.parent, box.components), (timer, other, set()))
 
+    def test_one_that_became_a_root(self):
+        class Waiter(Component):
+            def go(self):
+                yield self.wait("never")
+        Waiter().register(self.app)
+        self.app.fire(Event.create("go"))
+        self.after(0)
+        timer = Timer(5, Foo()).register(self.app)
+        self.app.unregisterChild(timer)
+        self.run_by_hand(timer)
+        timer.reset(1)
+        self.clock.advance(2)
+        pump(timer)
+        self.assertTrue(timer.running)
+
     def test_what_is_due_at_once_comes_in_order(self):
         def call(what):
             return lambda: self.app.fire(Foo(what))
@@ -4124,18 +4213,46 @@ class TestTimersThatNobodyHears(CircuitsTest):
                 self.app.tick(0)
         self.assertEqual(begun, [0, 1, 2])
 
-        variable = contextvars.ContextVar("any")
-        context = contextvars.copy_context()
-        context.run(variable.set, 1)
-        event = Event.create("bar")
-        timers = [Timer(5, event).register(self.app) for _ in range(2)]
-        self.clock.advance(6)
-        context.run(self.reactor.run_timers)
-        first, second = list(self.reactor.queue)[-2:]
-        self.assertIs(first, event)
-        self.assertIsNot(second, event)
-        pump(self.app)
-        self.assertEqual([timer.parent for timer in timers], timers)
+    def test_two_with_the_same_event(self):
+        for setting in None, 7:
+            with self.subTest(setting):
+                variable, seen = contextvars.ContextVar("variable", default=None), []
+                context = contextvars.copy_context()
+                context.run(variable.set, setting) if setting else None
+
+                class Ear(Component):
+                    def bar(self):
+                        seen.append(variable.get())
+                ear = Ear().register(self.app)
+                event = Event.create("bar")
+                timers = [Timer(5, event).register(self.app) for _ in range(2)]
+                self.clock.advance(6)
+                context.run(self.reactor.run_timers)
+                first, second = list(self.reactor.queue)[-2:]
+                self.assertIs(first, event)
+                self.assertIsNot(second, event)
+                pump(self.app)
+                self.assertEqual((seen, [timer.parent for timer in timers]),
+                                 ([setting] * 2, timers))
+                ear.unregister()
+                pump(self.app)
+
+    def test_its_event_is_used_again(self):
+        event, got = Foo(), []
+
+        class Ear(Component):
+            def foo(self):
+                return len(self.parent.seen)
+
+            def go(self):
+                value = yield self.call(event)
+                got.append((value.event is event, value.value, event.value.value))
+        Ear().register(self.app)
+        Timer(5, event).register(self.app)
+        self.after(6)
+        self.app.fire(Event.create("go"))
+        self.after(1)
+        self.assertEqual(got, [(True, 2, 2)])
 
     def test_handlers_of_generate_events_come_late(self):
         """The loop does not look for them each time; it is told."""
