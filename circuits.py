@@ -85,7 +85,7 @@ except ImportError:
     select = None
 
 __version__ = "2.1.0"   # the documented interface this file implements
-__sealed__ = "0d25b26c035b5b60c9e6a5c7d300816b2e0316090e5f612b6aa47cd36834bab2"
+__sealed__ = "682cef578f2338c1e35ce3e8739517e68629cf6026206e87092371399d933bdf"
 __author__ = "the circuits-in-four-files authors"
 __date__ = "2026-11-24"
 
@@ -248,9 +248,8 @@ class Event:
     _on_complete = None
     _priority = 0
     _context = None             # the context variables at fire(), if any are set
-    _home = None                # the Reactor that had it without a Value: see Reactor.post()
     _event_layout = (           # see _lay_out()
-        "_args", "_kwargs", "_state", "channels", "_value", "_waiters", "handler", "_home")
+        "_args", "_kwargs", "_state", "channels", "_value", "_waiters", "handler")
 
     # FRESH: not fired.  QUEUED: fired, nothing special.  DONE: all ran.
     # EXPECTED: fired, and somebody waits.  SPECIAL: it is tracked, cancelled,
@@ -316,8 +315,7 @@ class Event:
         """The Value of the last firing; None before the first."""
         value = self._value
         if value is None and self._state != FRESH:
-            home = self._home                   # see Reactor.post(), and dispatch() at the end
-            value = self._value = Value(self, None if home is None else home.root)
+            value = self._value = Value(self)   # see Reactor.dispatch, at the end
         return value
 
     @value.setter
@@ -332,8 +330,6 @@ class Event:
         value = self._value
         if value is not None and value.manager is not None:
             value.manager._reactor.halted = True
-        elif self._home is not None:
-            self._home.halted = True
 
     def cancel(self):
         """Skip this event if its turn has not come yet; its value stays None."""
@@ -394,7 +390,7 @@ class Event:
 
 _FIRING = frozenset(("handler", "_value", "_waiters", "_effects", "_cause", "_on_complete",
                      "_context", "waitingHandlers", "alert_done", "stopped", "cancelled",
-                     "_priority", "_home"))
+                     "_priority"))
 
 
 def _safe_repr(thing):
@@ -2130,14 +2126,14 @@ class Reactor:
         One that is still on its way is copied: each firing has its own value.
         """
         state = event._state
-        if (state == EXPECTED or state == SPECIAL) and event._value is event._home is None:
+        if (state == EXPECTED or state == SPECIAL) and event._value is None:
             return event            # not fired yet: cancelled, awaited or an effect
         if state is None:
             raise TypeError("%s.__init__ must call super().__init__(*args, **kwargs)"
                             % type(event).__name__)
         if state == DONE and not event._effects:        # and not half complete
             event.stopped = event.cancelled = event.alert_done = False
-            event._value = event._home = event._waiters = event._cause = event._context = None
+            event._waiters = event._cause = event._context = None
             event._priority = 0
             event._state = QUEUED
             return event
@@ -2148,11 +2144,10 @@ class Reactor:
         return copy
 
     def post(self, event, channels):
-        """fire() for where nobody takes the Value: it is made when it is asked for."""
+        """fire() for feedback: nobody takes the Value, so it is made when needed."""
         if event._state == FRESH:
             event._state = QUEUED
         event.channels = channels
-        event._home = self
         context = copy_context()
         if context:                 # see Manager.fire()
             event._context = context
@@ -2437,6 +2432,7 @@ class Reactor:
     def _forget_stems(self, name):
         """*name* may be feedback: the plans of what it is about are out of date."""
         if name.endswith(_SUFFIXES):
+            self.quiet = False
             for suffix in _SUFFIXES:
                 if name.endswith(suffix):
                     self.plans.pop(name[:-len(suffix)], None)
@@ -2772,8 +2768,8 @@ class Reactor:
             task = kind(result, event, handler, owner)
             if owner._tasks is None:
                 owner._tasks = {}
-                owner._bare = False
             owner._tasks[task] = None
+            owner._bare = False
             event.waitingHandlers += 1
             event._state = SPECIAL
             if event._value is None:
@@ -2955,11 +2951,8 @@ class Reactor:
     def call_at(self, deadline, callback, *args):
         """The same, at a time of the root's clock."""
         entry = [deadline, next(_joined), callback, args]
-        try:
-            _tree_lock.acquire()        # not while another thread looks
+        with _tree_lock:            # not while another thread looks
             self.add_timer(entry)
-        finally:
-            _tree_lock.release()
         return entry
 
     def add_timer(self, entry):
@@ -2967,13 +2960,9 @@ class Reactor:
 
         A Timer stands there by itself, without arguments.
         """
-        timers = self.timers
-        if timers is None:
-            timers = self.timers = Timers()
-        if timers.row and timers.row[-1][0] < entry[0]:
-            timers.row.append(entry)        # as most do, one call less
-        else:
-            timers.add(entry)
+        if self.timers is None:
+            self.timers = Timers()
+        self.timers.add(entry)
         if self.sleeping:           # in another thread, or in the loop around us
             self.fired(None)
 
@@ -2988,26 +2977,17 @@ class Reactor:
         """When the next timer is due, by the root's clock; None without timers."""
         if self.timers is None:
             return None
-        try:
-            _tree_lock.acquire()        # `with` costs 0.12 us more, each turn
+        with _tree_lock:
             entry = self.timers.first()
-        finally:
-            _tree_lock.release()
         return None if entry is None else entry[0]
 
     def until_timer(self, wait):
         """*wait*, or less if a timer is due before; 0 if something was fired."""
         if not wait or self.queue:
             return 0
-        entry = None
-        if self.timers is not None:     # next_deadline(), without the call
-            try:
-                _tree_lock.acquire()
-                entry = self.timers.first()
-            finally:
-                _tree_lock.release()
-        if entry is not None:
-            left = entry[0] - self.root.clock()
+        deadline = self.next_deadline()
+        if deadline is not None:
+            left = deadline - self.root.clock()
             if left < 0:
                 return 0
             if wait < 0 or left < wait:
@@ -3016,15 +2996,12 @@ class Reactor:
 
     def run_timers(self):
         """Call back what is due."""
-        timers = self.timers
-        try:
-            _tree_lock.acquire()
-            timers.take(self.root.clock())      # what is added meanwhile has to wait
-            due = timers.due
+        timers, now = self.timers, self.root.clock()
+        due = timers.due
+        with _tree_lock:
+            timers.take(now)            # what is added meanwhile has to wait
             if due and due[0][3] is None:
                 self._run_plain(due)
-        finally:
-            _tree_lock.release()
         while due:
             entry = due.popleft()
             _, _, callback, args = entry
@@ -3048,7 +3025,7 @@ class Reactor:
         """
         if copy_context() or self.alert or self.awaited or not self.moves_unseen():
             return
-        queue = self.queue
+        queue, root = self.queue, self.root
         while due:
             entry = due[0]
             timer = entry[2]
@@ -3062,13 +3039,16 @@ class Reactor:
                 return
             event = timer.event
             try:
-                if event._state != FRESH:
+                channels = timer.channels or event.channels or _EVERYBODY
+                if event._state != FRESH or type(channels) is not tuple:
                     return
-                event.channels = timer.channels or event.channels or _EVERYBODY
-                event._home = self
+                event.channels = channels
+                value = event._value = _new(Value)      # as Manager.fire() does
                 event._state = QUEUED
             except Exception:           # no event any more, say: _due() will tell
                 return
+            value.event = event
+            value.manager = root
             due.popleft()
             queue.append(event)
             timer.parent._children.pop(timer, None)
@@ -4776,10 +4756,10 @@ class Timer(BaseComponent):
         self.persist = persist
         if kwargs or type(self) is not Timer:
             super().__init__(**kwargs)      # which has nothing to do for others
-        elif type(interval) is float and interval == interval and isinstance(event, Event):
+        elif (type(interval) is float and interval == interval and self._lone
+                and isinstance(event, Event)):
             self.interval = interval
             self._deadline = self.clock() + interval
-            self._lone = True               # as the class says; found sooner here
             return                          # most of them
         if not isinstance(event, Event):
             raise TypeError("Timer() takes an event, got %r" % (event,))
@@ -4794,8 +4774,8 @@ class Timer(BaseComponent):
         except AttributeError:              # it is no component
             quick = False
         if quick:
+            _tree_lock.acquire()            # `with` costs 0.12 us more
             try:
-                _tree_lock.acquire()
                 reactor, deadline = parent._reactor, self._deadline
                 if deadline is not None and reactor.running and (
                         reactor.unseen or reactor.moves_unseen()):
@@ -4805,13 +4785,20 @@ class Timer(BaseComponent):
                     if parent._children is Manager._children:
                         parent._children = {}
                     parent._children[self] = None
+                    parent._bare = False
                     self.parent = parent
                     self._reactor = reactor
                     self._lone = False
                     self._bare = True
                     self._joined = number = next(_joined)
-                    entry = self._entry = [deadline, number, self, None]
-                    reactor.add_timer(entry)
+                    self._entry = entry = [deadline, number, self, None]
+                    timers = reactor.timers
+                    if timers is None or not timers.row or timers.row[-1][0] >= deadline:
+                        reactor.add_timer(entry)
+                    else:                   # as that does with most
+                        timers.row.append(entry)
+                        if reactor.sleeping:
+                            reactor.fired(None)
                     return self
             finally:
                 _tree_lock.release()
@@ -4847,11 +4834,8 @@ class Timer(BaseComponent):
         self._deadline = deadline
         if deadline is not None:
             self._entry = [deadline, next(_joined), self, None]
-            try:
-                _tree_lock.acquire()
+            with _tree_lock:
                 reactor.add_timer(self._entry)
-            finally:
-                _tree_lock.release()
 
     def _unschedule(self, reactor):
         if self._entry is not None:
@@ -4903,16 +4887,14 @@ class Timer(BaseComponent):
         if root is self and not reactor.running:
             return                      # it left its tree meanwhile
         due, self._deadline = self._deadline, None
-        event = self.event
-        if event._state != FRESH:
-            event = reactor.again(event)
         # By the root: this may have left the tree when its handlers run.
-        reactor.post(event, self.channels or event.channels or _EVERYBODY)
+        event = self.event
+        channels = self.channels or event.channels or _EVERYBODY
+        Manager.fire(root, event, *((channels,) if isinstance(channels, str) else channels))
         if self.persist:
-            late, interval = root.clock() - due, self.interval
-            if late >= interval > 0:        # some were missed
-                due += late // interval * interval
-            self._schedule(due + interval)
+            late = max(0, root.clock() - due)
+            missed = late // self.interval if self.interval > 0 else 0
+            self._schedule(due + (missed + 1) * self.interval)
         elif self._leaving_matters() or reactor.concerns("unregistered", self.channel):
             self.unregister()
         elif root is not self:          # unregister(), where nobody hears of it

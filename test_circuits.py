@@ -3933,6 +3933,10 @@ class TestTimersThatNobodyHears(CircuitsTest):
             below = Component().register(self.timer)
             return lambda: self.assertIs(below.root, self.timer)
 
+        def another_timer():
+            inner = Timer(9, Foo()).register(self.timer)
+            return lambda: self.assertEqual((inner.parent, inner.root), (self.timer, self.timer))
+
         def a_handler():
             self.timer.addHandler(on_bar)
             self.app.fire(Event.create("bar", 1))
@@ -3945,6 +3949,14 @@ class TestTimersThatNobodyHears(CircuitsTest):
             self.app.fire(event)
             self.timer.registerTask((event, forever()))
             return lambda: self.assertEqual(took, ["ended"])
+
+        def a_task_after_another():
+            self.timer.registerTask((Foo(), iter(())))
+            self.after(6)
+            self.timer.event = Foo()
+            self.timer.reset(5)
+            self.timer.register(self.app)
+            return a_task()
 
         def a_channel():
             self.app.fire(Event.create("bar"), self.timer)
@@ -3966,7 +3978,8 @@ class TestTimersThatNobodyHears(CircuitsTest):
             self.reactor._collect(Foo(), self.app.foo, steps(self.timer))
             return lambda: self.assertRegex(took[0], "left the tree")
 
-        for attach in child, a_handler, a_task, a_channel, a_wait:
+        for attach in (child, another_timer, a_handler, a_task, a_task_after_another, a_channel,
+                       a_wait):
             with self.subTest(attach.__name__):
                 self.setUp()
                 del took[:]
@@ -4179,6 +4192,54 @@ class TestTimersThatNobodyHears(CircuitsTest):
             self.assertEqual(self.after(0), [()])       # nothing is lost
         self.app._begin_run()
 
+    def test_feedback_and_those_who_wait(self):
+        """Also where nobody returned anything, and whatever else makes the event special."""
+        seen = []
+
+        class Tick(Event):
+            success = True
+
+        class Ear(Component):
+            def tick(self):
+                seen.append("tick")
+
+            def tick_success(self, evt, value):
+                seen.append("success")
+
+            def tick_complete(self, evt, value):
+                seen.append("complete")
+
+        class Everything(Component):
+            @handler(channel="*")
+            def on_event(self, event, *args):
+                pass
+
+        class Waiter(Component):
+            def go(self, what):
+                yield self.wait(what, "*")
+                seen.append("waited")
+        for special in "", "complete", "everything", "name", "instance", "persist", "stopped":
+            with self.subTest(special):
+                self.setUp()
+                del seen[:]
+                self.app += Ear()
+                event = Tick()
+                event.complete = special == "complete"
+                if special == "everything":
+                    self.app += Everything()
+                Timer(5, event, persist=special == "persist").register(self.app)
+                if special in ("name", "instance"):
+                    self.app += Waiter()
+                    self.app.fire(Event.create("go", event if special == "instance" else "tick"))
+                if special == "stopped":
+                    event.stop()
+                self.after(1)
+                self.after(5)
+                self.assertEqual(seen, {
+                    "complete": ["tick", "success", "complete"], "stopped": ["success"],
+                    "name": ["tick", "waited", "success"], "instance": ["tick", "waited", "success"],
+                }.get(special, ["tick", "success"]))
+
     def test_the_value_of_its_event(self):
         event, told = Foo(), []
 
@@ -4273,6 +4334,34 @@ class TestTimersThatNobodyHears(CircuitsTest):
         del turns[:]
         self.app.tick(0)
         self.assertEqual(turns, [])
+
+        class Ear(Component):
+            def generate_events_success(self, evt, value):
+                turns.append(2)
+        before = circuits.GenerateEvents.success
+        circuits.GenerateEvents.success = True
+        self.addCleanup(setattr, circuits.GenerateEvents, "success", before)
+        Ear().register(self.app)
+        self.app.tick(0)
+        for _ in range(3):
+            self.app.tick(0)
+        self.assertTrue(turns)
+
+    def test_the_clock_has_a_lock(self):
+        """It is asked without one of ours, so that it may wait for a thread that needs that."""
+        Timer(60, Foo()).register(self.app)
+        ended = []
+
+        def clock():
+            if not ended:
+                thread = threading.Thread(target=self.app._reactor.call_at, args=(1.0, int))
+                thread.start()
+                thread.join(10)
+                ended.append(not thread.is_alive())
+            return 5.0
+        self.app.clock = clock
+        self.reactor.run_timers()
+        self.assertEqual(ended, [True])
 
     def test_from_other_threads(self):
         app = self.App()
