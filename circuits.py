@@ -85,7 +85,7 @@ except ImportError:
     select = None
 
 __version__ = "2.1.0"   # the documented interface this file implements
-__sealed__ = "682cef578f2338c1e35ce3e8739517e68629cf6026206e87092371399d933bdf"
+__sealed__ = "15fc4eb355fbfc3cac51a62ec1f04e39960a9aa997efcaf1d5114bf9bb79ea80"
 __author__ = "the circuits-in-four-files authors"
 __date__ = "2026-11-24"
 
@@ -2432,10 +2432,12 @@ class Reactor:
     def _forget_stems(self, name):
         """*name* may be feedback: the plans of what it is about are out of date."""
         if name.endswith(_SUFFIXES):
-            self.quiet = False
             for suffix in _SUFFIXES:
                 if name.endswith(suffix):
-                    self.plans.pop(name[:-len(suffix)], None)
+                    stem = name[:-len(suffix)]
+                    self.plans.pop(stem, None)
+                    if stem == "generate_events":
+                        self.quiet = False
 
     def add_listener(self, manager, names):
         """*manager* joined, or got handlers for *names*."""
