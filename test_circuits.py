@@ -3878,8 +3878,10 @@ class TestTimersThatNobodyHears(CircuitsTest):
 
     def test_they_are_there_and_gone(self):
         timer = Timer(5, Foo(1))
+        children = self.app.components
         self.assertIs(timer.register(self.app), timer)
         self.assertTrue(timer._bare)                    # else nothing below means anything
+        self.assertEqual(children, {timer})
         self.assertEqual((timer.parent, timer.root), (self.app, self.app))
         self.assertEqual(self.app.components, {timer})
         self.assertEqual(self.after(4), [])
@@ -4140,9 +4142,13 @@ class TestTimersThatNobodyHears(CircuitsTest):
         self.app.unregisterChild(timer)
         self.run_by_hand(timer)
         timer.reset(1)
+        never = Timer(1, Foo())
+        self.run_by_hand(never)
         self.clock.advance(2)
-        pump(timer)
-        self.assertTrue(timer.running)
+        for root in timer, never:
+            pump(root)
+            self.assertTrue(root.running)
+            self.assertIs(root.parent, root)
 
     def test_what_is_due_at_once_comes_in_order(self):
         def call(what):
@@ -4313,6 +4319,167 @@ class TestTimersThatNobodyHears(CircuitsTest):
         self.app.fire(Event.create("go"))
         self.after(1)
         self.assertEqual(got, [(True, 2, 2)])
+
+    def test_whatever_order_they_come_in(self):
+        """Also among callbacks, whole seconds and fractions, and at the same time."""
+        self.by_the_same_clock()
+        random.seed(7)
+        for round_ in range(20):
+            with self.subTest(round_):
+                self.app.seen.clear()
+                due, timers, begin = {}, {}, self.clock()
+                for number in range(60):
+                    seconds = random.choice([3, 3.0, 4.5, 5, random.randrange(1, 9)])
+                    if random.random() < 0.3:
+                        self.reactor.call_later(seconds, lambda n=number: self.app.fire(Foo(n)))
+                    else:
+                        timers[number] = Timer(seconds, Foo(number)).register(self.app)
+                        self.assertTrue(timers[number]._bare)
+                    due[number] = begin + seconds
+                for number in random.sample(sorted(timers), 20 if round_ % 2 else 3):
+                    timer = timers[number]
+                    way = random.randrange(3)
+                    if way == 0:
+                        timer.reset(6)
+                        due[number] = begin + 6
+                    elif way == 1:
+                        timer.expiry = None
+                        del due[number]
+                    else:
+                        self.app.unregisterChild(timer)
+                        timer.reset(2)
+                        timer.register(self.app)
+                        due[number] = begin + 2
+                for _ in range(10):
+                    self.assertEqual(self.reactor.next_deadline(), min(
+                        [due[n] for n in due if (n,) not in self.app.seen], default=None))
+                    self.clock.advance(1)
+                    pump(self.app)
+                seen = [number for number, in self.app.seen]
+                self.assertEqual(sorted(seen), sorted(due))
+                self.assertEqual([due[n] for n in seen], sorted(due.values()))
+                self.assertEqual((len(self.reactor.timers), self.reactor.timers.cancelled), (0, 0))
+                circuits.kill(self.app)
+                pump(self.app)
+
+    def by_the_same_clock(self):
+        circuits.Timer.clock = self.clock           # also before they are registered
+        self.addCleanup(delattr, circuits.Timer, "clock")
+
+    def test_at_the_same_time_those_that_came_first(self):
+        self.by_the_same_clock()
+        for number in range(0, 9, 3):
+            Timer(5, Foo(number)).register(self.app)
+            self.reactor.call_later(5, lambda n=number: self.app.fire(Foo(n + 1)))
+            Timer(5.0, Foo(number + 2)).register(self.app)
+        self.assertEqual(self.after(6), [(number,) for number in range(9)])
+
+    def test_cancelled_ones_do_not_stay(self):
+        """Neither what they fire nor they: those that come first, or behind one that is alive."""
+        self.by_the_same_clock()
+        for before in (), (1,):
+            with self.subTest(before):
+                for seconds in before:
+                    Timer(seconds, Foo()).register(self.app)
+                references = []
+                for number in range(1000):
+                    timer = Timer(60, Foo()).register(self.app)
+                    references.append(weakref.ref(timer))
+                    (timer.unregister if number % 2 else lambda: self.app.unregisterChild(timer))()
+                del timer
+                pump(self.app)
+                self.app.tick(0)
+                gc.collect()
+                self.assertLess(len(self.reactor.timers), 300)
+                self.assertLess(sum(ref() is not None for ref in references), 300)
+                self.after(2)
+                self.assertEqual(self.app.seen, [()] * len(before))
+                self.after(100)
+                self.assertEqual((len(self.reactor.timers), self.reactor.timers.cancelled), (0, 0))
+
+    def test_the_next_one_is_never(self):
+        timers = [Timer(seconds, Foo(seconds)).register(self.app) for seconds in (5, 6)]
+        timers[0].expiry = None
+        self.assertEqual(self.reactor.next_deadline(), timers[1]._deadline)
+        self.assertEqual((self.after(5.5), self.after(1)), (self.app.seen, [(6,)]))
+
+    def test_one_more_place_than_it_needs(self):
+        """Taken out and put back, it is due once, at the later time."""
+        timer = Timer(5, Foo()).register(self.app)
+        for _ in range(3):
+            self.app.unregisterChild(timer)
+            timer.reset(7)
+            timer.register(self.app)
+        self.assertEqual(self.after(6), [])
+        self.assertEqual(self.after(2), [()])
+        timer.reset(7)
+        timer.event = Foo(1)
+        timer.register(self.app)
+        self.assertEqual(self.after(6), [()])
+        self.assertEqual(self.after(2), [(), (1,)])
+
+    def test_a_tree_that_joins_another_brings_them_along(self):
+        timers = [Timer(seconds, Foo(seconds)).register(self.app) for seconds in (5, 7, 6)]
+        timers[0].reset(9)
+        timers[0].reset(8)
+        self.app._end_run()
+        self.app._reactor.running = False
+        above = self.run_by_hand(self.App())
+        self.app.register(above)
+        self.assertEqual(len(above._reactor.timers), 3)
+        self.clock.advance(5.5)
+        pump(above)
+        self.assertEqual(self.app.seen, [])
+        timers[1].unregister()
+        for _ in range(3):
+            self.clock.advance(1)
+            pump(above)
+        self.assertEqual(self.app.seen, [(6,), (5,)])
+        self.assertEqual(set(timers) & set(circuits.flatten(above)), set())
+
+    def test_those_of_classes_that_make_them_in_their_own_way(self):
+        own_new = """
+            class Odd(%s):
+                def __new__(cls, *args, **kwargs):
+                    self = super().__new__(cls, *args, **kwargs)
+                    self.mark = 1
+                    return self
+        """
+        own_parent = """
+            class Odd(%s):
+                @handler("parent")
+                def parent(self):
+                    pass
+        """
+        nothing = """
+            class Odd(%s):
+                pass
+        """
+        before = """
+            from circuits import Component, Event, Timer, handler
+
+            class Mixin:
+                def __new__(cls, *args, **kwargs):
+                    cls.asked = args
+                    return super().__new__(cls, *args, **kwargs)
+
+            before = Timer(5, Event())
+        """
+        after = """
+            timer = Odd(5, Event(), "channel", persist=True)
+            assert %s, vars(timer)
+            assert timer.persist and timer.channels == ("channel",)
+            assert Timer(5, Event()).interval == before.interval == 5
+            assert type(Timer.__new__(Timer, 5, Event())) is Timer
+        """
+        for body, bases, check in (
+                (own_new, "Timer", "timer.mark"),
+                (own_new, "Component, Timer", "timer.mark"),
+                (own_parent, "Timer", "timer.parent is timer"),
+                (nothing, "Component, Timer", "timer.interval == 5"),
+                (nothing, "Mixin, Timer", "timer.asked[0] == 5")):
+            with self.subTest(body=body, bases=bases):
+                child(before + body % bases + after % check)
 
     def test_handlers_of_generate_events_come_late(self):
         """The loop does not look for them each time; it is told."""
@@ -18281,7 +18448,9 @@ class TestWebSockets(WebTest):
             peer.send(ws_frame(0x8a), "x")
         for peer in peers:
             self.assertIn(peer.next(), ("x", (9, b"")))
-        wait_for(lambda: sum(timer[2] == self.ws._sweep for timer in list(self.app._reactor.timers)) == 1)
+        timers = self.app._reactor.timers
+        wait_for(lambda: sum(entry[2] == self.ws._sweep
+                             for entry in [*timers.row, *timers.heap]) == 1)
         for peer in peers:
             peer.sock.close()
         wait_for(lambda: not self.ws.sockets and not self.app.http._gone)
