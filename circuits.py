@@ -85,7 +85,7 @@ except ImportError:
     select = None
 
 __version__ = "2.1.0"   # the documented interface this file implements
-__sealed__ = "91ea6cd4545e02ad5ec36eeb77d9fdf32694fae85d69959d9c84f2396c81da47"
+__sealed__ = "512566bca756caf0eb680837d7bc9cfed232c8c9a195eb711a4357c76aeb3257"
 __author__ = "the circuits-in-four-files authors"
 __date__ = "2026-11-24"
 
@@ -2528,12 +2528,14 @@ class Reactor:
         if self.batch is None:
             self.ident = get_ident()
             return self._flush(1)
-        cause, context = self.cause, self.context
+        cause, outer = self.cause, self.context
         self.cause = None               # the rest of the batch is no effect of it
         try:
-            self._dispatch_apart(self.batch, Context())
+            context = Context()
+            while context.run(self.dispatch, self.batch, context):
+                context = Context()
         finally:
-            self.cause, self.context = cause, context
+            self.cause, self.context = cause, outer
             self.alert = cause is not None or self.successor is not None
 
     def _flush(self, batches):
@@ -2552,7 +2554,8 @@ class Reactor:
                 if self.sort:
                     self._sort()
                 self.batch = batch = repeat(None, len(queue))
-                context = self._dispatch_apart(batch, context)
+                while context.run(self.dispatch, batch, context):
+                    context = Context()
                 if self.halted or self.cause is not None:
                     self._settle_down()
                 if not queue or not self.running or self.host is None and not self.quiet:
@@ -2582,21 +2585,13 @@ class Reactor:
         batch.sort(key=lambda event: getattr(event, "_priority", 0))
         queue.extendleft(reversed(batch))
 
-    def _dispatch_apart(self, batch, context):
-        """Dispatch in an empty context, another one whenever it was written to.
-
-        What a handler stores in a context variable is seen by the later
-        handlers of its event and by what they fire, not by other events.
-        Returns the last one.
-        """
-        while context.run(self.dispatch, batch, context):
-            context = Context()
-        return context
-
     def dispatch(self, batch, context=None):
         """The engine: hand each event of *batch* to its handlers, in order.
 
-        True if it ended early because something was written to *context*.
+        True if it ended early because something was written to *context*, and
+        the others are to be dispatched in another: what a handler stores in a
+        context variable is seen by the later handlers of its event and by what
+        they fire, not by other events.
         """
         popleft = self.queue.popleft
         for _ in batch:
@@ -3029,14 +3024,16 @@ class Reactor:
     def run_timers(self):
         """Call back what is due."""
         timers, now = self.timers, self.root.clock()
-        due = timers.due
+        plain, due = timers.plain, timers.due
         _tree_lock.acquire()            # see until_timer()
         try:
-            deadline = timers.first()
-            if deadline is None or deadline > now:
+            if timers.row or timers.heap or due or timers.cancelled:
+                deadline = timers.first()
+                if deadline is None or deadline > now:
+                    return
+                timers.take(now)        # the plain ones in one order with those
+            elif not plain or plain[0]._deadline > now:
                 return
-            if timers.row or timers.heap:
-                timers.take(now)        # in one order with those
             if self._run_plain(timers, now):
                 return
             timers.take(now)            # what is added from here on has to wait
@@ -3077,9 +3074,7 @@ class Reactor:
                     timers.cancelled -= 1
                     continue
             elif plain:
-                timer = plain[0]
-                if timer._entry is not plain:
-                    return False
+                timer = plain[0]        # not cancelled: take() was here if any was
                 if timer._deadline > now:
                     return True
             else:
