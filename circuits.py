@@ -85,7 +85,7 @@ except ImportError:
     select = None
 
 __version__ = "2.1.0"   # the documented interface this file implements
-__sealed__ = "512566bca756caf0eb680837d7bc9cfed232c8c9a195eb711a4357c76aeb3257"
+__sealed__ = "8260da9ddbce2b2292d30f79e5008bacdc7e845ee7f0387af8e869f5eb929fb9"
 __author__ = "the circuits-in-four-files authors"
 __date__ = "2026-11-24"
 
@@ -2909,9 +2909,11 @@ class Reactor:
         while self.queue:
             successor.queue.append(self.queue.popleft())
         successor.sort = successor.sort or self.sort
-        if self.timers is not None:
-            self.timers.take(float("inf"))
-            for entry in self.timers.due:
+        timers, self.timers = self.timers, None
+        if timers is not None:
+            timers.take(float("inf"))
+            while timers.due:           # also those of a run_timers() that is under way
+                entry = timers.due.popleft()
                 if entry[2] is not None:
                     successor.add_timer(entry)
         for name, waits in (self.awaited or {}).items():

@@ -4437,6 +4437,24 @@ class TestTimersThatNobodyHears(CircuitsTest):
         self.assertEqual(self.app.seen, [(6,), (5,)])
         self.assertEqual(set(timers) & set(circuits.flatten(above)), set())
 
+    def test_a_tree_that_joins_another_while_some_are_due(self):
+        """What is due goes along with what is not, and nothing is called early or twice."""
+        app, above = self.App(), self.run_by_hand(self.App())
+        app.clock = self.clock
+        app._reactor.call_later(5, app.register, above)
+        for number in 5, 6, 7:
+            app._reactor.call_later(number, app.seen.append, number)
+        self.clock.advance(5)
+        app.tick(0)
+        self.assertEqual(app.seen, [])
+        for seen in [5], [5, 6], [5, 6, 7]:
+            pump(above)
+            above.tick(0)
+            self.assertEqual(app.seen, seen)
+            self.clock.advance(1)
+        pump(above)
+        self.assertEqual((app.seen, above._reactor.next_deadline()), ([5, 6, 7], None))
+
     def test_those_of_classes_that_make_them_in_their_own_way(self):
         own_new = """
             class Odd(%s):
