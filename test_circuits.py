@@ -1486,6 +1486,24 @@ class TestComplete(CircuitsTest):
         pump(app)
         self.assertEqual(order, ["hello", "complete"])
 
+    def test_what_is_fired_after_an_interrupt_is_no_effect(self):
+        class Whole(Event):
+            complete = True
+
+        class App(Component):
+            def whole(self):
+                raise KeyboardInterrupt
+
+            def whole_complete(self, event, value):
+                pass
+        app = App()
+        app.fire(Whole())
+        with self.assertRaises(KeyboardInterrupt):
+            app.flush()
+        event = Foo()
+        app.fire(event)
+        self.assertIsNone(event._cause)
+
     def test_nested_completes_inner_first(self):
         order = []
 
