@@ -17489,6 +17489,48 @@ class TestWebSocketCodec(CircuitsTest):
             self.check(ws_frame(first, b"", client=True), [1002], client=True)
         self.check(ws_frame(0x82, b"x" * 300, client=False), [1002], client=False)
 
+    def test_a_mask_applies_to_every_byte_from_start(self):
+        """However long: there are three ways, and the last may be C."""
+        chance = random.Random(8)
+        sizes = [*range(1, 20), *range(508, 516), *range(4093, 4117), 65536, 70001]
+        for way in (circuits_web.apply_mask, circuits_web._translate, circuits_web._find_fastest()):
+            for size in sizes:
+                for start in (0, 1, 2, 3, 5):
+                    data, mask = bytes(chance.getrandbits(8) for _ in range(min(size, 300))), b"\0\x80\xff\x01"
+                    data = b"12345"[:start] + (data * (size // 300 + 1))[:size]
+                    right = data[:start] + bytes(byte ^ mask[i & 3] for i, byte in enumerate(data[start:]))
+                    masked = bytearray(data)
+                    way(masked, mask, start)
+                    self.assertEqual(masked, right, (way, size, start))
+                    masked += b"more"           # nothing holds it
+
+    def test_a_mask_is_applied_in_c_where_that_can_be(self):
+        code = """
+            import circuits_web
+            data = bytearray(range(250)) * 40
+            circuits_web.apply_mask(data, b"abcd")
+            assert data == bytes(i % 250 ^ b"abcd"[i & 3] for i in range(10000))
+            print(circuits_web._fastest is circuits_web._translate)
+            """
+        library = textwrap.dedent("""
+            import ctypes
+            class PyDLL:
+                def __init__(self, name):
+                    self.memmove = ctypes.c_void_p(1)
+            ctypes.PyDLL = PyDLL
+            """)
+        idle = "class F:\n    def __call__(*_): pass\nPyDLL.CRYPTO_ofb128_encrypt = F()\n"
+        for before in (blocked("ctypes"), blocked("_hashlib"), library, library + idle):
+            self.assertEqual(child(before + textwrap.dedent(code))[0].strip(), "True", before)
+        try:
+            import _hashlib
+            import ctypes
+            ctypes.PyDLL(_hashlib.__file__).CRYPTO_ofb128_encrypt
+            missing = "False"
+        except (ImportError, AttributeError, OSError):
+            missing = "True"
+        self.assertEqual(child(code)[0].strip(), missing)
+
     def test_an_error_is_early(self):
         """As soon as the byte is there that is wrong."""
         frame = ws_frame(0x81, b"good \xf4\x90 then a lot more" + b"." * 1000)
