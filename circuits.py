@@ -85,7 +85,7 @@ except ImportError:
     select = None
 
 __version__ = "2.1.0"   # the documented interface this file implements
-__sealed__ = "24dcd898839b84481bffe1ec1f79183ef234ba47ad47d1e06d4801b17a362c0c"
+__sealed__ = "084c703e81ef9493cc292d27efd3160f177b1275cc5b13014bf9e7488a8e27a1"
 __author__ = "the circuits-in-four-files authors"
 __date__ = "2026-11-24"
 
@@ -3175,7 +3175,7 @@ class Reactor:
                 poller.poll(wait)
             except BaseException as error:
                 self.failed(None, poller.poll, error)
-        elif wait or self.host is not None:
+        elif wait:
             self.idle(wait)
         if self.timers is not None:
             self.run_timers()

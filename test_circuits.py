@@ -3348,6 +3348,20 @@ class PollerContract:
         self.poller.removeReader(self.ours)
         self.assertTrue(self.nothing_seen())
 
+    def test_an_error_of_its_own_is_an_event(self):
+        self.poller.addReader(self.source, self.ours)
+        self.theirs.send(b"x")
+        wait, errors = self.poller._wait, []
+        self.app.addHandler(handler("error")(lambda self, kind, error, *args, **kwargs: errors.append(str(error))))
+
+        def broken(timeout):
+            self.poller._wait = wait
+            raise OSError("no poll today")
+        self.poller._wait = broken
+        self.app.tick(0)
+        self.assertEqual(self.seen(), ("_read", self.ours))
+        self.assertEqual(errors, ["no poll today"])
+
     def test_writing(self):
         self.poller.addWriter(self.source, self.ours)
         self.assertEqual(self.seen(), ("_write", self.ours))
@@ -3539,6 +3553,45 @@ class TestTimers(CircuitsTest):
         self.assertEqual(self.after(0.2), ["foo"])
         self.assertNotIn(timer, self.app)
         self.assertEqual(self.after(100), ["foo"])
+
+    def test_a_turn_within_a_callback(self):
+        """The others that are due are not slept over, and come in their order."""
+        reactor, seen = self.app._reactor, []
+
+        def first():
+            seen.append(reactor.next_deadline() - self.clock())
+            seen.append(reactor.until_timer(-1))
+            reactor.run_timers()
+            seen.append("end")
+        for callback, *args in (first,), (seen.append, 2), (seen.append, 3):
+            reactor.call_at(self.clock() + 5, callback, *args)
+        self.clock.advance(6)
+        reactor.run_timers()
+        self.assertEqual(seen, [-1, 0, 2, 3, "end"])
+        self.assertIsNone(reactor.next_deadline())
+
+    def test_a_chain_that_never_ends_lets_them_come(self):
+        for persist in (False, True):           # as plain ones, and by their entries
+            class App(Component):
+                seen = 0
+
+                def started(self, *args):
+                    self.fire(Foo())
+                    Timer(0.01, Event.create("Bar"), persist=persist).register(self)
+
+                def foo(self):
+                    if not self.seen:
+                        self.fire(Foo())
+
+                def bar(self):
+                    self.seen += 1
+                    self.stop()
+
+            app = App()
+            child = threading.Thread(target=app.run, daemon=True)
+            child.start()
+            child.join(PATIENCE)
+            self.assertEqual((child.is_alive(), app.seen), (False, 1))
 
     def test_one_that_is_alone(self):
         timer = Timer(5, Foo())
