@@ -85,7 +85,7 @@ except ImportError:
     select = None
 
 __version__ = "2.1.0"   # the documented interface this file implements
-__sealed__ = "084c703e81ef9493cc292d27efd3160f177b1275cc5b13014bf9e7488a8e27a1"
+__sealed__ = "227e3234e235386a1c6360e8e8885836036c5370ff6ae4d3ce48a720a1ff318a"
 __author__ = "the circuits-in-four-files authors"
 __date__ = "2026-11-24"
 
@@ -1980,13 +1980,16 @@ class Timers:
     *plain* itself, and its _entry is *plain* until it is cancelled.
 
     *next* is what each turn of the loop asks for: the next deadline, INFINITE if
-    there is none, None if first() has to find it out.
+    there is none, None if first() has to find it out, as while something is in
+    *due*.  Whoever stores one there looks at *added* then: a signal handler, or
+    a __del__, may have added another between the look and the store.
     """
 
-    __slots__ = ("next", "plain", "latest", "row", "heap", "due", "cancelled")
+    __slots__ = ("next", "added", "plain", "latest", "row", "heap", "due", "cancelled")
 
     def __init__(self):
         self.next = INFINITE
+        self.added = 0              # goes up with each that may be the next
         self.plain = deque()
         self.latest = 0             # what was the deadline of the last in plain when it came
         self.row = deque()
@@ -1999,7 +2002,6 @@ class Timers:
 
     def add(self, entry):
         """Put a list in."""
-        self.next = None
         row, heap = self.row, self.heap
         if not row or row[-1] < entry:
             row.append(entry)
@@ -2009,9 +2011,15 @@ class Timers:
             while row:
                 heappush(heap, row.pop())
             row.append(entry)
+        self.note_added()
+
+    def note_added(self):
+        """One more came that may be the next."""
+        self.added += 1
+        self.next = None
 
     def cancel(self):
-        """Know that one more is not to be called."""
+        """One more is not to be called."""
         self.cancelled += 1
         self.next = None            # that may have been it
 
@@ -2021,6 +2029,7 @@ class Timers:
             return self.next
         if self.due:                # of a run_timers() that is under way
             return self.due[0][0]
+        added = self.added
         plain, row, heap = self.plain, self.row, self.heap
         if self.cancelled > 100 and self.cancelled > len(self) // 2:
             self._tidy()
@@ -2039,6 +2048,8 @@ class Timers:
         if heap and heap[0][0] < deadline:
             deadline = heap[0][0]
         self.next = deadline
+        if self.added != added:
+            self.next = None
         return deadline
 
     def take(self, now):
@@ -2567,7 +2578,7 @@ class Reactor:
             while True:
                 if self.sort:
                     self._sort()
-                # The second is for one event, and there 0.1 us faster.
+                # The second is for one event at most, and there 0.1 us faster.
                 self.batch = batch = repeat(None, len(queue)) if len(queue) > 1 else iter(_ONE)
                 while context.run(self.dispatch, batch, context):
                     context = Context()
@@ -3007,8 +3018,11 @@ class Reactor:
         """Forget an entry of call_later(); no harm if it is over."""
         if entry[2] is not None:
             entry[2] = entry[3] = None
-            if self.timers is not None:     # else it is of a tree that was left
-                self.timers.cancel()
+            reactor = self
+            while reactor.successor is not None:
+                reactor = reactor.successor     # it went along: retire()
+            if reactor.timers is not None:      # else it is of a tree that was left
+                reactor.timers.cancel()
 
     def next_deadline(self):
         """When the next timer is due, by the root's clock; None without timers."""
@@ -3019,19 +3033,19 @@ class Reactor:
         return None if deadline == INFINITE else deadline
 
     def until_timer(self, wait):
-        """*wait*, or less if a timer is due before; 0 if something was fired."""
+        """*wait*, or less if a timer is due before; 0 if one is, or something was fired."""
         if not wait or self.queue:
             return 0
         timers = self.timers
         if timers is not None:
-            deadline = timers.next      # without the lock: who changes it wakes us then
+            deadline = timers.next      # without the lock: as with the queue, see fired()
             if deadline is None:
                 with _tree_lock:
                     deadline = timers.first()
             left = deadline - self.root.clock()
             if left < 0.0:
                 return 0
-            if left < wait or wait < 0:
+            if left < wait or wait < 0 and deadline != INFINITE:
                 wait = left
         return wait if wait < MAX_PAUSE else MAX_PAUSE
 
@@ -3050,9 +3064,12 @@ class Reactor:
                     return
                 timers.take(now)        # the plain ones in one order with those
             timers.next = None
+            added = timers.added
             if self._run_plain(timers, now):
                 if only_plain and plain:
                     timers.next = plain[0]._deadline
+                    if timers.added != added:
+                        timers.next = None
                 return
             timers.take(now)            # what is added from here on has to wait
         finally:
@@ -4872,11 +4889,11 @@ class Timer(_QuickNew, BaseComponent):
                     timers = reactor.timers = Timers()
                 plain = timers.plain
                 if not plain or timers.latest <= deadline:
-                    if not plain:
-                        timers.next = None
                     timers.latest = deadline
                     self._entry = plain
                     plain.append(self)
+                    if plain[0] is self:
+                        timers.note_added()
                 else:
                     self._entry = [deadline, self._joined, self, None]
                     timers.add(self._entry)
@@ -5204,12 +5221,12 @@ class AsyncioHost:
 
     def _pause(self):
         reactor = self.reactor
+        reactor.sleeping = reactor.alert = True     # before it looks: see Reactor.fired
         deadline = reactor.next_deadline()
         if self.left >= 0 and self._wants_idle():
             until = reactor.root.clock() + self.left
             deadline = until if deadline is None else min(deadline, until)
         poller = reactor.poller
-        reactor.sleeping = reactor.alert = True
         if reactor.queue:                       # looked at again: see Reactor.fired
             reactor.fired(None)
         elif poller is None or self._watch(poller):

@@ -167,7 +167,7 @@ else:
     from circuits_net import __version__ as _net_version
 
 __version__ = "2.1.0"
-__sealed__ = "f4d5373391460b350511d2a2a19b8eaf82630adc4d39612073774bfcf5729ae4"
+__sealed__ = "a63c73b129b38450cac3a8d9c374a4d7a2c1ac82f7974780fbbf6dc5537fdee1"
 
 __all__ = (
     "AllowedHosts", "Application", "BadResponse", "BaseController",
@@ -7263,10 +7263,12 @@ def _find_fastest():
     """
     global _fastest
     _fastest = _translate
+    if sys.platform in ("emscripten", "wasi"):      # which do not call what is of another type
+        return _fastest
     try:
         import ctypes
         import _hashlib
-        library = ctypes.PyDLL(getattr(_hashlib, "__file__", None))     # and what it is linked to
+        library = ctypes.PyDLL(_hashlib.__file__)       # and what that is linked to
         xor = library.CRYPTO_ofb128_encrypt     # (in, out, length, key, iv, used of it, cipher)
         pointer = ctypes.c_void_p
         xor.argtypes = (pointer, pointer, ctypes.c_size_t, pointer, pointer, pointer, pointer)

@@ -3570,6 +3570,83 @@ class TestTimers(CircuitsTest):
         self.assertEqual(seen, [-1, 0, 2, 3, "end"])
         self.assertIsNone(reactor.next_deadline())
 
+    def test_one_that_is_added_while_the_next_is_looked_for(self):
+        """By a signal handler or a __del__, say, which come between any two steps."""
+        reactor, armed = self.app._reactor, []
+
+        def come():
+            if armed and armed.pop():
+                Timer(1, Foo()).register(self.app)
+
+        class Odd(float):
+            def __lt__(self, other):
+                come()
+                return float.__lt__(self, other)
+
+        class Late(Event):
+            @property
+            def channels(self):
+                come()
+                return ("*",)
+
+            @channels.setter
+            def channels(self, channels):
+                pass
+
+        def left():
+            return round(reactor.next_deadline() - self.clock(), 3)
+
+        pump(self.app)
+        reactor.running = True              # so that they take the short cut
+        Timer(5, Late()).register(self.app)
+        Timer(30, Foo()).register(self.app)
+        self.clock.advance(5)
+        armed.append(True)
+        reactor.run_timers()                # of Late, which adds one
+        self.assertEqual((armed, left()), ([], 1))
+        self.clock.advance(1)
+        reactor.run_timers()
+        self.assertEqual(left(), 24)
+        self.clock.advance(24)
+        reactor.run_timers()
+        self.assertEqual(len(reactor.timers), 0)
+        reactor.call_later(50, int)
+        reactor.call_at(Odd(self.clock() + 20), int)
+        armed.append(True)
+        self.assertEqual((left(), armed, left()), (20, [], 1))
+        reactor.running = False
+
+    def test_forgotten_by_way_of_a_tree_that_was_joined(self):
+        """The count of those to be skipped is right, also below."""
+        below, reactor = Component(), self.app._reactor
+        below.clock = self.clock
+        entry = below._reactor.call_later(5, print)
+        before = below._reactor
+        below.register(self.app)
+        pump(self.app)
+        before.cancel(entry)
+        self.assertEqual((reactor.timers.cancelled, reactor.next_deadline()), (1, None))
+        self.assertEqual(reactor.timers.cancelled, 0)
+
+    def test_no_end_is_no_seconds_left(self):
+        """Also where there were timers once."""
+        left = []
+
+        class App(Component):
+            @handler("generate_events")
+            def _on_generate_events(self, event):
+                left.append(event.time_left)
+                if len(left) == 3:
+                    self.stop()
+                if left[-1] < 0:
+                    event.reduce_time_left(0)
+
+        app = App()
+        reactor = app._reactor
+        reactor.cancel(reactor.call_later(5, print))
+        app.run()
+        self.assertEqual(left[-2:], [-1, -1])
+
     def test_a_chain_that_never_ends_lets_them_come(self):
         for persist in (False, True):           # as plain ones, and by their entries
             class App(Component):
@@ -5557,6 +5634,29 @@ class TestInsideAsyncio(CircuitsTest):
             with self.assertRaises(asyncio.CancelledError):
                 await task
             self.assertEqual(app.log, ["started", "stopped", "closed"])
+        self.go(main)
+
+    def test_a_timer_that_comes_while_the_pause_is_made(self):
+        """From a thread, after the next deadline was looked for."""
+        look, armed = circuits.Reactor.next_deadline, []
+
+        def next_deadline(reactor):
+            deadline = look(reactor)
+            if armed:
+                thread = threading.Thread(target=armed.pop().register, args=(reactor.root,))
+                thread.start()
+                thread.join()
+            return deadline
+
+        async def main(app):
+            async with app.serving():
+                await app.fire_async(Event.create("plain", 1))
+                armed.append(Timer(0.01, Event.create("plain", 1)))
+                app.fire(Event.create("nobody"))
+                await asyncio.wait_for(app.wait("plain", "*"), PATIENCE)
+                self.assertEqual(armed, [])
+        circuits.Reactor.next_deadline = next_deadline
+        self.addCleanup(setattr, circuits.Reactor, "next_deadline", look)
         self.go(main)
 
     def test_stop_ends_those_who_wait_elsewhere(self):
