@@ -85,7 +85,7 @@ except ImportError:
     select = None
 
 __version__ = "2.1.0"   # the documented interface this file implements
-__sealed__ = "227e3234e235386a1c6360e8e8885836036c5370ff6ae4d3ce48a720a1ff318a"
+__sealed__ = "34a1052c84e91ac4ad2ca5d79ec4e0bb362ecf4c44b1cc3676dd5d7c9fffdf9a"
 __author__ = "the circuits-in-four-files authors"
 __date__ = "2026-11-24"
 
@@ -2632,7 +2632,7 @@ class Reactor:
                 plan = self.plans[event.name][event.channels]
             except (KeyError, TypeError):
                 plan = self._plan_for(event)
-            watched = plan.watched
+            watched = plan.watched      # mostly 0, and then `&` is 0.02 us for nothing
             if (event._state == SPECIAL or watched and watched & _BEFORE) \
                     and not self._before(event):
                 continue
