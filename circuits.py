@@ -85,7 +85,7 @@ except ImportError:
     select = None
 
 __version__ = "2.1.0"   # the documented interface this file implements
-__sealed__ = "34a1052c84e91ac4ad2ca5d79ec4e0bb362ecf4c44b1cc3676dd5d7c9fffdf9a"
+__sealed__ = "be59960cdad4f6660ed426719fda549ca4ab5695fa8550c052d739fc6c31e32c"
 __author__ = "the circuits-in-four-files authors"
 __date__ = "2026-11-24"
 
@@ -3067,7 +3067,7 @@ class Reactor:
             added = timers.added
             if self._run_plain(timers, now):
                 if only_plain and plain:
-                    timers.next = plain[0]._deadline
+                    timers.next = plain[0]._deadline    # as first() does, without its looks
                     if timers.added != added:
                         timers.next = None
                 return
@@ -3188,7 +3188,7 @@ class Reactor:
                 self.batch = outer
         elif self.poller is not None:
             poller = self.poller
-            try:
+            try:                    # as direct() does, with two calls less in each turn
                 poller.poll(wait)
             except BaseException as error:
                 self.failed(None, poller.poll, error)

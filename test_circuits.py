@@ -17673,7 +17673,8 @@ class TestWebSocketCodec(CircuitsTest):
             ctypes.PyDLL = PyDLL
             """)
         idle = "class F:\n    def __call__(*_): pass\nPyDLL.CRYPTO_ofb128_encrypt = F()\n"
-        for before in (blocked("ctypes"), blocked("_hashlib"), library, library + idle):
+        wasi = "import sys, circuits_web\nsys.platform = 'wasi'\n"
+        for before in (blocked("ctypes"), blocked("_hashlib"), library, library + idle, wasi):
             self.assertEqual(child(before + textwrap.dedent(code))[0].strip(), "True", before)
         try:
             import _hashlib
@@ -17683,6 +17684,12 @@ class TestWebSocketCodec(CircuitsTest):
         except (ImportError, AttributeError, OSError):
             missing = "True"
         self.assertEqual(child(code)[0].strip(), missing)
+        unneeded = """
+            import sys, circuits_web
+            circuits_web.apply_mask(bytearray(4000), b"abcd")
+            print("ctypes" in sys.modules)
+            """
+        self.assertEqual(child(unneeded)[0].strip(), "False")
 
     def test_an_error_is_early(self):
         """As soon as the byte is there that is wrong."""
